@@ -1,0 +1,1 @@
+"""NeuroWeaver without a window: everything the window, the command line and HTTP do."""

@@ -1,0 +1,1 @@
+"""Documents and contracts: workflow and kit documents, the node contract, artifacts."""

@@ -1,0 +1,123 @@
+"""The contract every node follows, and the decorator that registers it.
+
+A node is one short file in its domain room: a parameter model, typed inputs and outputs, ``run(ctx)``.
+Canvas form, YAML schema, command-line help and docs are made from it.  Heavy packages (torch, transformers,
+pyarrow, ...) are imported inside ``run`` only, because the window imports every node file.
+This module lies low so that domain rooms never import ``workflow``; finding nodes is workflow/registry.py's work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from app.config.artifacts import Artifact
+
+if TYPE_CHECKING:
+    from app.store import Store
+
+
+class Params(BaseModel):
+    """Base of all parameter models: refuses unknown keys, so that a misspelt one is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+P = TypeVar("P", bound=Params)
+
+
+class StepContext(Protocol):
+    """What a node may know and say while it runs.  The step worker supplies it; tests supply a small one."""
+
+    run: str
+    """Id of the run."""
+    step: str
+    """Id of the step in its document."""
+    seed: int
+    base_model: str
+    """The document's ``base_model``: a name the registry knows, or a path."""
+    workdir: Path
+    """A folder of this step alone; it survives a crash, so checkpoints go here."""
+    outputs_dir: Path
+    """Where final artifacts are written."""
+    store: Store
+
+    def input(self, name: str) -> Any:
+        """The artifact on an input port; KeyError where an optional port is unbound."""
+
+    def has_input(self, name: str) -> bool:
+        """Whether an optional port is bound."""
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Report 0..1.  Cheap: may be called per row.  Also the heartbeat.  Raises Cancelled if asked to stop."""
+
+    def check_cancelled(self) -> None:
+        """Raise :class:`app.errors.Cancelled` if the user asked to stop."""
+
+    def cancel_requested(self) -> str | None:
+        """"save", "discard", "pause" or None, for nodes that finish their state before they stop."""
+
+    def metric(self, name: str, value: float, *, unit: str = "", x: float | None = None) -> None:
+        """Record one figure of a series (written in batches of at most 250 ms).  x: for example the step number."""
+
+    def event(self, message: str, *, level: str = "info", kind: str = "note", data: Mapping[str, Any] | None = None) -> None:
+        """Say something a user should read.  level: info, good, warning, error."""
+
+
+class Node(Generic[P]):
+    """Base of all nodes.  Subclasses state ``inputs`` and ``outputs`` and implement :meth:`run`."""
+
+    inputs: ClassVar[Mapping[str, type[Artifact]]] = {}
+    optional: ClassVar[frozenset[str]] = frozenset()
+    """Names of inputs that may stay unbound."""
+    outputs: ClassVar[Mapping[str, type[Artifact]]] = {}
+    accelerator: ClassVar[bool] = False
+    """Takes the one accelerator slot (training, evaluation); the scheduler runs such steps one at a time."""
+    cacheable: ClassVar[bool] = True
+    """False for steps with an effect outside the run (deploy)."""
+
+    name: ClassVar[str] = ""
+    version: ClassVar[int] = 0
+    title: ClassVar[str] = ""
+    params_model: ClassVar[type[Params]] = Params
+
+    def __init__(self, params: P) -> None:
+        self.params: P = params
+
+    def run(self, ctx: StepContext) -> dict[str, Artifact]:
+        """Do the work and return one artifact for each output port."""
+        raise TypeError(f"Node {self.name} does not implement run().")
+
+    def fingerprint(self) -> str:
+        """Extra content the step cache must see, for example the hash of a file a parameter names."""
+        return ""
+
+
+NodeClass = type[Node[Any]]
+REGISTERED: dict[str, NodeClass] = {}
+
+
+def node(name: str, *, version: int, title: str) -> Callable[[NodeClass], NodeClass]:
+    """Register a node under ``name`` ("data.refine").  Raise its ``version`` when its results change."""
+
+    def register(cls: NodeClass) -> NodeClass:
+        known = REGISTERED.get(name)
+        if known is not None and known.__qualname__ != cls.__qualname__:
+            raise ValueError(f"Two nodes are called {name!r}: {known.__module__} and {cls.__module__}.")
+        cls.name, cls.version, cls.title = name, version, title
+        cls.params_model = _params_model(cls)
+        REGISTERED[name] = cls
+        return cls
+
+    return register
+
+
+def _params_model(cls: NodeClass) -> type[Params]:
+    for base in getattr(cls, "__orig_bases__", ()):
+        for argument in getattr(base, "__args__", ()):
+            if isinstance(argument, type) and issubclass(argument, Params):
+                return argument
+    return Params

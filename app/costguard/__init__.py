@@ -1,0 +1,1 @@
+"""Metering of energy, wear and money."""

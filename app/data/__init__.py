@@ -1,0 +1,1 @@
+"""Data refinery: import, refine, split, export."""

@@ -1,0 +1,130 @@
+"""Datasets: one encrypted database each, rows stored once by content hash, versions as lists of row hashes.
+
+A version is cheap (row numbers with state and reason), so it can be diffed and every removal undone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import xxhash
+
+from app.errors import DatasetError
+from app.store.connection import Store, connect
+from app.store.records import Row
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, hash BLOB UNIQUE NOT NULL, payload BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS version_rows (
+    version INTEGER NOT NULL, position INTEGER NOT NULL, row INTEGER NOT NULL REFERENCES rows(id),
+    split TEXT NOT NULL DEFAULT '', state TEXT NOT NULL DEFAULT 'kept', reason TEXT, detail TEXT,
+    PRIMARY KEY (version, position)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS rejects (
+    version INTEGER NOT NULL, number INTEGER NOT NULL, reason TEXT NOT NULL, raw TEXT NOT NULL);
+"""
+
+
+def encode(row: Row) -> tuple[bytes, bytes]:
+    """(16-byte hash, payload) of a row: xxh3-128 of its canonical JSON (sorted keys)."""
+    payload = orjson.dumps(row.payload(), option=orjson.OPT_SORT_KEYS)
+    return xxhash.xxh3_128_digest(payload), payload
+
+
+def decode(payload: bytes, *, split: str = "", digest: bytes = b"", position: int = 0) -> Row:
+    """The row that :func:`encode` wrote."""
+    content = orjson.loads(payload)
+    return Row(
+        shape=content["shape"], messages=content.get("messages", []), text=content.get("text", ""),
+        chosen=content.get("chosen", ""), rejected=content.get("rejected", ""), meta=content.get("meta", {}),
+        split=split, hash=digest.hex(), position=position,
+    )
+
+
+class DatasetDb:
+    """The database of one dataset.  Use :func:`open_dataset`; close it, or use it in ``with``."""
+
+    def __init__(self, store: Store, dataset: str, key_hex: str) -> None:
+        self.store = store
+        self.dataset = dataset
+        self.path: Path = store.profile.datasets / f"{dataset}.db"
+        self.conn = connect(self.path, key_hex)
+        for statement in _SCHEMA.split(";\n"):
+            if statement.strip():
+                self.conn.execute(statement)
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Any]:
+        """One transaction on this dataset."""
+        self.conn.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.conn
+        except BaseException:
+            self.conn.execute("ROLLBACK")
+            raise
+        self.conn.execute("COMMIT")
+
+    def iter_rows(self, version: int, split: str | None = None, *, state: str = "kept", batch: int = 2000) -> Iterator[Row]:
+        """Rows of a version in order, read in bounded memory by keyset pages.
+
+        split: only that one ("train", ...); state: "kept" or "removed".
+        """
+        where = "AND v.split = :split" if split is not None else ""
+        sql = (f"SELECT v.position, v.split, r.hash, r.payload FROM version_rows v JOIN rows r ON r.id = v.row "
+               f"WHERE v.version = :version AND v.state = :state {where} AND v.position > :after "
+               f"ORDER BY v.position LIMIT :batch")
+        after = 0
+        while True:
+            found = self.conn.execute(sql, {"version": version, "state": state, "split": split, "after": after,
+                                            "batch": batch}).fetchall()
+            for position, row_split, digest, payload in found:
+                yield decode(payload, split=row_split, digest=digest, position=position)
+            if len(found) < batch:
+                return
+            after = found[-1][0]
+
+    def add_rows(self, version: int, rows: Iterable[Row], *, start: int = 1) -> int:
+        """Append rows to a version that is being written; returns how many.  position: row.position or a count from start."""
+        count = 0
+        with self.write() as conn:
+            for offset, row in enumerate(rows):
+                digest, payload = encode(row)
+                conn.execute("INSERT INTO rows (hash, payload) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING", (digest, payload))
+                conn.execute(
+                    "INSERT INTO version_rows (version, position, row, split) "
+                    "VALUES (?, ?, (SELECT id FROM rows WHERE hash = ?), ?)",
+                    (version, row.position or start + offset, digest, row.split))
+                count += 1
+        return count
+
+    def close(self) -> None:
+        self.conn.close()
+
+    def __enter__(self) -> DatasetDb:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def create_dataset(store: Store, name: str, origin: dict[str, Any] | None = None) -> str:
+    """Make an empty dataset with its own random key; returns its id."""
+    identity = "ds_" + secrets.token_hex(6)
+    store.db["datasets"].insert({
+        "id": identity, "name": name, "key": secrets.token_hex(32), "created": time.time(),
+        "origin": orjson.dumps(origin or {}).decode()})
+    return identity
+
+
+def open_dataset(store: Store, dataset: str) -> DatasetDb:
+    """Open a dataset's database.  Raises DatasetError if there is none of that id or it was erased."""
+    found = store.row("SELECT key FROM datasets WHERE id = ?", (dataset,))
+    if found is None or found["key"] is None:
+        raise DatasetError("dataset.unknown", f"There is no dataset {dataset!r}.",
+                           why="It was erased." if found else "", remedy="List the datasets with: main.py datasets")
+    return DatasetDb(store, dataset, found["key"])

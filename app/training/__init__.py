@@ -1,0 +1,1 @@
+"""Fine-tuning and the hardware it runs on."""
