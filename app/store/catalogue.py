@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlite_utils.migrations import Migrations
-
 from app.errors import Place, StoreError
 from app.store.connection import Store
+from app.store.light import Migrations
 
 SCHEMA = 1
 """Equals the number of migrations; written to PRAGMA user_version."""
@@ -58,12 +57,13 @@ CREATE TABLE runs (
     cancel TEXT, created REAL NOT NULL, started REAL, ended REAL);
 
 -- cancel (in runs): NULL, save, discard, pause.
+-- steps.fingerprint: what the node said of its outside sources; stopping: when the node saw a request to stop.
 CREATE TABLE steps (
     run TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE, id TEXT NOT NULL, position INTEGER NOT NULL,
     node TEXT NOT NULL, title TEXT NOT NULL, needs TEXT NOT NULL, params TEXT NOT NULL, bindings TEXT NOT NULL,
     state TEXT NOT NULL, why TEXT, cached INTEGER NOT NULL DEFAULT 0, hash TEXT, outputs TEXT, attempt INTEGER NOT NULL DEFAULT 0,
     pid INTEGER, pid_started REAL, heartbeat REAL, flagged TEXT, progress REAL NOT NULL DEFAULT 0, message TEXT,
-    eta REAL, started REAL, ended REAL, PRIMARY KEY (run, id));
+    eta REAL, started REAL, ended REAL, fingerprint TEXT, stopping REAL, PRIMARY KEY (run, id));
 
 CREATE TABLE step_cache (hash TEXT PRIMARY KEY, run TEXT NOT NULL, step TEXT NOT NULL, outputs TEXT NOT NULL, created REAL NOT NULL);
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlcipher3 import dbapi2 as sqlcipher
-from sqlite_utils import Database
 
 from app.errors import Place, StoreError
 from app.store.key import CatalogueKey, obtain_key
+from app.store.light import Database
 from app.store.profile import Profile
 
 BUSY_MS = 10_000
