@@ -1,0 +1,98 @@
+"""What the Kits, Home and Workflow pages read about kits and documents, without pydantic at import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.errors import NeuroWeaverError
+from app.store import Store
+from app.store.profile import project_dir
+
+
+@dataclass(frozen=True, slots=True)
+class KitCard:
+    """A kit as its kit.yaml describes it.  ``measured``: figures somebody measured and wrote down, or {}."""
+
+    name: str
+    title: str
+    domain: str
+    description: str
+    base_model: str
+    rows: int | None
+    licence: str
+    version: str
+    source: str
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    steps: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def kits(store: Store) -> list[KitCard]:
+    """All kits in the kits folder, by title; one that cannot be read says why and hides none."""
+    folder = project_dir() / "kits"
+    return sorted((_card(file) for file in folder.glob("*/kit.yaml")), key=lambda card: card.title)
+
+
+def _card(file: Path) -> KitCard:
+    name = file.parent.name
+    try:
+        import yaml
+
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        content = yaml.load(file.read_text(encoding="utf-8"), Loader=loader)  # both are safe loaders
+        about = content.get("kit") or {}
+    except Exception as problem:  # whatever is wrong with one kit costs that kit alone
+        return KitCard(name, name, "", "", "", None, "", "", str(file), problem=f"{type(problem).__name__}: {problem}")
+    return KitCard(
+        name=name, title=str(about.get("title") or content.get("name") or name), domain=str(about.get("domain", "")),
+        description=str(about.get("summary") or about.get("description") or content.get("description") or ""),
+        base_model=str(content.get("base_model", "")), rows=_rows(about),
+        licence=str(about.get("licence") or about.get("license") or ""), version=str(about.get("version", "")),
+        source=str(file), measured=about.get("measured") or {}, steps=tuple(content.get("steps") or {}))
+
+
+def _rows(about: Mapping[str, Any]) -> int | None:
+    rows = about.get("rows")
+    return sum(rows.values()) if isinstance(rows, dict) else rows if isinstance(rows, int) else None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentView:
+    """A text for the editor.  ``path``: where it was read from, or ""."""
+
+    name: str
+    path: str
+    text: str
+    saved: bool
+
+
+def kit_document(store: Store, kit: str) -> DocumentView:
+    """The document of a kit."""
+    file = project_dir() / "kits" / kit / "kit.yaml"
+    return DocumentView(kit, str(file), file.read_text(encoding="utf-8"), saved=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault of a document, on its line (from 1; 0 where it has none)."""
+
+    line: int
+    column: int
+    message: str
+    hint: str
+
+
+def problems(store: Store, text: str, path: str) -> list[Problem]:
+    """Every fault of a document's text, in line order; [] if it can run."""
+    from app.config.document import check_text
+
+    try:
+        check_text(store, text, path)
+    except NeuroWeaverError as first:
+        found = [first, *first.others]
+        listed = [Problem(each.where.line or 0, each.where.column or 0, each.message, each.remedy) for each in found]
+        return sorted(listed, key=lambda problem: (problem.line, problem.column))
+    return []

@@ -1,0 +1,259 @@
+"""What the Runs page, the rail and the Home page read: small dataclasses, no pydantic, no numpy.
+
+Times are Unix seconds, durations seconds, money in the currency that the usage rows name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from app.errors import NeuroWeaverError, from_record
+from app.store import Store
+
+CHART_POINTS = 400
+"""Most points of one curve; a longer one is thinned, its last point kept."""
+LOG_BYTES = 40_000
+EVENTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step.  state: queued, running, paused, failed, cancelled, done.  eta: seconds left or None."""
+
+    id: str
+    node: str
+    title: str
+    state: str
+    cached: bool
+    progress: float
+    message: str
+    eta: float | None
+    started: float | None
+    ended: float | None
+    flagged: str
+    why: NeuroWeaverError | None
+    outputs: Mapping[str, Any]
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, once ended."""
+        return self.ended - self.started if self.started is not None and self.ended is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The result of evaluate.compare.  ``arms``: label, score and scores by field, as the report's table lists them."""
+
+    metric: str
+    items: int
+    base: float
+    tuned: float
+    difference: float
+    low: float
+    high: float
+    verdict: str
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """What a run has cost so far.  source: where the energy figure comes from (nvml, rapl, estimate)."""
+
+    energy: float
+    wear: float
+    watt_hours: float
+    source: str
+    currency: str
+
+    @property
+    def total(self) -> float:
+        return self.energy + self.wear
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A run in the list."""
+
+    id: str
+    number: int
+    name: str
+    kit: str
+    state: str
+    created: float
+    started: float | None
+    ended: float | None
+    progress: float
+    step: str
+    verdict: Verdict | None
+    cost: Money | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """Everything the run page shows beside the curves."""
+
+    line: RunLine
+    steps: list[StepView]
+    why: NeuroWeaverError | None
+    cancel: str
+    settings: str
+    base_model: str
+    machine: Mapping[str, Any]
+    watts_source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something said about a run."""
+
+    at: float
+    step: str
+    level: str
+    message: str
+    detail: str
+
+
+Curves = dict[str, list[tuple[float, float]]]
+
+
+def _json(text: str | None, default: Any) -> Any:
+    return orjson.loads(text) if text else default
+
+
+def _error(text: str | None) -> NeuroWeaverError | None:
+    record = _json(text, None)
+    return from_record(record) if isinstance(record, dict) and record.get("code") else None
+
+
+def runs(store: Store, limit: int = 200) -> list[RunLine]:
+    """The newest runs first."""
+    found = store.rows("SELECT * FROM runs ORDER BY number DESC LIMIT ?", (limit,))
+    return [_line(store, row) for row in found]
+
+
+def _line(store: Store, row: Mapping[str, Any]) -> RunLine:
+    steps = store.rows("SELECT title, state, progress FROM steps WHERE run = ? ORDER BY position", (row["id"],))
+    done = sum(1.0 if step["state"] == "done" else float(step["progress"]) for step in steps)
+    now = next((step["title"] for step in steps if step["state"] in ("running", "failed", "paused")), "")
+    return RunLine(
+        id=row["id"], number=row["number"], name=row["name"], kit=row["kit"] or "", state=row["state"],
+        created=row["created"], started=row["started"], ended=row["ended"],
+        progress=done / len(steps) if steps else 0.0, step=now, verdict=verdict(store, row["id"]),
+        cost=cost(store, row["id"]))
+
+
+def verdict(store: Store, run: str) -> Verdict | None:
+    """The newest evaluation of a run, or None."""
+    row = store.row("SELECT * FROM evaluations WHERE run = ? ORDER BY id DESC LIMIT 1", (run,))
+    if row is None:
+        return None
+    return Verdict(row["metric"], row["items"], row["base"], row["tuned"], row["difference"], row["low"], row["high"],
+                   row["verdict"], _json(row["report"], {}))
+
+
+def cost(store: Store, run: str) -> Money | None:
+    """The sum of what was charged to a run's steps, or None when nothing was."""
+    row = store.row("SELECT sum(energy_cost) AS energy, sum(wear_cost) AS wear, sum(energy_wh) AS wh, "
+                    "max(energy_source) AS source, max(currency) AS currency, count(*) AS n "
+                    "FROM usage WHERE run = ? AND scope = 'step'", (run,))
+    if row is None or not row["n"]:
+        return None
+    return Money(row["energy"], row["wear"], row["wh"], row["source"], row["currency"])
+
+
+def run(store: Store, identity: str) -> RunView | None:
+    """One run, or None if there is none of that id."""
+    row = store.row("SELECT * FROM runs WHERE id = ?", (identity,))
+    if row is None:
+        return None
+    steps = store.rows("SELECT * FROM steps WHERE run = ? ORDER BY position", (identity,))
+    resolved = _json(row["resolved"], {}) if row["resolved"].lstrip().startswith("{") else {}
+    source = store.row("SELECT unit FROM metrics WHERE run = '' AND name = 'system.watts' ORDER BY id DESC LIMIT 1")
+    return RunView(
+        line=_line(store, row), steps=[_step(step) for step in steps], why=_error(row["why"]),
+        cancel=row["cancel"] or "", settings=row["document"], base_model=str(resolved.get("base_model", "")),
+        machine=_json(row["machine"], {}), watts_source=source["unit"] if source else "")
+
+
+def _step(row: Mapping[str, Any]) -> StepView:
+    return StepView(
+        id=row["id"], node=row["node"], title=row["title"] or row["id"], state=row["state"], cached=bool(row["cached"]),
+        progress=float(row["progress"]), message=row["message"] or "", eta=row["eta"], started=row["started"],
+        ended=row["ended"], flagged=row["flagged"] or "", why=_error(row["why"]), outputs=_json(row["outputs"], {}))
+
+
+def curves(store: Store, identity: str) -> Curves:
+    """The run's own series and the machine's during the run, thinned to CHART_POINTS each.
+
+    Step series (train.*) have the training step as x; the others the minutes since the run started.
+    """
+    row = store.row("SELECT started, ended FROM runs WHERE id = ?", (identity,))
+    if row is None or row["started"] is None:
+        return {}
+    start, end = float(row["started"]), row["ended"]
+    own = store.rows("SELECT name, at, x, value FROM metrics WHERE run = ? ORDER BY id", (identity,))
+    machine = store.rows("SELECT name, at, NULL AS x, value FROM metrics WHERE run = '' AND at BETWEEN ? AND ? "
+                         "ORDER BY id", (start, end if end is not None else 9e12))
+    found: Curves = {}
+    for point in [*own, *machine]:
+        x = point["x"] if point["x"] is not None else (point["at"] - start) / 60
+        found.setdefault(point["name"], []).append((float(x), float(point["value"])))
+    speed = [((point["at"] - start) / 60, float(point["value"])) for point in own
+             if point["name"] == "train.tokens_per_second"]
+    if speed:
+        found["train.tokens_per_second"] = speed
+    return {name: _thin(points) for name, points in found.items()}
+
+
+def _thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    if len(points) <= CHART_POINTS:
+        return points
+    stride = -(-len(points) // CHART_POINTS)
+    return [*points[:-1:stride], points[-1]]
+
+
+def events(store: Store, identity: str, limit: int = EVENTS) -> list[Event]:
+    """What was said about a run, the newest first."""
+    found = store.rows("SELECT * FROM events WHERE run = ? ORDER BY id DESC LIMIT ?", (identity, limit))
+    return [Event(row["at"], row["step"] or "", row["level"], row["message"],
+                  str(_json(row["data"], {}).get("detail", ""))) for row in found]
+
+
+def log(store: Store, identity: str) -> str:
+    """The end of what the newest step's worker printed."""
+    step = store.row("SELECT id FROM steps WHERE run = ? AND started IS NOT NULL AND cached = 0 "
+                     "ORDER BY started DESC LIMIT 1", (identity,))
+    if step is None:
+        return ""
+    folder = store.profile.step_folder(identity, step["id"])
+    files = sorted((path for path in folder.rglob("output*") if path.is_file()), key=lambda path: path.stat().st_mtime)
+    return _tail(files[-1]) if files else ""
+
+
+def _tail(path: Path) -> str:
+    with path.open("rb") as stream:
+        stream.seek(max(path.stat().st_size - LOG_BYTES, 0))
+        return stream.read().decode("utf-8", errors="replace")
+
+
+def rail_marks(store: Store) -> dict[str, tuple[str, str]]:
+    """Mark and dot colour of the rail's pages: percent of the running run, and whether the endpoint serves."""
+    marks: dict[str, tuple[str, str]] = {}
+    going = store.row("SELECT * FROM runs WHERE state = 'running' ORDER BY number LIMIT 1")
+    if going is not None:
+        marks["runs"] = (f"{100 * _line(store, going).progress:.0f} %", "accentText")
+    serving = store.row("SELECT count(*) AS n FROM deployments WHERE state IN ('ready', 'idle')")
+    if serving is not None and serving["n"]:
+        marks["endpoint"] = ("on", "success")
+    return marks
+
+
+def last_of_kit(store: Store, kit: str) -> RunLine | None:
+    """The newest finished run of a kit on this computer."""
+    row = store.row("SELECT * FROM runs WHERE kit = ? AND state = 'done' ORDER BY number DESC LIMIT 1", (kit,))
+    return _line(store, row) if row else None

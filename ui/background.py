@@ -1,0 +1,202 @@
+"""Work off the main thread: plain values go in, one record comes out.
+
+``query(page, function, *values, done=...)`` reads, ``command(page, function, *values, ...)`` changes something.
+``function`` is one of app's and gets the store first.  Only the newest answer of each page and function arrives, none
+after the page is gone or the window closes, and always on the main thread.  Quick reads and slow work have lanes of
+their own, so that a long import never holds up a page.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, Qt, Signal
+from shiboken6 import isValid
+
+from app.errors import NeuroWeaverError, WorkflowError
+
+if TYPE_CHECKING:
+    from app.store import Profile, Store
+
+POLL_SECONDS = 0.25
+_STOP = object()
+
+
+@dataclass(slots=True)
+class _Job:
+    owner: QObject | None
+    key: str
+    serial: int
+    function: Callable[..., Any]
+    values: tuple[Any, ...]
+    done: Callable[[Any], None] | None
+    failed: Callable[[NeuroWeaverError], None] | None
+    with_store: bool = True
+
+
+class _Lane:
+    """Threads that take jobs from one queue.  They live as long as the window, so that each keeps its connection."""
+
+    def __init__(self, name: str, threads: int, run: Callable[[_Job], None]) -> None:
+        self._name, self._count, self._run = name, threads, run
+        self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    def put(self, job: _Job) -> None:
+        if not self._threads:
+            for number in range(self._count):
+                thread = threading.Thread(target=self._loop, name=f"{self._name}-{number}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+        self._jobs.put(job)
+
+    def _loop(self) -> None:
+        while (job := self._jobs.get()) is not _STOP:
+            self._run(job)
+
+    def close(self, seconds: float) -> None:
+        for _ in self._threads:
+            self._jobs.put(_STOP)
+        for thread in self._threads:
+            thread.join(timeout=seconds)
+        self._threads.clear()
+
+
+class Background(QObject):
+    """Owns the lanes, the store's connections on them, and the thread that watches for changes."""
+
+    opened = Signal()
+    """The store can be used."""
+    refused = Signal(object)
+    """The store cannot be opened: a NeuroWeaverError."""
+    changed = Signal(object)
+    """Set of table names that changed."""
+    _answer = Signal(object, object, object)
+
+    def __init__(self, profile: Profile | None = None, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._profile = profile
+        self.store: Store | None = None
+        self._lanes = {"quick": _Lane("quick", 1, self._run), "slow": _Lane("slow", 2, self._run)}
+        self._newest: dict[tuple[int, str], int] = {}
+        self._serial = 0
+        self._closing = threading.Event()
+        self._watch: threading.Thread | None = None
+        self._answer.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+
+    def open(self, passphrase: str | None = None) -> None:
+        """Open the store on a lane; ``opened`` or ``refused`` follows."""
+        job = _Job(None, "open", 0, self._open, (passphrase,), None, None, with_store=False)
+        self._lanes["quick"].put(job)
+
+    def _open(self, passphrase: str | None) -> None:
+        from app.store import Profile, Store
+        from app.store.key import obtain_key
+
+        try:
+            profile = self._profile or Profile.default()
+            profile.create()
+            key = obtain_key(profile, passphrase) if passphrase else None
+            self.store = Store.open(profile, key=key)
+        except NeuroWeaverError as problem:
+            self.refused.emit(problem)
+            return
+        self._watch = threading.Thread(target=self._look, name="watch", daemon=True)
+        self._watch.start()
+        self.opened.emit()
+
+    def _look(self) -> None:
+        """Tell which tables changed, four times a second at most."""
+        from app.store.watcher import Watcher
+
+        store = self.store
+        if store is None:
+            return
+        watcher = Watcher(store)
+        while not self._closing.wait(POLL_SECONDS):
+            with contextlib.suppress(Exception):  # a busy store answers the next time
+                if found := watcher.poll():
+                    self.changed.emit(found)
+
+    def submit(self, owner: QObject | None, function: Callable[..., Any], *values: Any, lane: str = "quick",
+               key: str = "", done: Callable[[Any], None] | None = None,
+               failed: Callable[[NeuroWeaverError], None] | None = None, with_store: bool = True) -> None:
+        """Run ``function(store, *values)`` on a lane; ``done`` or ``failed`` is called here later."""
+        if self._closing.is_set():
+            return
+        self._serial += 1
+        name = key or f"{function.__module__}.{function.__qualname__}"
+        self._newest[id(owner), name] = self._serial
+        self._lanes[lane].put(_Job(owner, name, self._serial, function, values, done, failed, with_store))
+
+    def _run(self, job: _Job) -> None:
+        if self._closing.is_set():
+            return
+        try:
+            answer = job.function(self.store, *job.values) if job.with_store else job.function(*job.values)
+            problem = None
+        except NeuroWeaverError as caught:
+            answer, problem = None, caught
+        except Exception as caught:  # a mistake in the program: said in words, kept in the details
+            answer, problem = None, unexpected(caught, job.function)
+        with contextlib.suppress(RuntimeError):  # the window is gone
+            if not self._closing.is_set():
+                self._answer.emit(job, answer, problem)
+
+    def _deliver(self, job: _Job, answer: Any, problem: NeuroWeaverError | None) -> None:
+        if self._closing.is_set() or (job.owner is not None and not isValid(job.owner)):
+            return
+        if job.serial and self._newest.get((id(job.owner), job.key)) != job.serial:
+            return
+        if problem is not None:
+            if job.failed is not None:
+                job.failed(problem)
+        elif job.done is not None:
+            job.done(answer)
+
+    def close(self, seconds: float = 3.0) -> None:
+        """No answer arrives after this; threads end, connections close."""
+        self._closing.set()
+        for lane in self._lanes.values():
+            lane.close(seconds)
+        if self._watch is not None:
+            self._watch.join(timeout=seconds)
+        if self.store is not None:
+            self.store.close()
+            self.store = None
+
+
+def unexpected(caught: Exception, function: Callable[..., Any]) -> NeuroWeaverError:
+    """A failure nobody foresaw, as an error a user can read and report."""
+    return WorkflowError("window.unexpected", "This part of the window could not do its work.",
+                         why=f"{type(caught).__name__} in {function.__module__}.{function.__qualname__}: {caught}",
+                         remedy="Try again. If it happens again, copy these details into a report.")
+
+
+def query(page: Any, function: Callable[..., Any], *values: Any, done: Callable[[Any], None],
+          failed: Callable[[NeuroWeaverError], None] | None = None, slow: bool = False, key: str = "") -> None:
+    """Read for a page; only the newest answer for this function arrives."""
+    page.background.submit(page, function, *values, lane="slow" if slow else "quick", key=key, done=done,
+                           failed=failed or page.show_error)
+
+
+def command(page: Any, function: Callable[..., Any], *values: Any, busy: Any = None,
+            done: Callable[[Any], None] | None = None,
+            failed: Callable[[NeuroWeaverError], None] | None = None) -> None:
+    """Change something for a page; ``busy`` (a button, say) is disabled meanwhile.  The store says what changed."""
+    if busy is not None:
+        busy.setEnabled(False)
+
+    def finish(then: Callable[[Any], None] | None, value: Any) -> None:
+        if busy is not None and isValid(busy):
+            busy.setEnabled(True)
+        if then is not None:
+            then(value)
+
+    page.background.submit(page, function, *values, lane="slow", done=lambda value: finish(done, value),
+                           failed=lambda problem: finish(failed or page.show_error, problem))

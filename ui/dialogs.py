@@ -1,0 +1,69 @@
+"""Dialogs, only to decide.  Buttons are verbs; Esc is the safe one."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDialog, QLineEdit, QWidget
+
+from ui.widgets.buttons import Button
+from ui.widgets.text import Label, column, row
+
+
+class _Decision(QDialog):
+    def __init__(self, parent: QWidget, title: str, text: str) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(title)
+        self.answer = ""
+        self.setModal(True)
+        self.setMinimumWidth(480)
+        body = Label(text, "body", "secondary", wrap=True)
+        self.middle = column()
+        self.buttons = row(None)
+        self.setLayout(column(Label(title, "title"), 8, body, 12, self.middle, 16, self.buttons, margins=(24, 20, 24, 20)))
+
+    def offer(self, key: str, text: str, kind: str = "outline") -> Button:
+        """Add a button that ends the dialog with ``key``."""
+        button = Button(text, kind, clicked=lambda: self._end(key))
+        self.buttons.addWidget(button)
+        return button
+
+    def _end(self, key: str) -> None:
+        self.answer = key
+        self.accept()
+
+
+def ask_close(parent: QWidget, running: int) -> bool | None:
+    """True: keep running in the background; False: stop and save; None: do not close."""
+    what = "One run is" if running == 1 else f"{running} runs are"
+    dialog = _Decision(parent, "Close the window while work is running?",
+                       f"{what} not finished. It can go on in the background: the next window shows it again. "
+                       "Or it stops now and saves what it has reached, so that you can continue later.")
+    dialog.offer("stay", "Do not close", "quiet")
+    dialog.offer("stop", "Stop and save")
+    dialog.offer("keep", "Keep running", "filled").setDefault(True)
+    dialog.exec()
+    return {"keep": True, "stop": False}.get(dialog.answer)
+
+
+def ask_passphrase(parent: QWidget) -> str:
+    """The profile's passphrase, or nothing."""
+    dialog = _Decision(parent, "This profile opens with a passphrase",
+                       "Your data is encrypted with it. It is not kept anywhere.")
+    field = QLineEdit()
+    field.setEchoMode(QLineEdit.EchoMode.Password)
+    field.setAccessibleName("Passphrase")
+    dialog.middle.addWidget(field)
+    dialog.offer("", "Not now", "quiet")
+    dialog.offer("open", "Open the profile", "filled").setDefault(True)
+    field.setFocus(Qt.FocusReason.OtherFocusReason)
+    dialog.exec()
+    return field.text() if dialog.answer == "open" else ""
+
+
+def ask(parent: QWidget, title: str, text: str, verb: str, *, safe: str = "Keep it", danger: bool = True) -> bool:
+    """Whether to do something that cannot be undone."""
+    dialog = _Decision(parent, title, text)
+    dialog.offer("", safe, "outline").setDefault(True)
+    dialog.offer("do", verb, "dangerfilled" if danger else "filled")
+    dialog.exec()
+    return dialog.answer == "do"

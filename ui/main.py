@@ -1,0 +1,106 @@
+"""Open the window.  Called by main.py when no subcommand is given."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from PySide6.QtCore import QTimer
+from PySide6.QtNetwork import QLocalServer, QLocalSocket
+from PySide6.QtWidgets import QApplication
+
+from app.store.profile import Profile
+from ui.background import Background
+from ui.theme import load_fonts, theme
+from ui.window import Window
+
+_CALL_MS = 500
+SWITCH_SECONDS = 0.002
+"""How long a worker thread may hold the interpreter while the window wants it; Python's default is 5 ms."""
+
+
+def run_window(argv: Sequence[str]) -> int:
+    """Show the window until it closes; 0.  A second start brings the first one's window forward and ends."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    app = make_application(argv)
+    profile = Profile.default()
+    name = server_name(profile)
+    if called_first(name, argv):
+        return 0
+    window = open_window(profile)
+    server = _listen(name, window)
+    signal.signal(signal.SIGINT, lambda *_: window.close())
+    signal.signal(signal.SIGTERM, lambda *_: window.close())
+    awake = QTimer()  # lets Python see signals while Qt waits
+    awake.start(500)
+    awake.timeout.connect(lambda: None)
+    code = app.exec()
+    awake.stop()
+    server.close()
+    return code
+
+
+def make_application(argv: Sequence[str]) -> QApplication:
+    """The application with fonts and the theme the system wishes, until the settings are read."""
+    existing = QApplication.instance()
+    app = existing if isinstance(existing, QApplication) else QApplication(list(argv) or ["neuroweaver"])
+    app.setApplicationName("NeuroWeaver")
+    app.setStyle("Fusion")
+    load_fonts()
+    theme.apply("system")
+    return app
+
+
+def open_window(profile: Profile, *, start_service: bool = True) -> Window:
+    """Show the window, then open the store on a worker thread."""
+    background = Background(profile)
+    window = Window(background, start_service=start_service)
+    background.setParent(window)
+    window.show()
+    QTimer.singleShot(0, window, background.open)
+    return window
+
+
+def server_name(profile: Profile) -> str:
+    """One name for each user and profile, short enough for a socket's path."""
+    who = f"{os.environ.get('USER') or os.environ.get('USERNAME') or ''}{profile.home}"
+    return f"neuroweaver-{hashlib.sha256(who.encode()).hexdigest()[:16]}"
+
+
+def called_first(name: str, argv: Sequence[str]) -> bool:
+    """Whether a window of this profile is open already; it is told to come forward (and to import the files named)."""
+    socket = QLocalSocket()
+    socket.connectToServer(name)
+    if not socket.waitForConnected(_CALL_MS):
+        return False
+    files = [str(Path(word).resolve()) for word in argv[1:] if not word.startswith("-")]
+    socket.write("\n".join(["forward", *files]).encode() + b"\n")
+    socket.waitForBytesWritten(_CALL_MS)
+    socket.disconnectFromServer()
+    return True
+
+
+def _listen(name: str, window: Window) -> QLocalServer:
+    server = QLocalServer(window)
+    server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
+    QLocalServer.removeServer(name)  # left behind by a crash: called_first() found nobody there
+    server.listen(name)
+
+    def answer() -> None:
+        while (socket := server.nextPendingConnection()) is not None:
+            socket.readyRead.connect(lambda socket=socket: _obey(socket, window))
+
+    server.newConnection.connect(answer)
+    return server
+
+
+def _obey(socket: QLocalSocket, window: Window) -> None:
+    lines = bytes(socket.readAll().data()).decode(errors="replace").splitlines()
+    if lines and lines[0] == "forward":
+        window.come_forward()
+        for file in lines[1:]:
+            window.import_file(Path(file))

@@ -1,0 +1,94 @@
+"""Ctrl+K: find a page or do a thing, by typing part of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QFrame, QLineEdit, QListWidget, QListWidgetItem, QWidget
+
+from ui.theme import icon
+from ui.widgets.text import column
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One entry."""
+
+    text: str
+    icon: str
+    act: Callable[[], object]
+    keys: str = ""
+
+
+def matching(deeds: list[Deed], typed: str) -> list[Deed]:
+    """Entries whose words contain all typed parts, those that begin with the text first."""
+    parts = typed.lower().split()
+    found = [deed for deed in deeds if all(part in deed.text.lower() for part in parts)]
+    return sorted(found, key=lambda deed: not deed.text.lower().startswith(typed.lower()))
+
+
+class Palette(QFrame):
+    """A field and a list over the window; Esc closes, Enter acts."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setProperty("popup", True)
+        self.setAccessibleName("Find or do")
+        self._deeds: list[Deed] = []
+        self._field = QLineEdit()
+        self._field.setPlaceholderText("Find a page, or do something")
+        self._field.setAccessibleName("Find or do")
+        self._field.textChanged.connect(self._filter)
+        self._field.returnPressed.connect(self._act)
+        self._field.installEventFilter(self)
+        self._list = QListWidget()
+        self._list.setObjectName("results")
+        self._list.setAccessibleName("What was found")
+        self._list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._list.itemClicked.connect(lambda _item: self._act())
+        self.setLayout(column(self._field, self._list, gap=8, margins=(10, 10, 10, 10)))
+        self.setFixedSize(520, 380)
+        self.hide()
+
+    def ask(self, deeds: list[Deed]) -> None:
+        """Open with these entries."""
+        self._deeds = deeds
+        self._field.clear()
+        self._filter("")
+        parent = self.parentWidget()
+        self.move((parent.width() - self.width()) // 2, 80)
+        self.show()
+        self.raise_()
+        self._field.setFocus()
+
+    def _filter(self, typed: str) -> None:
+        self._list.clear()
+        for deed in matching(self._deeds, typed):
+            item = QListWidgetItem(icon(deed.icon), f"{deed.text}    {deed.keys}".rstrip())
+            item.setData(Qt.ItemDataRole.UserRole, deed.text)
+            self._list.addItem(item)
+        self._list.setCurrentRow(0)
+
+    def _act(self) -> None:
+        item = self._list.currentItem()
+        self.hide()
+        if item is not None:
+            text = item.data(Qt.ItemDataRole.UserRole)
+            next(deed for deed in self._deeds if deed.text == text).act()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Arrows move in the list while typing; Esc closes; a click elsewhere closes."""
+        if event.type() == QEvent.Type.FocusOut:
+            self.hide()
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+            step = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1}.get(Qt.Key(event.key()))
+            if step is not None:
+                self._list.setCurrentRow((self._list.currentRow() + step) % max(self._list.count(), 1))
+                return True
+            if event.key() == Qt.Key.Key_Escape:
+                self.hide()
+                return True
+        return super().eventFilter(watched, event)

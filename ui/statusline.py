@@ -1,0 +1,109 @@
+"""The bottom line: network, processor or graphics card, memory.  28 px; all of it measured, every two seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+from dataclasses import dataclass
+from typing import Any
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtWidgets import QWidget
+
+from ui.background import Background
+from ui.widgets.text import Icon, Label, row
+
+EVERY_MS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What the line shows.  calls: connections from our processes to other computers, open at this moment."""
+
+    offline: bool
+    calls: int
+    load: float
+    cores: int
+    used_gb: float
+    total_gb: float
+    service: bool
+
+
+class StatusLine(QWidget):
+    """Asks on the slow lane and shows the newest answer."""
+
+    def __init__(self, background: Background) -> None:
+        super().__init__()
+        self.setObjectName("statusline")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setAccessibleName("State of this computer")
+        self.setFixedHeight(28)
+        self._background = background
+        self._network, self._network_icon = Label("", "small", "secondary"), Icon("wifi-off", "textSecondary")
+        self._load, self._memory = Label("", "small", "secondary"), Label("", "small", "secondary")
+        self._icons = [Icon("cpu", "textSecondary"), Icon("memory-stick", "textSecondary")]
+        self._right = Label("", "small", "tertiary")
+        pairs = [(self._network_icon, self._network), (self._icons[0], self._load), (self._icons[1], self._memory)]
+        rows = [row(icon, label, gap=6) for icon, label in pairs]
+        for icon, _ in pairs:
+            icon.hide()
+        self.setLayout(row(*rows, None, self._right, gap=20, margins=(16, 0, 16, 0)))
+        self._timer = QTimer(self)
+        self._timer.setInterval(EVERY_MS)
+        self._timer.timeout.connect(self.ask)
+
+    def begin(self) -> None:
+        """The store is open: start measuring."""
+        self._timer.start()
+        self.ask()
+
+    def end(self) -> None:
+        """The window closes."""
+        self._timer.stop()
+
+    def ask(self) -> None:
+        """Measure once."""
+        self._background.submit(self, measure, lane="slow", done=self.show_vitals)
+
+    def show_vitals(self, now: Vitals) -> None:
+        """Fill the line."""
+        calls = "no connection to other computers" if now.calls == 0 else f"{now.calls} connections to other computers"
+        self._network.say(f"Offline mode on: {calls}" if now.offline else f"Offline mode off: {calls}")
+        self._network_icon.show_icon("wifi-off" if now.offline else "wifi", "textSecondary")
+        self._load.say(f"Processor {now.load:.0f} % of {now.cores} core{'s' if now.cores != 1 else ''}")
+        self._memory.say(f"Memory {now.used_gb:.1f} of {now.total_gb:.0f} GB")
+        self._right.say("" if now.service else "The service is not running")
+        for icon in (self._network_icon, *self._icons):
+            icon.show()
+
+
+def measure(store: Any) -> Vitals:
+    """Read the machine's vitals and count our own connections that leave it."""
+    import psutil
+
+    from app.config.presence import find_service
+    from app.store import settings
+
+    found = find_service(store.profile)
+    memory = psutil.virtual_memory()
+    return Vitals(
+        offline=bool(settings.get(store, "offline")), calls=_calls_out(found.pid if found else None),
+        load=psutil.cpu_percent(None), cores=psutil.cpu_count() or 1, used_gb=(memory.total - memory.available) / 1e9,
+        total_gb=memory.total / 1e9, service=found is not None)
+
+
+def _calls_out(service: int | None) -> int:
+    """Connections of the window, the service and their children whose other end is another computer."""
+
+
+
+    import psutil
+
+    count = 0
+    for pid in [None, service] if service else [None]:
+        with contextlib.suppress(psutil.Error, OSError):
+            root = psutil.Process(pid)
+            for process in [root, *root.children(recursive=True)]:
+                for link in process.net_connections("inet"):
+                    count += bool(link.raddr) and not ipaddress.ip_address(link.raddr.ip).is_loopback
+    return count

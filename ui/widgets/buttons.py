@@ -1,0 +1,123 @@
+"""Buttons, segmented choices and the switch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QEvent, QSize, Qt, Signal
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QFrame, QPushButton, QSizePolicy
+
+from ui.theme import icon, theme
+from ui.widgets.text import row
+
+_ICON_TOKENS = {"filled": "onAccent", "danger": "danger", "dangerfilled": "onDanger", "link": "accentText",
+                "quiet": "textSecondary", "outline": "text"}
+
+
+class Button(QPushButton):
+    """kind: filled (one a view), outline, quiet, link, danger, dangerfilled; size: normal, small, large."""
+
+    def __init__(self, text: str = "", kind: str = "outline", icon_name: str = "", *, size: str = "normal",
+                 tooltip: str = "", clicked: Callable[[], object] | None = None) -> None:
+        super().__init__(f" {text}" if text and icon_name else text)
+        self._icon_name, self._kind = icon_name, kind
+        self.setProperty("kind", kind)
+        self.setProperty("size", size)
+        self.setProperty("square", not text)
+        self.setIconSize(QSize(16, 16) if size != "small" else QSize(14, 14))
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.setAccessibleName(text or tooltip)
+        self.setToolTip(tooltip)
+        self._tint()
+        if clicked is not None:
+            self.clicked.connect(lambda _checked=False: clicked())
+
+    def say(self, text: str) -> None:
+        """Change the words."""
+        self.setText(f" {text}" if self._icon_name else text)
+        self.setAccessibleName(text)
+
+    def show_icon(self, name: str) -> None:
+        """Change the icon."""
+        self._icon_name = name
+        self._tint()
+
+    def _tint(self) -> None:
+        if self._icon_name:
+            self.setIcon(icon(self._icon_name, _ICON_TOKENS[self._kind]))
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Tint the icon again when the theme changes."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange:
+            self._tint()
+
+
+class Segments(QFrame):
+    """A choice of a few, side by side."""
+
+    chosen = Signal(str)
+
+    def __init__(self, options: list[tuple[str, str]], *, size: str = "normal", name: str = "") -> None:
+        super().__init__()
+        self.setProperty("seg", True)
+        self.setProperty("size", size)
+        self.setAccessibleName(name)
+        self.setFixedHeight(26 if size == "small" else 32)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self._group = QButtonGroup(self)
+        self._buttons: dict[str, QPushButton] = {}
+        for key, text in options:
+            button = QPushButton(text)
+            button.setCheckable(True)
+            button.setAccessibleName(text)
+            button.clicked.connect(lambda _checked=False, key=key: self.chosen.emit(key))
+            self._group.addButton(button)
+            self._buttons[key] = button
+        self.setLayout(row(*self._buttons.values(), gap=2, margins=(2, 2, 2, 2)))
+        if options:
+            self._buttons[options[0][0]].setChecked(True)
+
+    def choose(self, key: str) -> None:
+        """Set the choice without telling."""
+        if key in self._buttons:
+            self._buttons[key].setChecked(True)
+
+    def choice(self) -> str:
+        """The key of the choice."""
+        return next((key for key, button in self._buttons.items() if button.isChecked()), "")
+
+
+class Switch(QAbstractButton):
+    """On or off, 30 x 18 px."""
+
+    def __init__(self, name: str, *, checked: bool = False) -> None:
+        super().__init__()
+        self.setCheckable(True)
+        self.setChecked(checked)
+        self.setAccessibleName(name)
+        self.setToolTip(name)
+        self.setFixedSize(34, 24)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw track, knob and focus ring."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        track = "accent" if self.isChecked() else "borderStrong"
+        painter.setBrush(theme.color(track if self.isEnabled() else "border"))
+        painter.drawRoundedRect(2, 3, 30, 18, 9, 9)
+        painter.setBrush(theme.color("onAccent"))
+        painter.drawEllipse(16 if self.isChecked() else 4, 5, 14, 14)
+        if self.hasFocus():
+            pen = painter.pen()
+            pen.setStyle(Qt.PenStyle.SolidLine)
+            pen.setColor(theme.color("focus"))
+            pen.setWidth(2)
+            painter.setPen(pen)
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(1, 1, 32, 22, 11, 11)
+        painter.end()

@@ -1,0 +1,223 @@
+"""Labels in the design's type roles, badges, key caps, hairlines and simple layouts."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from typing import TypeVar
+
+from PySide6.QtCore import QEvent, QSize, Qt
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QLayout, QSizePolicy, QVBoxLayout, QWidget
+
+from ui.theme import pixmap, tokens
+
+L = TypeVar("L", bound=QBoxLayout)
+_LINES = {"answer": 24, "card": 22, "group": 14, "figure2": 26, "strong": 20, "bold": 20, "smallstrong": 16}
+
+
+class Label(QLabel):
+    """Text in a type role ("body", "small", "title", ...) and a tone ("", "secondary", "tertiary", "success", ...).
+
+    ``wrap`` breaks lines at the role's line height; ``elide`` cuts with an ellipsis and keeps the whole in the tooltip.
+    """
+
+    def __init__(self, text: str = "", role: str = "body", tone: str = "", *, wrap: bool = False,
+                 elide: bool = False, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._role, self._wrap, self._elide, self._plain = role, wrap, elide, ""
+        self._line = int(tokens()["type"].get(role, {}).get("line", _LINES.get(role, 20)))
+        self.setProperty("type", role)
+        self.setProperty("tone", tone)
+        self.setTextFormat(Qt.TextFormat.RichText if wrap else Qt.TextFormat.PlainText)
+        self.setWordWrap(wrap)
+        if not wrap:
+            self.setMinimumHeight(self._line)
+        if elide:
+            self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.say(text)
+
+    def say(self, text: str) -> None:
+        """Show a text."""
+        if text == self._plain and text:
+            return
+        self._plain = text
+        self.setAccessibleName(text)
+        if self._wrap:
+            body = html.escape(text).replace("\n", "<br>")
+            self.setText(f'<p style="line-height:{self._line}px;margin:0">{body}</p>' if text else "")
+        elif self._elide:
+            self._fit()
+        else:
+            self.setText(text)
+
+    def words(self) -> str:
+        """The text as given."""
+        return self._plain
+
+    def tone(self, tone: str) -> None:
+        """Change the colour's meaning."""
+        if self.property("tone") != tone:
+            self.setProperty("tone", tone)
+            self.style().unpolish(self)
+            self.style().polish(self)
+
+    def _fit(self) -> None:
+        shown = self.fontMetrics().elidedText(self._plain, Qt.TextElideMode.ElideRight, max(self.width(), 10))
+        self.setText(shown)
+        self.setToolTip(self._plain if shown != self._plain else "")
+
+    def resizeEvent(self, event: QEvent) -> None:  # type: ignore[override]
+        """Cut the text anew."""
+        super().resizeEvent(event)  # type: ignore[arg-type]
+        if self._elide:
+            self._fit()
+
+
+class Icon(QWidget):
+    """One Lucide icon in a colour token."""
+
+    def __init__(self, name: str, token: str = "textTertiary", size: int = 16, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._name, self._token, self._size = name, token, size
+        self.setFixedSize(size, size)
+
+    def show_icon(self, name: str, token: str) -> None:
+        """Show another icon."""
+        if (name, token) != (self._name, self._token):
+            self._name, self._token = name, token
+            self.update()
+
+    def sizeHint(self) -> QSize:
+        """Its own size."""
+        return QSize(self._size, self._size)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the icon in the theme of the moment."""
+        painter = QPainter(self)
+        painter.drawPixmap(0, 0, pixmap(self._name, self._token, self._size))
+        painter.end()
+
+
+def row(*items: QWidget | QLayout | int | None, gap: int = 8, margins: tuple[int, int, int, int] = (0, 0, 0, 0)) -> QHBoxLayout:
+    """A row: widgets and layouts; a number is a fixed space, None takes the room that is left."""
+    return _fill(QHBoxLayout(), items, gap, margins)
+
+
+def column(*items: QWidget | QLayout | int | None, gap: int = 0, margins: tuple[int, int, int, int] = (0, 0, 0, 0)) -> QVBoxLayout:
+    """A column, like :func:`row`."""
+    return _fill(QVBoxLayout(), items, gap, margins)
+
+
+def _fill(layout: L, items: Iterable[QWidget | QLayout | int | None], gap: int, margins: tuple[int, int, int, int]) -> L:
+    layout.setSpacing(gap)
+    layout.setContentsMargins(*margins)
+    for item in items:
+        if item is None:
+            layout.addStretch(1)
+        elif isinstance(item, int):
+            layout.addSpacing(item)
+        elif isinstance(item, QLayout):
+            layout.addLayout(item)
+        else:
+            layout.addWidget(item)
+    return layout
+
+
+def clear(layout: QLayout) -> None:
+    """Take everything out of a layout and delete the widgets."""
+    while layout.count():
+        item = layout.takeAt(0)
+        if item is None:
+            continue
+        if (widget := item.widget()) is not None:
+            widget.hide()
+            widget.deleteLater()
+        elif (inner := item.layout()) is not None:
+            clear(inner)
+
+
+class Line(QFrame):
+    """A hairline."""
+
+    def __init__(self, direction: str = "h") -> None:
+        super().__init__()
+        self.setProperty("line", direction)
+
+
+class Dot(QWidget):
+    """A small disc in a colour token: a state, always with its word beside it."""
+
+    def __init__(self, token: str = "textDisabled", size: int = 7) -> None:
+        super().__init__()
+        self._token, self._size = token, size
+        self.setFixedSize(size, size)
+
+    def colour(self, token: str) -> None:
+        """Change the colour."""
+        self._token = token
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the disc."""
+        from ui.theme import theme
+
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(theme.color(self._token))
+        painter.drawEllipse(0, 0, self._size, self._size)
+        painter.end()
+
+
+_BADGE_TONES = {"neutral": "secondary", "accent": "accent", "success": "success", "warning": "warning",
+                "danger": "danger"}
+_BADGE_TOKENS = {"neutral": "textSecondary", "accent": "accentText", "success": "success", "warning": "warning",
+                 "danger": "danger"}
+
+
+class Badge(QFrame):
+    """Icon and word on a tint, 20 px high.  kind: neutral, accent, success, warning, danger."""
+
+    def __init__(self, text: str, kind: str = "neutral", icon: str = "", tooltip: str = "") -> None:
+        super().__init__()
+        self._label = Label(text, "smallstrong", _BADGE_TONES[kind])
+        self._icon = Icon(icon or "circle", _BADGE_TOKENS[kind], 14)
+        self._icon.setVisible(bool(icon))
+        self.setLayout(row(self._icon, self._label, gap=5, margins=(7, 0, 7, 0)))
+        self.setFixedHeight(20)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.show_state(text, kind, icon, tooltip)
+
+    def show_state(self, text: str, kind: str, icon: str = "", tooltip: str = "") -> None:
+        """Change what it says."""
+        self.setProperty("badge", kind)
+        self.setAccessibleName(text)
+        self.setToolTip(tooltip)
+        self._label.say(text)
+        self._label.tone(_BADGE_TONES[kind])
+        self._icon.show_icon(icon or "circle", _BADGE_TOKENS[kind])
+        self._icon.setVisible(bool(icon))
+        self.style().unpolish(self)
+        self.style().polish(self)
+
+    def words(self) -> str:
+        """What it says."""
+        return self._label.words()
+
+
+class KeyCap(QLabel):
+    """A key, as in menus."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.setProperty("keycap", True)
+        self.setFixedHeight(18)
+
+
+class Card(QFrame):
+    """A bordered surface.  kind: "true" (card), "foot", "drop", "well"."""
+
+    def __init__(self, kind: str = "true") -> None:
+        super().__init__()
+        self.setProperty("card", kind)

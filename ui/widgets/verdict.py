@@ -1,0 +1,107 @@
+"""The strip of three answers, the dot-and-bar interval, verdict badges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QFrame, QSizePolicy, QWidget
+
+from ui import words
+from ui.theme import font, theme
+from ui.widgets.text import Badge, Icon, Label, Line, column, row
+
+_QUESTIONS = (("badge-check", "Is it better?"), ("shield-check", "Is it safe?"), ("coins", "What does it cost?"))
+
+
+class Answers(QFrame):
+    """Is it better? Is it safe? What does it cost?  A word first, the evidence under it."""
+
+    def __init__(self, size: str = "answer") -> None:
+        super().__init__()
+        self.setProperty("card", True)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self._parts: list[tuple[Label, Label, QWidget]] = []
+        layout = row(gap=0)
+        for number, (icon, question) in enumerate(_QUESTIONS):
+            if number:
+                layout.addWidget(Line("v"))
+            answer, evidence = Label("", size, elide=True), Label("", "small", "secondary", wrap=True)
+            part = QWidget()
+            part.setLayout(column(row(Icon(icon), Label(question, "smallstrong", "tertiary"), None, gap=6), 3, answer, 2,
+                                  evidence, None, margins=(18, 14, 18, 14)))
+            layout.addWidget(part, 1)
+            self._parts.append((answer, evidence, part))
+        self.setLayout(layout)
+
+    def fill(self, answers: Iterable[tuple[str, str]]) -> None:
+        """Three pairs of word and evidence."""
+        for (word, evidence), (label, below, part), (_, question) in zip(answers, self._parts, _QUESTIONS, strict=True):
+            label.say(word)
+            below.say(evidence)
+            part.setAccessibleName(f"{question} {word}. {evidence}")
+
+    def words(self) -> list[str]:
+        """The three answers as shown."""
+        return [label.words() for label, _, _ in self._parts]
+
+
+def verdict_badge(verdict: str) -> Badge:
+    """better, worse, no_difference, or "" where nothing was measured."""
+    return Badge(*words.VERDICTS.get(verdict, words.NOT_MEASURED))
+
+
+class Interval(QWidget):
+    """Base as a grey ring, tuned as a blue disc, on a scale from 0 to 1; a bar shows a 95 % interval where known."""
+
+    def __init__(self, base: float, tuned: float, base_bar: tuple[float, float] | None = None,
+                 tuned_bar: tuple[float, float] | None = None) -> None:
+        super().__init__()
+        self._marks = [(base, base_bar, "chart.base", f"base {100 * base:.1f}"),
+                       (tuned, tuned_bar, "chart.tuned", f"tuned {100 * tuned:.1f}")]
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setFixedHeight(36)
+        self.setAccessibleName(f"Base {100 * base:.1f}, tuned {100 * tuned:.1f} of 100")
+
+    def sizeHint(self) -> QSize:
+        """Wide enough for both labels."""
+        return QSize(220, 36)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the scale, the bars, the marks and their labels."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setFont(font("axis"))
+        y = 12.0
+        painter.setPen(QPen(theme.color("chart.grid"), 1))
+        painter.drawLine(QPointF(4, y), QPointF(self.width() - 4, y))
+        for value, bar, token, _ in self._marks:
+            self._mark(painter, y, value, bar, token)
+        self._captions(painter, y)
+        painter.end()
+
+    def _x(self, value: float) -> float:
+        return 10 + (self.width() - 20) * min(max(value, 0.0), 1.0)
+
+    def _mark(self, painter: QPainter, y: float, value: float, bar: tuple[float, float] | None, token: str) -> None:
+        if bar is not None:
+            painter.setPen(QPen(theme.color(token), 3, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+            painter.drawLine(QPointF(self._x(bar[0]), y), QPointF(self._x(bar[1]), y))
+        ring = token == "chart.base"
+        painter.setPen(QPen(theme.color(token), 2))
+        painter.setBrush(theme.color("surface" if ring else token))
+        painter.drawEllipse(QPointF(self._x(value), y), 4.5, 4.5)
+
+    def _captions(self, painter: QPainter, y: float) -> None:
+        metrics = painter.fontMetrics()
+        widths = [metrics.horizontalAdvance(text) + 4 for *_, text in self._marks]
+        centres = [self._x(value) for value, *_ in self._marks]
+        apart = (widths[0] + widths[1]) / 2 + 4
+        if abs(centres[1] - centres[0]) < apart:
+            middle, sign = sum(centres) / 2, 1 if centres[1] >= centres[0] else -1
+            centres = [middle - sign * apart / 2, middle + sign * apart / 2]
+        for (*_, text), width, centre, token in zip(self._marks, widths, centres, ("textTertiary", "text"), strict=True):
+            left = min(max(centre - width / 2, 0), self.width() - width)
+            painter.setPen(theme.color(token))
+            painter.drawText(QRectF(left, y + 6, width, 16), Qt.AlignmentFlag.AlignCenter, text)

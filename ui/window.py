@@ -1,0 +1,315 @@
+"""The main window: rail, pages, status line; what works everywhere (keys, dropping a file, closing)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QByteArray, Qt, QTimer
+from PySide6.QtGui import (
+    QAction,
+    QCloseEvent,
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDropEvent,
+    QGuiApplication,
+    QKeySequence,
+    QResizeEvent,
+)
+from PySide6.QtWidgets import QFileDialog, QMainWindow, QStackedWidget, QWidget
+
+from app.errors import NeuroWeaverError
+from ui.background import Background
+from ui.pages import pages
+from ui.palette import Deed, Palette
+from ui.rail import Rail
+from ui.statusline import StatusLine
+from ui.theme import theme
+from ui.widgets.feedback import Toast
+from ui.widgets.text import column, row
+
+if TYPE_CHECKING:
+    from ui.pages.base import Page
+
+NARROW_BELOW = 1180
+FILES = "Data (*.csv *.tsv *.json *.jsonl *.parquet *.xlsx *.txt *.md *.pdf *.docx *.gz);;All files (*)"
+
+
+class Window(QMainWindow):
+    """The shell that pages live in; see :class:`ui.pages.base.Shell` for what they may ask."""
+
+    def __init__(self, background: Background, *, start_service: bool = True) -> None:
+        super().__init__()
+        self.background = background
+        self._start_service = start_service
+        self._specs = {spec.name: spec for spec in pages()}
+        self._pages: dict[str, Page] = {}
+        self._closing = self._settled = False
+        self.setWindowTitle("NeuroWeaver")
+        self.setMinimumSize(1024, 680)
+        self.resize(1440, 900)
+        self.setAcceptDrops(True)
+        self.rail = Rail(list(self._specs.values()))
+        self.stack = QStackedWidget()
+        self.status = StatusLine(background)
+        middle = QWidget()
+        middle.setLayout(row(self.rail, self.stack, gap=0))
+        whole = QWidget()
+        whole.setLayout(column(middle, self.status))
+        self.setCentralWidget(whole)
+        self._toast = Toast(self)
+        self._palette = Palette(self)
+        self.rail.chosen.connect(self.go)
+        self.rail.find.connect(self.find)
+        self._keys()
+        background.opened.connect(self._opened)
+        background.refused.connect(self._refused)
+        background.changed.connect(self._changed)
+        self.go("home" if "home" in self._specs else next(iter(self._specs)))
+
+    # ---- what pages may ask ---------------------------------------------------------------------------------
+
+    def go(self, page: str, argument: str = "") -> None:
+        """Show a page, built on first use."""
+        if page not in self._specs:
+            return
+        if page not in self._pages:
+            self._pages[page] = self._specs[page].make(self)
+            self.stack.addWidget(self._pages[page])
+        self.rail.choose(page)
+        self.stack.setCurrentWidget(self._pages[page])
+        if argument:
+            self._pages[page].open(argument)
+
+    def has(self, page: str) -> bool:
+        """Whether a page exists."""
+        return page in self._specs
+
+    def page(self) -> Page:
+        """The page shown."""
+        current: Any = self.stack.currentWidget()
+        return current  # type: ignore[no-any-return]
+
+    def toast(self, text: str, *, action: str = "", then: Callable[[], object] | None = None,
+              stays: bool = False) -> None:
+        """Say something at the bottom right."""
+        self._toast.say(text, action, then, stays=stays)
+
+    def import_file(self, path: Path | None = None) -> None:
+        """Import a file; its dataset appears on the Datasets page."""
+        if path is None:
+            chosen, _ = QFileDialog.getOpenFileName(self, "Import a file", "", FILES)
+            if not chosen:
+                return
+            path = Path(chosen)
+        from app.data import views
+
+        self.toast(f"Reading {path.name}", stays=True)
+        self.background.submit(self, views.import_for_window, str(path), lane="slow", key=f"import {path}",
+                               done=self._imported, failed=self._failed)
+
+    def _imported(self, done: Any) -> None:
+        words = f"{done.rows:,} rows from {done.name} are imported"
+        rejected = f", {done.rejected:,} set aside with their reasons." if done.rejected else "."
+        leads = self.has("datasets")
+        self.toast(words + rejected, action="Look at it" if leads else "", then=lambda: self.go("datasets", done.dataset))
+
+    def run(self, source: str, *, busy: QWidget | None = None) -> None:
+        """Start a kit or a workflow file and show its run."""
+        from app.workflow import runs
+
+        if busy is not None:
+            busy.setEnabled(False)
+
+        def finish(show: Callable[[Any], None], value: Any) -> None:
+            if busy is not None:
+                busy.setEnabled(True)
+            show(value)
+
+        self.background.submit(self, runs.submit, source, lane="slow", key=f"run {source}",
+                               done=lambda run: finish(self._started, run),
+                               failed=lambda problem: finish(self._failed, problem))
+
+    def _started(self, run: str) -> None:
+        self.attach_service()
+        self.go("runs", run)
+
+    def set_theme(self, choice: str) -> None:
+        """Light, dark or system."""
+        from app.store import settings
+
+        theme.apply(choice)
+        self.background.submit(self, settings.put, "theme", choice, lane="slow")
+
+    # ---- the store and the service ----------------------------------------------------------------------------
+
+    def _opened(self) -> None:
+        from ui.memory import recall
+
+        self.background.submit(self, recall, done=self._recalled)
+        self.status.begin()
+        self.page().mark_stale()
+        self._changed({"runs", "deployments"})
+        if self._start_service:
+            self.attach_service()
+
+    def _recalled(self, remembered: Any) -> None:
+        if remembered.theme != theme.choice:
+            theme.apply(remembered.theme)
+        if remembered.geometry:
+            self.restoreGeometry(QByteArray.fromBase64(remembered.geometry.encode()))
+
+    def attach_service(self) -> None:
+        """Find the service or start it."""
+        from ui.service_link import attach
+
+        self.background.submit(self, attach, lane="slow", failed=self._failed)
+
+    def _refused(self, problem: NeuroWeaverError) -> None:
+        if problem.code == "store.passphrase_needed":
+            from ui.dialogs import ask_passphrase
+
+            if words := ask_passphrase(self):
+                self.background.open(words)
+                return
+        self.page().show_error(problem)
+
+    def _failed(self, problem: NeuroWeaverError) -> None:
+        self._toast.hide()
+        self.page().show_error(problem)
+
+    def _changed(self, tables: set[str]) -> None:
+        for page in self._pages.values():
+            page.store_changed(tables)
+        if tables & {"runs", "steps", "deployments"}:
+            from app.workflow import views
+
+            self.background.submit(self, views.rail_marks, done=self._show_marks)
+
+    def _show_marks(self, marks: Any) -> None:
+        for name, button in self.rail.buttons.items():
+            text, dot = marks.get(name, ("", ""))
+            button.show_mark(text, dot)
+
+    # ---- keys --------------------------------------------------------------------------------------------------
+
+    def _keys(self) -> None:
+        for position, name in enumerate(self._specs, start=1):
+            if position < 10:
+                self._key(f"Ctrl+{position}", lambda name=name: self.go(name))
+        self._key("Ctrl+,", lambda: self.go("settings"))
+        self._key("Ctrl+K", self.find)
+        self._key("Ctrl+O", self.import_file)
+        self._key("Ctrl+R", lambda: self.page().run_primary())
+        self._key("Ctrl+.", lambda: self.page().stop_and_save())
+        self._key("F1", self.help)
+        self._key("F6", self._next_pane)
+
+    def _key(self, keys: str, act: Callable[[], object]) -> None:
+        action = QAction(self)
+        action.setShortcut(QKeySequence(keys))
+        action.triggered.connect(lambda _checked=False: act())
+        self.addAction(action)
+
+    def _next_pane(self) -> None:
+        if self.rail.isAncestorOf(QGuiApplication.focusObject()):  # type: ignore[arg-type]
+            self.page().setFocus()
+            self.page().focusNextChild()
+        else:
+            next(button for button in self.rail.buttons.values() if button.isChecked()).setFocus()
+
+    def help(self) -> None:
+        """F1: the Help page, or the keys where there is none yet."""
+        if self.has("help"):
+            self.go("help", self.page().title)
+        else:
+            self.find()
+
+    def find(self) -> None:
+        """Open the palette."""
+        deeds = [Deed(f"Go to {spec.title}", spec.icon, lambda name=name: self.go(name), self._keys_of(name))
+                 for name, spec in self._specs.items()]
+        deeds += [Deed("Import a file", "file-input", self.import_file, "Ctrl+O"),
+                  Deed("Run", "play", lambda: self.page().run_primary(), "Ctrl+R"),
+                  Deed("Stop and save", "download", lambda: self.page().stop_and_save(), "Ctrl+."),
+                  *(Deed(f"Use the {word} theme", "eye", lambda choice=choice: self.set_theme(choice))
+                    for choice, word in (("light", "light"), ("dark", "dark"), ("system", "system's")))]
+        self._palette.ask(deeds)
+
+    def _keys_of(self, name: str) -> str:
+        return self.rail.buttons[name].toolTip().rpartition("  ")[2]
+
+    # ---- dropping, sizing, closing -------------------------------------------------------------------------------
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """A file may be dropped anywhere."""
+        if any(url.isLocalFile() for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+            self.toast("Drop to import it. The file is copied, never changed.", stays=True)
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        """It went away again."""
+        self._toast.hide()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Import what was dropped."""
+        for url in event.mimeData().urls():
+            if url.isLocalFile():
+                self.import_file(Path(url.toLocalFile()))
+        event.acceptProposedAction()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Collapse the rail when narrow; keep the toast in its corner."""
+        super().resizeEvent(event)
+        self.rail.narrow(self.width() < NARROW_BELOW)
+        self._toast.place()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Ask when work is running; then end what belongs to the window."""
+        if self._settled or self.background.store is None:
+            self._end()
+            event.accept()
+            return
+        event.ignore()
+        if not self._closing:
+            self._closing = True
+            from ui.service_link import state_at_close
+
+            self.background.submit(self, state_at_close, lane="quick", done=self._decide, failed=lambda _p: self._leave())
+
+    def _decide(self, state: Any) -> None:
+        from ui.dialogs import ask_close
+
+        keep = state.keep
+        if state.running:
+            answer = ask_close(self, state.running)
+            if answer is None:
+                self._closing = False
+                return
+            keep = answer
+        self._finish(keep)
+
+    def _finish(self, keep: bool) -> None:
+        from ui.service_link import settle
+
+        geometry = bytes(self.saveGeometry().toBase64().data()).decode()
+        self.hide()
+        stop = not keep and self._start_service
+        self.background.submit(self, settle, geometry, stop, lane="slow", done=lambda _n: self._leave(),
+                               failed=lambda _p: self._leave())
+
+    def _leave(self) -> None:
+        self._settled = True
+        QTimer.singleShot(0, self, self.close)
+
+    def _end(self) -> None:
+        self.status.end()
+        self.background.close()
+
+    def come_forward(self) -> None:
+        """Another start of the program asks for this window."""
+        self.setWindowState((self.windowState() & ~Qt.WindowState.WindowMinimized) | Qt.WindowState.WindowActive)
+        self.show()
+        self.raise_()
+        self.activateWindow()
