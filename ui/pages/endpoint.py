@@ -81,6 +81,8 @@ class EndpointPage(Page):
         self._kind = Segments([("curl", "curl"), ("python", "Python")], size="small", name="Language of the snippet")
         self._kind.chosen.connect(lambda _kind: self._show_snippet())
         self._model = QComboBox()
+        self._model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self._model.setMinimumWidth(180)
         self._model.setAccessibleName("Model in the snippet")
         self._model.currentTextChanged.connect(lambda _text: self._show_snippet())
         panel = Panel("Use it from another program", "", self._model, self._kind,
@@ -90,7 +92,7 @@ class EndpointPage(Page):
         self._snippet.setProperty("code", True)
         self._snippet.setAccessibleName("Snippet")
         self._snippet.setFixedHeight(150)
-        panel.body.addWidget(self._snippet)
+        panel.body.addLayout(column(self._snippet, margins=(8, 6, 8, 8)))
         return panel
 
     def refresh(self) -> None:

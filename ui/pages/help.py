@@ -1,0 +1,106 @@
+"""Help: short texts, what changed, and what the product is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtWidgets import QListWidget, QListWidgetItem, QTextBrowser, QWidget
+
+from app.store.profile import project_dir
+from ui.background import query
+from ui.pages.base import Page
+from ui.widgets.text import Line, row
+
+if TYPE_CHECKING:
+    from app.config.about import Part
+
+ABOUT = "About NeuroWeaver"
+OF_PAGE = {"Datasets": "Data", "Runs": "Training and proof", "Models": "Training and proof", "Workflow": "Training and proof",
+           "Playground": "Endpoint", "Endpoint": "Endpoint", "Costs": "Costs and privacy", "Settings": "Costs and privacy"}
+
+
+def texts() -> dict[str, Path]:
+    """Title and file of each help text, in order; the changelog last."""
+    folder = project_dir() / "resources"
+    files = [*sorted((folder / "help").glob("*.md")), folder / "changelog.md"]
+    return {title_of(file): file for file in files}
+
+
+def title_of(file: Path) -> str:
+    """The first heading of a Markdown file."""
+    with file.open(encoding="utf-8") as stream:
+        return stream.readline().lstrip("# ").strip()
+
+
+class HelpPage(Page):
+    """Contents left, text right."""
+
+    title = "Help"
+    subtitle = "Everything here is on this computer"
+    margins = (0, 0, 0, 0)
+    scrolls = False
+
+    def build(self) -> None:
+        """A list of texts and the text."""
+        self._files = texts()
+        self._list = QListWidget()
+        self._list.setFixedWidth(230)
+        self._list.setAccessibleName("Contents")
+        for title in [*self._files, ABOUT]:
+            item = QListWidgetItem(title)
+            item.setSizeHint(QSize(200, 34))
+            self._list.addItem(item)
+        self._text = QTextBrowser()
+        self._text.setOpenExternalLinks(False)
+        self._text.setAccessibleName("Text")
+        self._text.setFrameShape(QTextBrowser.Shape.NoFrame)
+        self._text.document().setDocumentMargin(28)
+        self._text.setStyleSheet("border: none;")
+        self._text.setMaximumWidth(820)
+        line = row(self._list, Line("v"), self._text, None, gap=0)
+        line.setStretch(2, 1)
+        holder = QWidget()
+        holder.setLayout(line)
+        self.body.addWidget(holder, 1)
+        self._list.currentTextChanged.connect(self._show)
+        self._list.setCurrentRow(0)
+
+    def open(self, argument: str) -> None:
+        """Show a text by its title, or the one that belongs to a page."""
+        wanted = OF_PAGE.get(argument, argument)
+        found = self._list.findItems(wanted, Qt.MatchFlag.MatchExactly)
+        if found:
+            self._list.setCurrentItem(found[0])
+
+    def refresh(self) -> None:
+        """Ask for the parts if they are to be shown."""
+        if self._list.currentItem() is not None and self._list.currentItem().text() == ABOUT:
+            self._ask_parts()
+
+    def _show(self, title: str) -> None:
+        if title == ABOUT:
+            self._text.setMarkdown("# About NeuroWeaver\n\nReading what it is made of.")
+            self._ask_parts()
+        elif title in self._files:
+            self._text.setMarkdown(self._files[title].read_text(encoding="utf-8"))
+
+    def _ask_parts(self) -> None:
+        if self.background.store is not None:
+            query(self, _parts, done=self._show_parts, slow=True)
+
+    def _show_parts(self, found: list[Part]) -> None:
+        if self._list.currentItem().text() != ABOUT:
+            return
+        lines = ["# About NeuroWeaver", "", "Version 0.1.0. No telemetry, no account; nothing leaves this computer.", "",
+                 f"It is made of {len(found)} parts; each keeps its own licence.", "",
+                 "| Part | Version | Licence |", "|---|---|---|"]
+        lines += [f"| {part.name} | {part.version} | {part.licence.replace('|', '/')} |" for part in found]
+        self._text.setMarkdown("\n".join(lines))
+
+
+def _parts(_store: object) -> list[Part]:
+    from app.config.about import parts
+
+    return parts()

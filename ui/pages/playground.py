@@ -1,0 +1,339 @@
+"""Playground: the same question to base and tuned, side by side, through the endpoint that other programs use."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen, QTextCursor
+from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QComboBox, QDoubleSpinBox, QPlainTextEdit, QSizePolicy, QSpinBox, QWidget
+
+from app.errors import NeuroWeaverError
+from ui.background import query
+from ui.pages.base import Page
+from ui.theme import theme
+from ui.widgets.buttons import Button, Segments
+from ui.widgets.feedback import EmptyState
+from ui.widgets.listing import Panel, Table
+from ui.widgets.text import Badge, Card, KeyCap, Label, Line, column, row
+
+if TYPE_CHECKING:
+    from app.gateway.client import Piece
+    from app.gateway.views import EndpointView, Served
+
+EARLIER = 8
+
+
+@dataclass
+class Asked:
+    """One question of this session and its answers by side."""
+
+    question: str
+    answers: dict[str, str] = field(default_factory=dict)
+
+
+class Ring(QWidget):
+    """The form of base (a grey ring) and tuned (a blue disc) on every page."""
+
+    def __init__(self, side: str) -> None:
+        super().__init__()
+        self._side = side
+        self.setFixedSize(12, 12)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw ring or disc."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(theme.color(f"chart.{self._side}"), 2))
+        if self._side == "tuned":
+            painter.setBrush(theme.color("chart.tuned"))
+        painter.drawEllipse(2, 2, 8, 8)
+        painter.end()
+
+
+class _Line(QObject):
+    """Carries pieces from the worker thread to the window."""
+
+    piece = Signal(object)
+    failed = Signal(object)
+
+
+class Answer(Card):
+    """One model's answer as it is written, with measured figures below."""
+
+    finished = Signal()
+
+    def __init__(self, side: str) -> None:
+        super().__init__()
+        self.side, self.model = side, ""
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._line: _Line | None = None
+        self._name = Label("", "small", "secondary", elide=True)
+        self._state = Badge("", "neutral")
+        self._state.hide()
+        self.text = QPlainTextEdit()
+        self.text.setReadOnly(True)
+        self.text.setFrameShape(QPlainTextEdit.Shape.NoFrame)
+        self.text.setStyleSheet("border: none;")
+        self.text.setAccessibleName("Answer of the " + ("tuned model" if side == "tuned" else "base model"))
+        self._figures = Label("", "small", "secondary")
+        copy = Button("", "quiet", "copy", size="small", tooltip="Copy the answer", clicked=self._copy)
+        head = row(Ring(side), Label("Tuned" if side == "tuned" else "Base", "bold"), self._name, self._state, gap=8,
+                   margins=(16, 10, 12, 10))
+        head.setStretch(2, 1)
+        self.setLayout(column(head, Line(), column(self.text, margins=(8, 6, 8, 6)), Line(),
+                              row(self._figures, None, copy, margins=(16, 6, 8, 6))))
+
+    def serve(self, model: str) -> None:
+        """Which model answers on this side."""
+        self.model = model
+        self._name.say(model or "not served")
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is being written."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def ask(self, base_url: str, key: str, question: str, options: dict[str, Any]) -> None:
+        """Start writing; pieces arrive on the main thread."""
+        self.text.clear()
+        self._figures.say("")
+        self._state.show()
+        self._state.show_state("Writing", "accent", "loader")
+        self._stop = threading.Event()
+        line = self._line = _Line(self)
+        line.piece.connect(self._piece, Qt.ConnectionType.QueuedConnection)
+        line.failed.connect(self._failed, Qt.ConnectionType.QueuedConnection)
+        self._thread = threading.Thread(target=_write, args=(line, base_url, key, self.model, question, self._stop, options),
+                                        name=f"answer-{self.side}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Break the answer off; the engine is freed."""
+        self._stop.set()
+
+    def _piece(self, piece: Piece) -> None:
+        if not piece.done:
+            self.text.moveCursor(QTextCursor.MoveOperation.End)
+            self.text.insertPlainText(piece.text)
+            return
+        stopped = piece.finish == "stopped"
+        self._state.show_state("Stopped" if stopped else "Done", "neutral" if stopped else "success",
+                               "square" if stopped else "check")
+        self._figures.say(figures_of(piece))
+        self.finished.emit()
+
+    def _failed(self, problem: NeuroWeaverError) -> None:
+        self._state.show_state("Failed", "danger", "circle-x", tooltip=problem.message)
+        self._figures.say(problem.message)
+        self.finished.emit()
+
+    def _copy(self) -> None:
+        QApplication.clipboard().setText(self.text.toPlainText())
+
+
+def figures_of(piece: Piece) -> str:
+    """The measured figures of an answer in words."""
+    parts = [f"{piece.first_seconds:.2f} s to first word" if piece.first_seconds is not None else "no words",
+             f"{piece.tokens_per_second:.0f} word pieces/s" if piece.tokens_per_second else "",
+             "cut at the length limit" if piece.finish == "length" else ""]
+    return "     ".join(part for part in parts if part)
+
+
+def _write(line: _Line, base_url: str, key: str, model: str, question: str, stop: threading.Event,
+           options: dict[str, Any]) -> None:
+    from app.errors import ServingError
+    from app.gateway.client import stream_chat
+
+    try:
+        for piece in stream_chat(base_url, key, model, [{"role": "user", "content": question}], stop=stop, **options):
+            line.piece.emit(piece)
+    except NeuroWeaverError as problem:
+        _tell(line, problem)
+    except RuntimeError:  # the window closed and took the signal with it
+        return
+    except Exception as caught:  # a mistake in the program, said in words
+        _tell(line, ServingError("window.unexpected", "The answer could not be read.", why=f"{caught}.", remedy="Ask again."))
+
+
+def _tell(line: _Line, problem: NeuroWeaverError) -> None:
+    try:
+        line.failed.emit(problem)
+    except RuntimeError:  # the window closed
+        return
+
+
+class Question(QPlainTextEdit):
+    """The field for the question; Ctrl+Enter asks."""
+
+    def __init__(self, ask: Callable[[], None]) -> None:
+        super().__init__()
+        self._ask = ask
+        self.setPlaceholderText("Ask both models")
+        self.setAccessibleName("Your question")
+        self.setFixedHeight(84)
+        self.setTabChangesFocus(True)
+        self.document().setDocumentMargin(8)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Ctrl+Enter asks, everything else types."""
+        enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        if enter and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            self._ask()
+            return
+        super().keyPressEvent(event)
+
+
+class PlaygroundPage(Page):
+    """Do I believe it?"""
+
+    title = "Playground"
+    subtitle = "Base against tuned, on your own questions"
+    watches = frozenset({"deployments", "settings"})
+    scrolls = False
+
+    def build(self) -> None:
+        """Choice of model, two answers, earlier questions, the field."""
+        self._view: EndpointView | None = None
+        self._asked: list[Asked] = []
+        self._tuned_choice, self._base_choice = QComboBox(), QComboBox()
+        for box, name in ((self._base_choice, "Base model"), (self._tuned_choice, "Tuned model")):
+            box.setAccessibleName(name)
+            box.setMinimumWidth(190)
+            box.currentTextChanged.connect(lambda _text: self._choose())
+            self.header.actions.addWidget(box)
+        self._mode = Segments([("both", "Side by side"), ("one", "One model")], name="How many models answer")
+        self._mode.chosen.connect(lambda _mode: self._choose())
+        self._length, self._warmth = self._options()
+        self.body.addLayout(row(self._mode, None, Label("Longest answer", "small", "secondary"), self._length,
+                                Label("Randomness", "small", "secondary"), self._warmth, gap=8))
+        self.base, self.tuned = Answer("base"), Answer("tuned")
+        for answer in (self.base, self.tuned):
+            answer.finished.connect(self._finished)
+        self._answers = QWidget()
+        self._answers.setLayout(row(self.base, self.tuned, gap=16))
+        self._answers.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._empty = EmptyState("No model is served yet. Run a kit, or release a model, and ask it here.", "message-square",
+                                 Button("Open kits", "outline", clicked=lambda: self.shell.go("kits")))
+        self.body.addWidget(self._answers, 1)
+        self.body.addWidget(self._empty, 1)
+        self._history = Table([("Earlier in this session", "text"), ("Base", "text"), ("Tuned", "text")], name="Earlier questions")
+        self._history_panel = Panel("Earlier in this session")
+        self._history_panel.body.addWidget(self._history)
+        self._history_panel.hide()
+        self.body.addWidget(self._history_panel)
+        self.body.addLayout(self._ask_line())
+
+    def _options(self) -> tuple[QSpinBox, QDoubleSpinBox]:
+        length, warmth = QSpinBox(), QDoubleSpinBox()
+        length.setRange(8, 2048)
+        length.setValue(256)
+        length.setSuffix(" word pieces")
+        length.setAccessibleName("Longest answer")
+        warmth.setRange(0.0, 2.0)
+        warmth.setSingleStep(0.1)
+        for field in (length, warmth):
+            field.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+        warmth.setAccessibleName("Randomness")
+        warmth.setToolTip("Temperature: 0 gives the same answer each time")
+        return length, warmth
+
+    def _ask_line(self) -> Any:
+        self._question = Question(self._ask)
+        self._button = Button("Ask", "filled", "send", tooltip="Ask  Ctrl+Enter", clicked=self._ask)
+        hint = Label("Private, stays on this computer", "small", "tertiary")
+        side = column(hint, None, row(KeyCap("Ctrl Enter"), None, self._button), gap=6)
+        line = row(self._question, side, gap=12)
+        line.setStretch(0, 1)
+        return line
+
+    def refresh(self) -> None:
+        """Ask what is served."""
+        from app.gateway import views
+
+        query(self, views.endpoint, done=self._show)
+
+    def _show(self, view: EndpointView) -> None:
+        self._view = view
+        bases = [one for one in view.served if is_base(one)]
+        tuned = [one for one in view.served if not is_base(one)]
+        self._fill(self._base_choice, bases or tuned)
+        self._fill(self._tuned_choice, tuned or bases)
+        self._answers.setVisible(bool(view.served))
+        self._empty.setVisible(not view.served)
+        self._choose()
+
+    @staticmethod
+    def _fill(box: QComboBox, served: list[Served]) -> None:
+        names = [one.alias for one in served]
+        if names == [box.itemText(index) for index in range(box.count())]:
+            return
+        before = box.currentText()
+        box.blockSignals(True)
+        box.clear()
+        box.addItems(names)
+        box.setCurrentText(before if before in names else names[0] if names else "")
+        box.blockSignals(False)
+
+    def _choose(self) -> None:
+        self.base.serve(self._base_choice.currentText())
+        self.tuned.serve(self._tuned_choice.currentText())
+        both = self._mode.choice() == "both"
+        self.base.setVisible(both)
+        self._base_choice.setVisible(both)
+        self._show_button()
+
+    def _show_button(self) -> None:
+        ready = self._view is not None and self._view.base_url is not None and bool(self.tuned.model)
+        busy = self.base.busy or self.tuned.busy
+        self._button.setEnabled(ready)
+        self._button.say("Stop" if busy else "Ask")
+        self._button.show_icon("square" if busy else "send")
+        self._button.setToolTip("Ask  Ctrl+Enter" if ready else "Ask: switch the endpoint on and serve a model first")
+
+    def _ask(self) -> None:
+        if self.base.busy or self.tuned.busy:
+            self.base.stop()
+            self.tuned.stop()
+            return
+        question = self._question.toPlainText().strip()
+        view = self._view
+        if not question or view is None or view.base_url is None or not self.tuned.model:
+            return
+        self._remember()
+        self._asked.append(Asked(question))
+        options = {"max_tokens": self._length.value(), "temperature": self._warmth.value()}
+        for answer in self._sides():
+            answer.ask(view.base_url, view.key, question, options)
+        self._show_button()
+
+    def _sides(self) -> list[Answer]:
+        return [self.tuned] if self._mode.choice() == "one" else [self.base, self.tuned]
+
+    def _finished(self) -> None:
+        if self._asked:
+            self._asked[-1].answers = {side.side: side.text.toPlainText() for side in self._sides()}
+        self._show_button()
+
+    def _remember(self) -> None:
+        done = [one for one in self._asked if one.answers][-EARLIER:]
+        self._history_panel.setVisible(bool(done))
+        self._history.show_rows([[one.question.replace("\n", " "), one.answers.get("base", "–").replace("\n", " "),
+                                  one.answers.get("tuned", "–").replace("\n", " ")] for one in reversed(done[-3:])])
+
+    def run_primary(self) -> None:
+        """Ctrl+R asks."""
+        self._ask()
+
+    def open(self, argument: str) -> None:
+        """Choose a tuned model by its name."""
+        self._tuned_choice.setCurrentText(argument)
+
+
+def is_base(one: Served) -> bool:
+    """Whether a served model is a base: its name says so, as the registry writes it."""
+    return one.alias.endswith("-base") or one.version.startswith("base:")

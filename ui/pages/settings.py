@@ -1,0 +1,165 @@
+"""Settings: where the data is, what energy and hardware cost, how the window looks, the endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from PySide6.QtCore import QUrl
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QSpinBox, QWidget
+
+from ui.background import command, query
+from ui.pages.base import Page
+from ui.widgets.buttons import Button, Segments, Switch
+from ui.widgets.listing import Panel
+from ui.widgets.text import Label, Line, row
+
+CURRENCIES = ("EUR", "USD", "GBP", "CHF", "SEK", "DKK", "NOK", "PLN")
+
+
+class SettingsPage(Page):
+    """Everything a user may set; each change is kept at once."""
+
+    title = "Settings"
+    subtitle = "Each change is kept at once"
+    watches = frozenset({"settings"})
+
+    def build(self) -> None:
+        """One panel a subject."""
+        self._fields: dict[str, Any] = {}
+        self._loading = True
+        for panel in (self._look(), self._data(), self._costs(), self._work(), self._endpoint()):
+            panel.setMaximumWidth(760)
+            self.body.addWidget(panel)
+        self.body.addStretch(1)
+
+    def _line(self, panel: Panel, name: str, help_text: str, field: QWidget) -> None:
+        words = Label(name, "strong")
+        hint = Label(help_text, "small", "tertiary", elide=True)
+        if panel.body.count():
+            panel.body.addWidget(Line())
+        holder = QWidget()
+        holder.setLayout(row(words, hint, field, gap=12, margins=(16, 8, 16, 8)))
+        holder.layout().setStretch(1, 1)  # type: ignore[union-attr]
+        words.setMinimumWidth(190)
+        field.setAccessibleName(name)
+        panel.body.addWidget(holder)
+
+    def _look(self) -> Panel:
+        panel = Panel("Window")
+        self._theme = Segments([("system", "As the system"), ("light", "Light"), ("dark", "Dark")], name="Theme")
+        self._theme.chosen.connect(self.shell.set_theme)
+        self._line(panel, "Theme", "", self._theme)
+        return panel
+
+    def _data(self) -> Panel:
+        panel = Panel("Data")
+        self._folder = Label("", "code", elide=True)
+        self._folder.setMinimumWidth(220)
+        open_folder = Button("Open", "outline", "folder-open", size="small", clicked=self._open_folder)
+        self._line(panel, "Data folder", "NEUROWEAVER_HOME names another", _pair(self._folder, open_folder))
+        self._key_place = Label("", "body", "secondary")
+        self._line(panel, "Key of the encrypted store", "", self._key_place)
+        return panel
+
+    def _costs(self) -> Panel:
+        panel = Panel("Costs")
+        currency = QComboBox()
+        currency.addItems(CURRENCIES)
+        currency.currentTextChanged.connect(lambda text: self._keep("currency", text))
+        self._fields["currency"] = currency
+        self._line(panel, "Currency", "Of the prices below", currency)
+        self._number(panel, "tariff_per_kwh", "Price of electricity", "From your bill", " per kWh", 0.0, 10.0, 3)
+        self._number(panel, "hardware_price", "Price of this computer", "What it would cost to replace", "", 0.0, 1e6, 0)
+        self._number(panel, "hardware_life_hours", "Its working life", "Hours of work until it is replaced", " h", 1.0, 1e6, 0)
+        self._number(panel, "cpu_watts_idle", "Power at rest", "Used where no sensor can be read", " W", 0.0, 2000.0, 0)
+        self._number(panel, "cpu_watts_full", "Power at full load", "Used where no sensor can be read", " W", 0.0, 5000.0, 0)
+        return panel
+
+    def _work(self) -> Panel:
+        panel = Panel("Work")
+        self._whole(panel, "threads", "Threads for training", "0 chooses for this processor", "", 0, 256)
+        self._switch(panel, "keep_serving_after_close", "Keep serving after close", "The endpoint goes on without the window")
+        return panel
+
+    def _endpoint(self) -> Panel:
+        panel = Panel("Endpoint")
+        self._switch(panel, "endpoint.enabled", "Endpoint", "Other programs on this computer may ask with the key")
+        self._whole(panel, "endpoint.port", "Port", "Taken at the next start of the service", "", 1024, 65535)
+        self._whole(panel, "engine.idle_seconds", "Unload an idle model after", "It loads again when asked", " s", 10, 86400)
+        more = Button("Key and snippets", "outline", "key-round", size="small", clicked=lambda: self.shell.go("endpoint"))
+        self._line(panel, "Key", "Shown, copied and renewed on the Endpoint page", more)
+        return panel
+
+    def _number(self, panel: Panel, key: str, name: str, hint: str, unit: str, low: float, high: float, digits: int) -> None:
+        field = QDoubleSpinBox()
+        field.setDecimals(digits)
+        field.setRange(low, high)
+        self._spin(panel, field, key, name, hint, unit)
+
+    def _whole(self, panel: Panel, key: str, name: str, hint: str, unit: str, low: int, high: int) -> None:
+        field = QSpinBox()
+        field.setRange(low, high)
+        self._spin(panel, field, key, name, hint, unit)
+
+    def _spin(self, panel: Panel, field: QSpinBox | QDoubleSpinBox, key: str, name: str, hint: str, unit: str) -> None:
+        field.setSuffix(unit)
+        field.setGroupSeparatorShown(True)
+        field.setFixedWidth(150)
+        field.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+        field.editingFinished.connect(lambda: self._keep(key, field.value()))
+        self._fields[key] = field
+        self._line(panel, name, hint, field)
+
+    def _switch(self, panel: Panel, key: str, name: str, hint: str) -> None:
+        field = Switch(name)
+        field.clicked.connect(lambda: self._keep(key, field.isChecked()))
+        self._fields[key] = field
+        self._line(panel, name, hint, field)
+
+    def refresh(self) -> None:
+        """Ask for all settings."""
+        query(self, _all_settings, done=self._show)
+
+    def _show(self, values: Mapping[str, Any]) -> None:
+        self._loading = True
+        self._theme.choose(values["theme"])
+        self._folder.say(values["folder"])
+        self._key_place.say(KEY_WORDS[values["key_storage"]])
+        for key, field in self._fields.items():
+            if isinstance(field, QComboBox):
+                field.setCurrentText(str(values[key]))
+            elif isinstance(field, Switch):
+                field.setChecked(bool(values[key]))
+            elif not field.hasFocus():
+                field.setValue(values[key])
+        self._loading = False
+
+    def _keep(self, key: str, value: Any) -> None:
+        if self._loading:
+            return
+        from app.store import settings
+
+        command(self, settings.put, key, value)
+
+    def _open_folder(self) -> None:
+        QDesktopServices.openUrl(QUrl.fromLocalFile(self._folder.words()))
+
+
+KEY_WORDS = {"keyring": "In the system keyring, readable only with your login",
+             "passphrase": "Made from your passphrase, kept nowhere",
+             "file": "In a file that only your user can read (no system keyring was found)"}
+
+
+def _pair(*widgets: QWidget) -> QWidget:
+    holder = QWidget()
+    holder.setLayout(row(*widgets, gap=8))
+    return holder
+
+
+def _all_settings(store: Any) -> dict[str, Any]:
+    from app.store import settings
+
+    values = {key: settings.get(store, key) for key in settings.DEFAULTS}
+    return values | {"folder": str(store.profile.home), "key_storage": store.key.storage}
