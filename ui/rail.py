@@ -132,7 +132,7 @@ class Rail(QWidget):
 
     def _top(self) -> None:
         name = Label("NeuroWeaver", "bold")
-        self.where = Label("Private, on this computer", "small", "tertiary", elide=True)
+        self.where = Label("On this computer", "small", "tertiary", elide=True)
         words = QWidget()
         words.setLayout(column(name, self.where))
         name.setMinimumHeight(16)

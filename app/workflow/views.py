@@ -105,6 +105,8 @@ class RunView:
     base_model: str
     machine: Mapping[str, Any]
     watts_source: str
+    rest: float | None
+    """Seconds that the steps not yet begun took in earlier runs on this computer; None where one never ran."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,20 @@ def run(store: Store, identity: str) -> RunView | None:
     return RunView(
         line=_line(store, row), steps=[_step(step) for step in steps], why=_error(row["why"]),
         cancel=row["cancel"] or "", settings=row["document"], base_model=str(resolved.get("base_model", "")),
-        machine=_json(row["machine"], {}), watts_source=source["unit"] if source else "")
+        machine=_json(row["machine"], {}), watts_source=source["unit"] if source else "", rest=_rest(store, steps))
+
+
+def _rest(store: Store, steps: list[dict[str, Any]]) -> float | None:
+    total = 0.0
+    for step in steps:
+        if step["state"] != "queued":
+            continue
+        earlier = store.row("SELECT ended - started AS seconds FROM steps WHERE node = ? AND params = ? AND state = 'done' "
+                            "AND cached = 0 ORDER BY ended DESC LIMIT 1", (step["node"], step["params"]))
+        if earlier is None or earlier["seconds"] is None:
+            return None
+        total += float(earlier["seconds"])
+    return total
 
 
 def _step(row: Mapping[str, Any]) -> StepView:
@@ -253,7 +268,8 @@ def rail_marks(store: Store) -> dict[str, tuple[str, str]]:
     return marks
 
 
-def last_of_kit(store: Store, kit: str) -> RunLine | None:
-    """The newest finished run of a kit on this computer."""
-    row = store.row("SELECT * FROM runs WHERE kit = ? AND state = 'done' ORDER BY number DESC LIMIT 1", (kit,))
-    return _line(store, row) if row else None
+def last_of_kits(store: Store) -> dict[str, RunLine]:
+    """The newest finished run of each kit on this computer, by kit."""
+    found = store.rows("SELECT * FROM runs WHERE state = 'done' AND kit IS NOT NULL AND number IN "
+                       "(SELECT max(number) FROM runs WHERE state = 'done' GROUP BY kit)")
+    return {row["kit"]: _line(store, row) for row in found}

@@ -23,7 +23,7 @@ class Button(QPushButton):
         super().__init__(f" {text}" if text and icon_name else text)
         self._icon_name, self._kind = icon_name, kind
         self.setProperty("kind", kind)
-        self.setProperty("size", size)
+        self.setProperty("scale", size)
         self.setProperty("square", not text)
         self.setIconSize(QSize(16, 16) if size != "small" else QSize(14, 14))
         self.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -63,7 +63,7 @@ class Segments(QFrame):
     def __init__(self, options: list[tuple[str, str]], *, size: str = "normal", name: str = "") -> None:
         super().__init__()
         self.setProperty("seg", True)
-        self.setProperty("size", size)
+        self.setProperty("scale", size)
         self.setAccessibleName(name)
         self.setFixedHeight(26 if size == "small" else 32)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)

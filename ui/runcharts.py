@@ -1,0 +1,168 @@
+"""The curves of a run, live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QGridLayout, QWidget
+
+from ui import words
+from ui.runwords import power_source
+from ui.theme import theme
+from ui.widgets.chart import Axes, Chart, Series
+from ui.widgets.text import Card, Label, column, row
+
+Curves = Mapping[str, list[tuple[float, float]]]
+
+
+class _Swatch(QWidget):
+    """A line's look in the legend."""
+
+    def __init__(self, token: str, dash: bool) -> None:
+        super().__init__()
+        self._token, self._dash = token, dash
+        self.setFixedSize(16, 8)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the line."""
+        painter = QPainter(self)
+        pen = QPen(theme.color(self._token), 2)
+        if self._dash:
+            pen.setDashPattern([2, 1.5])
+        painter.setPen(pen)
+        painter.drawLine(0, 4, 16, 4)
+        painter.end()
+
+
+class ChartCard(Card):
+    """Name, legend, the newest figure, the curve."""
+
+    def __init__(self, name: str, term: str, legend: list[tuple[str, str, bool]]) -> None:
+        super().__init__()
+        self._figure, self._note = Label("", "figure2"), Label("", "small", "tertiary", elide=True)
+        self._name = Label(name, "strong")
+        self._name.setToolTip(term)
+        self._term = Label("", "small", "tertiary")
+        self.chart = Chart(name)
+        top = row(self._name, self._term, None, gap=6)
+        for text, token, dash in legend:
+            top.addWidget(_Swatch(token, dash))
+            top.addWidget(Label(text, "small", "secondary"))
+        below = row(self._figure, self._note, gap=5)
+        below.setStretch(1, 1)
+        below.setAlignment(self._note, Qt.AlignmentFlag.AlignBottom)
+        layout = column(top, below, self.chart, margins=(16, 10, 16, 6))
+        layout.setStretch(2, 1)
+        self.setLayout(layout)
+        self.setMinimumHeight(172)
+
+    def show_curve(self, figure: str, note: str, series: list[Series], axes: Axes, term: str = "") -> None:
+        """Update all of it."""
+        self._figure.say(figure)
+        self._note.say(note)
+        self._term.say(term)
+        self.chart.show_series(series, axes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Spec:
+    key: str
+    name: str
+    term: str
+    legend: tuple[tuple[str, str, bool], ...] = ()
+
+
+_SPECS = (
+    _Spec("loss", "Mistakes", "Loss: how surprised the model is by the right answer, in nats a word piece",
+          (("training", "chart.base", False), ("unseen", "chart.tuned", False))),
+    _Spec("speed", "Speed", "Throughput in tokens"),
+    _Spec("rate", "Step size", "Learning rate"), _Spec("norm", "Push", "Gradient norm: how strongly each step pulls"),
+    _Spec("device", "Load", "Load of the device that trains"), _Spec("memory", "Memory", "Memory of the device that trains"),
+    _Spec("power", "Power", "Electrical power of this computer"),
+    _Spec("cost", "Cost", "Electricity and wear of the machine",
+          (("all", "chart.tuned", False), ("power", "chart.s3", False))))
+
+
+class RunCharts(QWidget):
+    """Eight cards in three rows; the mistakes, which matter most, take two places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cards = {spec.key: ChartCard(spec.name, spec.term, list(spec.legend)) for spec in _SPECS}
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(16)
+        for number, (key, card) in enumerate(self.cards.items()):
+            place = divmod(number + (key != "loss"), 3)
+            grid.addWidget(card, *place, 1, 2 if key == "loss" else 1)
+        for place in range(3):
+            grid.setColumnStretch(place, 1)
+
+    def show_curves(self, found: Curves, view: Any) -> None:
+        """Draw what was measured so far."""
+        planned = found.get("train.total_steps", [])
+        x_end = planned[-1][1] if planned else None
+        self._loss(found, x_end)
+        self._rate(found, x_end)
+        self._norm(found, x_end)
+        self._speed(found)
+        self._device(found, view)
+        self._power(found, view)
+        self._cost(found, view)
+
+    def _loss(self, found: Curves, x_end: float | None) -> None:
+        train, unseen = found.get("train.loss", []), found.get("train.eval_loss", [])
+        best = min(unseen, key=lambda point: point[1], default=None)
+        note = (best[0], best[1], f"best so far, step {best[0]:.0f}") if best else None
+        newest = unseen or train
+        self.cards["loss"].show_curve(
+            f"{newest[-1][1]:.2f}" if newest else "", ("on unseen answers" if unseen else "on training answers") if newest else "",
+            [Series("training", train, "chart.base"), Series("unseen", unseen, dots=True)], Axes("steps", x_end, note=note))
+
+    def _rate(self, found: Curves, x_end: float | None) -> None:
+        points = found.get("train.learning_rate", [])
+        scaled = [(x, 1e4 * y) for x, y in points]
+        self.cards["rate"].show_curve(f"{scaled[-1][1]:.2f}" if scaled else "", "× 10⁻⁴" if scaled else "",
+                                      [Series("step size", scaled)], Axes("steps", x_end), "learning rate")
+
+    def _norm(self, found: Curves, x_end: float | None) -> None:
+        points = found.get("train.grad_norm", [])
+        self.cards["norm"].show_curve(f"{points[-1][1]:.2f}" if points else "", "", [Series("push", points)],
+                                      Axes("steps", x_end), "gradient norm")
+
+    def _speed(self, found: Curves) -> None:
+        points = found.get("train.tokens_per_second", [])
+        self.cards["speed"].show_curve(f"{points[-1][1]:,.0f}" if points else "", "word pieces a second" if points else "",
+                                       [Series("speed", points)], Axes("min"), "throughput")
+
+    def _device(self, found: Curves, view: Any) -> None:
+        card = "system.gpu_percent" in found
+        load = found.get("system.gpu_percent" if card else "system.cpu_percent", [])
+        memory = found.get("system.gpu_memory_mb" if card else "system.memory_mb", [])
+        total = float(view.machine.get("gpu_memory_mb" if card else "memory_mb") or 0)
+        term = "graphics card" if card else "processor"
+        self.cards["device"].show_curve(f"{load[-1][1]:.0f} %" if load else "", "", [Series("load %", load)],
+                                        Axes("min", y_end=100.0), term)
+        self.cards["memory"].show_curve(
+            f"{memory[-1][1] / 1000:.1f} GB" if memory else "", f"of {total / 1000:.0f} GB" if total and memory else "",
+            [Series("memory GB", [(x, y / 1000) for x, y in memory], "chart.s3", dash=True)],
+            Axes("min", y_end=total / 1000 or None), term)
+
+    def _power(self, found: Curves, view: Any) -> None:
+        points = found.get("system.watts", [])
+        cost = view.line.cost
+        used = f"{words.energy(cost.watt_hours)} so far" if cost else ""
+        source = power_source(cost.source if cost else view.watts_source)
+        self.cards["power"].show_curve(f"{points[-1][1]:.0f} W" if points else "", used if points else "",
+                                       [Series("power", points, fill="chart.band")], Axes("min"), source if points else "")
+
+    def _cost(self, found: Curves, view: Any) -> None:
+        total, power = found.get("cost.total", []), found.get("cost.energy", [])
+        currency = view.line.cost.currency if view.line.cost else "EUR"
+        self.cards["cost"].show_curve(
+            words.money(total[-1][1], currency) if total else "", "so far" if total and view.line.state == "running" else "",
+            [Series("all", total, fill="chart.band"), Series("power", power, "chart.s3", fill="chart.s3")], Axes("min"))

@@ -1,0 +1,75 @@
+"""The result of a finished run: the verdict with its interval, and every arm that was measured on the same questions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6.QtWidgets import QWidget
+
+from ui import words
+from ui.widgets.table import Cell, Column, Table
+from ui.widgets.text import Card, Label, Line, clear, column, row
+from ui.widgets.verdict import Interval, verdict_badge
+
+_ARMS = {"constant": "Best constant answer", "classic": "Classic classifier, same rows", "base": "Base model",
+         "base_examples": "Base with examples", "tuned": "Tuned model"}
+
+
+class RunResult(Card):
+    """Hidden until there is a verdict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._room = column()
+        self.setLayout(self._room)
+        self._shown: Any = None
+        self.table: Table | None = None
+
+    def show_result(self, verdict: Any) -> None:
+        """Fill it once for each verdict."""
+        self.setVisible(verdict is not None)
+        if verdict is None or verdict == self._shown:
+            return
+        self._shown = verdict
+        clear(self._room)
+        head = QWidget()
+        interval = Interval(verdict.base, verdict.tuned, None, (verdict.base + verdict.low, verdict.base + verdict.high))
+        interval.setFixedWidth(360)
+        points = Label(words.points(verdict.difference, verdict.low, verdict.high), "small", "tertiary")
+        head.setLayout(row(Label("Base against tuned", "heading"), verdict_badge(verdict.verdict), points, None, interval,
+                           gap=10, margins=(16, 10, 16, 4)))
+        self._room.addWidget(head)
+        self._add_table(verdict.report)
+        for sentence in advice(verdict.report):
+            self._room.addWidget(Line())
+            self._room.addLayout(row(Label(sentence, "small", "secondary", wrap=True), margins=(16, 8, 16, 10)))
+
+    def _add_table(self, report: Any) -> None:
+        arms = list(report.get("table") or [])
+        if not arms:
+            return
+        fields = list(dict.fromkeys(field for arm in arms for field in arm.get("fields", {})))
+        columns = [Column("On the same held-back questions, %"), *(Column(words.metric_name(field).capitalize(), 130, right=True)
+                                                                   for field in fields), Column("All", 90, right=True)]
+        self.table = Table(columns, "Result by arm")
+        self.table.show_rows([(str(arm.get("arm")), _arm(arm, fields)) for arm in arms])
+        self.table.fit_height()
+        self._room.addWidget(self.table)
+
+
+def _arm(arm: Any, fields: list[str]) -> list[Cell]:
+    tuned = arm.get("arm") == "tuned"
+    dot = {"base": "chart.base", "tuned": "chart.tuned"}.get(str(arm.get("arm")), "surface")
+    values = [arm.get("fields", {}).get(field) for field in fields] + [arm.get("score")]
+    name = str(arm.get("label") or _ARMS.get(str(arm.get("arm")), arm.get("arm")))
+    return [Cell(name, dot=dot, strong=tuned), *(Cell(_share(value), strong=tuned) for value in values)]
+
+
+def _share(value: Any) -> str:
+    return f"{100 * value:.1f}" if isinstance(value, int | float) else "cannot"
+
+
+def advice(report: Any) -> list[str]:
+    """What the report itself says should be known, for example where a classic classifier does as well."""
+    said = report.get("advice") or report.get("notes") or []
+    return [said] if isinstance(said, str) else [str(sentence) for sentence in said]

@@ -1,0 +1,171 @@
+"""A table: rows of 32 px, figures right-aligned, a state as dot and word, no cell widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QPointF, QRect, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QPainter
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QFrame,
+    QHeaderView,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QWidget,
+)
+
+from ui.theme import font, theme, tokens
+
+AnyIndex = QModelIndex | QPersistentModelIndex
+_DOT = Qt.ItemDataRole.UserRole + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column.  width: px, or 0 to take the room that is left."""
+
+    title: str
+    width: int = 0
+    right: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What stands in a cell.  tone and dot: colour tokens."""
+
+    text: str
+    tone: str = "text"
+    dot: str = ""
+    strong: bool = False
+    mono: bool = False
+
+
+class _Model(QAbstractTableModel):
+    def __init__(self, columns: Sequence[Column], parent: QWidget) -> None:
+        super().__init__(parent)
+        self.columns = columns
+        self.rows: list[tuple[str, Sequence[Cell]]] = []
+
+    def rowCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008  # Qt's own signature
+        return 0 if parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(self.columns)
+
+    def data(self, index: AnyIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        cell = self.rows[index.row()][1][index.column()]
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
+            return cell.text
+        if role == Qt.ItemDataRole.ForegroundRole:
+            return QColor(theme.color(cell.tone))
+        if role == _DOT:
+            return cell.dot
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            side = Qt.AlignmentFlag.AlignRight if self.columns[index.column()].right else Qt.AlignmentFlag.AlignLeft
+            return side | Qt.AlignmentFlag.AlignVCenter
+        if role == Qt.ItemDataRole.FontRole:
+            return _font(cell)
+        return None
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if orientation == Qt.Orientation.Vertical:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self.columns[section].title
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            side = Qt.AlignmentFlag.AlignRight if self.columns[section].right else Qt.AlignmentFlag.AlignLeft
+            return side | Qt.AlignmentFlag.AlignVCenter
+        return None
+
+
+def _font(cell: Cell) -> QFont:
+    return font("code" if cell.mono else "bodyStrong" if cell.strong else "body")
+
+
+class _Delegate(QStyledItemDelegate):
+    """Draws the dot before the word."""
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: AnyIndex) -> None:
+        dot = index.data(_DOT)
+        moved = QStyleOptionViewItem(option)
+        super().paint(painter, moved, index)
+        if dot:
+            painter.save()
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(theme.color(dot))
+            rectangle: QRect = option.rect  # type: ignore[attr-defined]
+            painter.drawEllipse(QPointF(rectangle.left() + 8, rectangle.center().y() + 0.5), 3.5, 3.5)
+            painter.restore()
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: AnyIndex) -> None:
+        super().initStyleOption(option, index)
+        if index.data(_DOT):
+            option.text = f"   {option.text}"  # type: ignore[attr-defined]
+
+
+class Table(QTableView):
+    """Shows rows of :class:`Cell`; each row has a key, given back by ``opened`` (click, Enter) and ``picked``."""
+
+    opened = Signal(str)
+    picked = Signal(str)
+
+    def __init__(self, columns: Sequence[Column], name: str) -> None:
+        super().__init__()
+        self._table = _Model(columns, self)
+        self.setModel(self._table)
+        self.setItemDelegate(_Delegate(self))
+        self.setAccessibleName(name)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setShowGrid(False)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setTabKeyNavigation(False)
+        self.setWordWrap(False)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(int(tokens()["size"]["tableRow"]))
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        for number, column in enumerate(columns):
+            stretch = QHeaderView.ResizeMode.Stretch if not column.width else QHeaderView.ResizeMode.Fixed
+            header.setSectionResizeMode(number, stretch)
+            if column.width:
+                self.setColumnWidth(number, column.width)
+        self.activated.connect(lambda index: self.opened.emit(self._table.rows[index.row()][0]))
+        self.clicked.connect(lambda index: self.opened.emit(self._table.rows[index.row()][0]))
+        self.selectionModel().currentRowChanged.connect(self._pick)
+
+    def show_rows(self, rows: Sequence[tuple[str, Sequence[Cell]]]) -> None:
+        """Replace the rows; the row with the same key stays selected."""
+        if list(rows) == self._table.rows:
+            return
+        key = self.key()
+        self._table.beginResetModel()
+        self._table.rows = list(rows)
+        self._table.endResetModel()
+        self.select_key(key)
+
+    def key(self) -> str:
+        """The key of the selected row, or ""."""
+        row = self.currentIndex().row()
+        return self._table.rows[row][0] if 0 <= row < len(self._table.rows) else ""
+
+    def select_key(self, key: str) -> None:
+        """Select a row by its key."""
+        for number, (other, _) in enumerate(self._table.rows):
+            if other == key:
+                self.setCurrentIndex(self._table.index(number, 0))
+
+    def fit_height(self) -> None:
+        """Be as high as the rows, for short tables inside a page."""
+        rows = self._table.rowCount()
+        self.setFixedHeight(self.horizontalHeader().sizeHint().height() + rows * self.verticalHeader().defaultSectionSize() + 2)
+
+    def _pick(self, index: QModelIndex) -> None:
+        if index.isValid() and index.row() < len(self._table.rows):
+            self.picked.emit(self._table.rows[index.row()][0])
