@@ -43,8 +43,9 @@ class EndpointPage(Page):
         self._models = Table([("Model", "text"), ("Version", "text"), ("Engine", "fit"), ("State", "fit")], name="Served models")
         self._models_panel = self._holding("Models served", self._models)
         self.body.addWidget(self._models_panel)
-        self._requests = Table([("Time", "fit"), ("Call", "text"), ("Model", "text"), ("Status", "figure"), ("Question", "figure"),
-                                ("Answer", "figure"), ("First word", "figure"), ("Whole", "figure")], name="Requests")
+        names = ("Status", "Question", "Answer", "First word", "Whole")
+        self._requests = Table([("Time", "fit"), ("Call", "text"), ("Model", "text"), *((name, "figure") for name in names)],
+                               name="Requests")
         self._requests_panel = self._holding("Requests", self._requests)
         self._empty = EmptyState("No program has asked yet. Copy the snippet above into a terminal to try it.", "plug")
         self._requests_panel.body.addWidget(self._empty)

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen, QTextCursor
-from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QComboBox, QDoubleSpinBox, QPlainTextEdit, QSizePolicy, QSpinBox, QWidget
+from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QDoubleSpinBox,
+    QPlainTextEdit,
+    QSizePolicy,
+    QSpinBox,
+    QWidget,
+)
 
 from app.errors import NeuroWeaverError
 from ui.background import query
@@ -236,8 +245,8 @@ class PlaygroundPage(Page):
         length.setAccessibleName("Longest answer")
         warmth.setRange(0.0, 2.0)
         warmth.setSingleStep(0.1)
-        for field in (length, warmth):
-            field.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+        for box in (length, warmth):
+            box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
         warmth.setAccessibleName("Randomness")
         warmth.setToolTip("Temperature: 0 gives the same answer each time")
         return length, warmth

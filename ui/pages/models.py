@@ -1,0 +1,273 @@
+"""Models: is a version better, is it safe, what did it cost; release it, roll back, import one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtWidgets import QFileDialog, QFrame, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
+
+from ui import words
+from ui.background import command, query
+from ui.pages.base import Page
+from ui.widgets.buttons import Button
+from ui.widgets.feedback import EmptyState
+from ui.widgets.listing import Panel, Table
+from ui.widgets.text import Badge, Icon, Label, Line, clear, column, row
+from ui.widgets.verdict import Answers, Interval, verdict_badge
+
+if TYPE_CHECKING:
+    from app.registry.views import FileLine, Stage, VersionLine, VersionView
+
+LIST_WIDTH = 192
+STATES = {"registered": ("New", "accent"), "released": ("", "neutral"), "retired": ("Retired", "neutral"),
+          "refused": ("Refused", "danger")}
+
+
+class ModelsPage(Page):
+    """Versions left, the chosen one right."""
+
+    title = "Models"
+    subtitle = "Each version with its evidence"
+    watches = frozenset({"models", "model_versions", "deployments", "evaluations"})
+    margins = (0, 0, 0, 0)
+    scrolls = False
+
+    def build(self) -> None:
+        """Actions in the header, list, version."""
+        self._id = ""
+        self._view: VersionView | None = None
+        self._back = Button("Roll back", "quiet", "rotate-ccw", tooltip="Serve the version before this one again",
+                            clicked=self._roll_back)
+        self._try = Button("Try it", "outline", "message-square", clicked=self._try_it)
+        self._release = Button("Approve and release", "filled", "check", clicked=self._promote)
+        for button in (self._back, self._try, self._release):
+            self.header.actions.addWidget(button)
+        self._list = QVBoxLayout()
+        self._list.setContentsMargins(8, 12, 8, 12)
+        self._list.setSpacing(4)
+        self._stack = QStackedWidget()
+        self._empty = EmptyState("No model yet. A run makes one; or import a GGUF file or a safetensors folder.", "box",
+                                 Button("Open kits", "outline", clicked=lambda: self.shell.go("kits")))
+        self._stack.addWidget(self._empty)
+        self._stack.addWidget(self._pane())
+        self.body.addLayout(self._columns())
+        self._show_buttons()
+
+    def _columns(self) -> Any:
+        self._import = Button("Import a model", "outline", "folder-open", size="small", clicked=self._import_model)
+        side = QWidget()
+        side.setFixedWidth(LIST_WIDTH)
+        side.setLayout(column(self._list, None, column(self._import, margins=(8, 8, 8, 12))))
+        line = row(side, Line("v"), self._stack, gap=0)
+        line.setStretch(2, 1)
+        return line
+
+    def _pane(self) -> QWidget:
+        self.answers = Answers()
+        self._evaluation = Table([("Test", "text"), ("Base", "figure"), ("Tuned", "figure"), ("0 to 100", "text"),
+                                  ("Difference", "figure"), ("Verdict", "fit")], name="Base against tuned")
+        self._evaluation_panel = Panel("Base against tuned", "the bar shows the 95 % margin of error")
+        self._evaluation_panel.body.addWidget(self._evaluation)
+        self._files = Table([("File", "text"), ("Size", "figure"), ("Quality lost", "figure"), ("Same answer", "figure"),
+                             ("Chat format", "fit"), ("", "fit")], name="Export proof")
+        self._proof_panel = Panel("Export proof", "each file was loaded and asked the same questions as the original")
+        self._proof_panel.body.addWidget(self._files)
+        self._gate = QVBoxLayout()
+        self._gate.setContentsMargins(16, 8, 16, 12)
+        gate_panel = Panel("Release gate")
+        gate_panel.body.addLayout(self._gate)
+        self._stages = row(gap=8)
+        origin = row(Label("Where it comes from", "heading"), Label("click a step to open it", "small", "tertiary"), None)
+        lineage = column(origin, self._stages, gap=8)
+        inner = QWidget()
+        inner.setObjectName("scrolled")
+        proof_row = row(column(self._proof_panel, None), column(gate_panel, None), gap=16)
+        proof_row.setStretch(0, 3)
+        proof_row.setStretch(1, 2)
+        inner.setLayout(column(self.answers, self._evaluation_panel, proof_row, lineage, None, gap=16, margins=(24, 20, 24, 24)))
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setWidget(inner)
+        return area
+
+    def refresh(self) -> None:
+        """Ask for the list, then the chosen version."""
+        from app.registry import views
+
+        query(self, views.versions, done=self._show_list)
+
+    def open(self, argument: str) -> None:
+        """Show a version by its id."""
+        self._id = argument
+        self.mark_stale()
+
+    def _show_list(self, found: list[VersionLine]) -> None:
+        clear(self._list)
+        model = ""
+        for line in found:
+            if line.model != model:
+                label = Label(line.model, "group", "tertiary", elide=True)
+                label.setContentsMargins(8, 8, 0, 2)
+                self._list.addWidget(label)
+                model = line.model
+            self._list.addWidget(self._entry(line))
+        ids = [line.id for line in found]
+        if self._id not in ids:
+            self._id = ids[0] if ids else ""
+        self._stack.setCurrentIndex(1 if ids else 0)
+        if self._id:
+            self._ask_version()
+
+    def _entry(self, line: VersionLine) -> QWidget:
+        mark = "Live" if line.live else STATES.get(line.state, ("", ""))[0]
+        name = f"Version {line.version}" + (f"   {mark}" if mark else "")
+        button = Button(name, "quiet", clicked=lambda: self._choose(line.id))
+        button.setProperty("row", True)
+        button.setCheckable(True)
+        button.setChecked(line.id == self._id)
+        button.setToolTip(f"{line.id}, {words.day(line.created)}")
+        button.setMinimumWidth(LIST_WIDTH - 16)
+        return button
+
+    def _choose(self, identity: str) -> None:
+        self._id = identity
+        self.mark_stale()
+
+    def _ask_version(self) -> None:
+        from app.registry import views
+
+        query(self, views.version, self._id, done=self._show)
+
+    def _show(self, view: VersionView | None) -> None:
+        self._view = view
+        self._show_buttons()
+        if view is None:
+            return
+        self.header.say("Models", f"{view.line.model}, version {view.line.version}")
+        self.answers.fill(answers(view))
+        self._show_evaluation(view)
+        self._proof_panel.setVisible(bool(view.files))
+        self._files.show_rows([file_cells(file) for file in view.files])
+        self._show_gate(view)
+        clear(self._stages)
+        for number, stage in enumerate(view.stages):
+            if number:
+                self._stages.addWidget(Icon("arrow-right", "textTertiary", 14))
+            self._stages.addWidget(self._stage(stage))
+        self._stages.addStretch(1)
+
+    def _show_buttons(self) -> None:
+        view = self._view
+        for button in (self._back, self._try, self._release):
+            button.setVisible(view is not None)
+        if view is None:
+            return
+        self._try.setEnabled(bool(view.served_as))
+        self._try.setToolTip("Ask it in the Playground" if view.served_as else "Try it: release it first")
+        self._back.setVisible(view.line.live)
+        self._release.setEnabled(not view.line.live)
+        self._release.setToolTip("It is live already" if view.line.live else "Serve this version under its model's name")
+
+    def _show_evaluation(self, view: VersionView) -> None:
+        one = view.measured
+        self._evaluation_panel.setVisible(one is not None)
+        if one is None:
+            return
+        interval = Interval(one.base, one.tuned, None, (one.base + one.low, one.base + one.high))
+        name = Label(f"{words.metric_name(one.metric).capitalize()}, {one.items:,} questions", "body")
+        self._evaluation.show_rows([[name, f"{100 * one.base:.1f}", f"{100 * one.tuned:.1f}", interval,
+                                     words.points(one.difference, one.low, one.high), verdict_badge(one.verdict)]])
+
+    def _show_gate(self, view: VersionView) -> None:
+        clear(self._gate)
+        for passed, text, figure in gate(view):
+            icon, token = (("circle-check", "success") if passed else ("circle-x", "danger") if passed is False
+                           else ("circle-dashed", "warning"))
+            self._gate.addLayout(row(Icon(icon, token), Label(text, "body"), None, Label(figure, "small", "secondary"), gap=8,
+                                     margins=(0, 5, 0, 5)))
+
+    def _stage(self, stage: Stage) -> QWidget:
+        button = Button(f"{stage.title}  {stage.detail}", "outline", stage.icon, size="small",
+                        tooltip=f"{stage.title}, {stage.detail}",
+                        clicked=lambda: self.shell.go(stage.page, stage.argument) if stage.page else None)
+        button.setEnabled(not stage.page or self.shell.has(stage.page))
+        return button
+
+    def _promote(self) -> None:
+        from app.registry import api
+
+        command(self, api.promote, self._id, busy=self._release,
+                done=lambda _n: self.shell.toast(f"{self._id} is released and served.", action="Try it", then=self._try_it))
+
+    def _roll_back(self) -> None:
+        from app.registry import api
+
+        if self._view is not None:
+            command(self, api.roll_back, self._view.line.model, busy=self._back,
+                    done=lambda _n: self.shell.toast("The version before it is served again."))
+
+    def _try_it(self) -> None:
+        self.shell.go("playground", self._view.served_as if self._view else "")
+
+    def _import_model(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Import a model folder (safetensors)", "")
+        if not chosen:
+            chosen, _ = QFileDialog.getOpenFileName(self, "Import a model file", "", "Models (*.gguf)")
+        if chosen:
+            self.import_path(Path(chosen))
+
+    def import_path(self, path: Path) -> None:
+        """Import a model; damaged and dangerous ones are refused with the reason."""
+        from app.registry import api
+
+        self.shell.toast(f"Checking {path.name}", stays=True)
+        command(self, api.import_model, path, busy=self._import, done=self._imported)
+
+    def _imported(self, done: Any) -> None:
+        self.shell.toast("The model is imported.")
+        identity = getattr(done, "id", None) or getattr(done, "version", None)
+        if isinstance(identity, str):
+            self.open(identity)
+
+
+def answers(view: VersionView) -> list[tuple[str, str]]:
+    """Is it better, is it safe, what does it cost."""
+    one = view.measured
+    better = ("Not measured yet", "No run has compared it with the model it came from.") if one is None else (
+        words.VERDICTS[one.verdict][0], f"{100 * one.tuned:.1f} against {100 * one.base:.1f}, on {one.items:,} questions "
+        "held back from training.")
+    passed = view.proof.get("passed")
+    safe = {True: ("Export proof passed", "The file answers like the model it was made from."),
+            False: ("Export proof failed", "The file does not answer like the original, so it cannot be released.")}.get(
+        passed, ("Not measured yet", "No export proof exists for this version."))  # type: ignore[arg-type]
+    cost = ("Not measured yet", "It was not made by a run here.") if not view.cost else (
+        f"{words.money(view.cost, view.currency)} to make", "Electricity and wear of this computer.")
+    return [better, safe, cost]
+
+
+def file_cells(file: FileLine) -> list[str | QWidget]:
+    """One exported file as table cells."""
+    chat: str | QWidget = "–"
+    if file.template_identical is not None:
+        chat = Badge("identical", "success", "check") if file.template_identical else Badge("differs", "danger", "x")
+    use = Badge("In use", "accent") if file.in_use else Label("", "small")
+    shares = [_share(file.quality_lost), _share(file.same_answers)]
+    return [Label(file.quantization, "code"), words.size(file.size), *shares, chat, use]
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def gate(view: VersionView) -> list[tuple[bool | None, str, str]]:
+    """The checks before a release: passed (None: waits), words, figure."""
+    one = view.measured
+    better: tuple[bool | None, str, str] = (None, "Better on the held-back questions", "not measured")
+    if one is not None:
+        better = (one.verdict == "better", "Better on the held-back questions", words.signed(100 * one.difference))
+    same = next((file.same_answers for file in view.files if file.in_use), None)
+    return [better, (view.proof.get("passed"), "File answers like the original", _share(same)),
+            (True if view.line.live else None, "Approval by a person", "yours" if not view.line.live else
+             "released")]
