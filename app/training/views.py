@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from app.store import Store
 
@@ -43,57 +44,32 @@ _MODELS = (("SmolLM2 135M", "included", 135e6), ("0.5B model", "4-bit", 0.5e9), 
 
 def computer(store: Store) -> Computer:
     """Measure this machine and say what it can train."""
-    import psutil
-
     from app.store import settings
+    from app.training.hardware import probe
 
-    memory, disk = psutil.virtual_memory(), psutil.disk_usage(str(store.profile.home))
-    gpu, gpu_total, gpu_free = _gpu()
-    cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
-    room = gpu_free or float(memory.available)
-    fits = tuple(_fit(name, note, size, room) for name, note, size in _MODELS)
-    verdict, detail = _verdict(cores, memory.total, gpu, gpu_total, fits)
+    machine = probe(store.profile.home)
+    card = max(machine.gpus, key=lambda gpu: gpu.free, default=None)
+    fits = tuple(_fit(machine.fit(size), name, note, slow=card is None and size > 1e9) for name, note, size in _MODELS)
+    verdict, detail = _verdict(machine.cores, machine.memory_total, card.total if card else 0, fits)
     return Computer(
-        verdict=verdict, detail=detail, cores=cores, memory_total=memory.total, memory_free=memory.available,
-        disk_free=disk.free, data_folder=str(store.profile.home), gpu=gpu, gpu_total=gpu_total, gpu_free=gpu_free,
+        verdict=verdict, detail=detail, cores=machine.cores, memory_total=machine.memory_total,
+        memory_free=machine.memory_available, disk_free=machine.disk_free, data_folder=str(store.profile.home),
+        gpu=card.name if card else "", gpu_total=card.total if card else 0, gpu_free=card.free if card else 0,
         key_storage=store.key.storage, offline=bool(settings.get(store, "offline")), fits=fits)
 
 
-def _gpu() -> tuple[str, float, float]:
-    """Name, total and free memory of the first NVIDIA card; empty where no driver answers."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-        return str(pynvml.nvmlDeviceGetName(handle)), float(memory.total), float(memory.free)
-    except Exception:  # no driver, no card: every kind of failure means the same here
-        return "", 0.0, 0.0
+def _fit(found: Any, name: str, note: str, *, slow: bool) -> Fit:
+    return Fit(name, f"{note}, slow without a card" if slow else note, found.state, found.need, found.free)
 
 
-def _fit(name: str, note: str, parameters: float, room: float) -> Fit:
-    need = _need(parameters)
-    state = "fits" if need <= 0.8 * room else "tight" if need <= room else "too_large"
-    return Fit(name, note, state, need, room)
-
-
-def _need(parameters: float) -> float:
-    """Bytes to train a model: 4-bit weights (16-bit under 500M), adapters and activations.
-
-    Coarse: half a byte (two) a parameter, a tenth of that for adapters and optimiser, 1 GB for activations and code.
-    """
-    return parameters * (2.0 if parameters < 0.5e9 else 0.55) * 1.1 + 1e9
-
-
-def _verdict(cores: int, memory: float, gpu: str, gpu_total: float, fits: tuple[Fit, ...]) -> tuple[str, str]:
-    able = [fit for fit in fits if fit.state == "fits"]
-    if gpu:
-        largest = able[-1].name.removesuffix(" model") if able else "none"
-        return (f"This computer can train models up to about {largest.replace('B', ' billion')} parameters.",
-                f"A graphics card with {gpu_total / 1e9:.0f} GB trains them in 4-bit form.")
+def _verdict(cores: int, memory: float, card: float, fits: tuple[Fit, ...]) -> tuple[str, str]:
+    able = [fit.name.removesuffix(" model") for fit in fits if fit.state == "fits"]
     if not able:
-        return "This computer has too little free memory to train.", "Close other programs, then look again."
+        return ("This computer has too little free memory to train.",
+                "Close other programs, then look again. Models can still be served.")
+    if card and able[-1].endswith("B"):
+        return (f"This computer can train models up to about {able[-1].removesuffix('B')} billion parameters.",
+                f"A graphics card with {card / 1e9:.0f} GB trains them in 4-bit form.")
     plural = "core" if cores == 1 else "cores"
     return ("This computer can train small models.",
             f"{_number(cores)} processor {plural} and {memory / 1e9:.0f} GB of memory are enough for models of up to "
