@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,14 +140,14 @@ class DatasetsPage(Page):
         clear(self._versions)
         for one in reversed(view.versions[:8]):
             button = Button(version_words(one), "outline", size="small", tooltip=f"{words.day(one.created)} {one.note}".strip(),
-                            clicked=lambda number=one.version: self._choose_version(number))
+                            clicked=partial(self._choose_version, one.version))
             button.setCheckable(True)
             button.setChecked(one.version == self._version)
             self._versions.addWidget(button)
         self._versions.addStretch(1)
-        one = next((version for version in view.versions if version.version == self._version), None)
-        if one is not None:
-            self._show_figures(view, one)
+        chosen = next((version for version in view.versions if version.version == self._version), None)
+        if chosen is not None:
+            self._show_figures(view, chosen)
             self._restart()
 
     def _choose_version(self, version: int) -> None:

@@ -125,7 +125,7 @@ class Answer(Card):
         """Break the answer off; the engine is freed."""
         self._stop.set()
 
-    def _piece(self, piece: Piece) -> None:
+    def _piece(self, piece: Any) -> None:
         if not piece.done:
             self.text.moveCursor(QTextCursor.MoveOperation.End)
             self.text.insertPlainText(piece.text)
@@ -136,7 +136,7 @@ class Answer(Card):
         self._figures.say(figures_of(piece))
         self.finished.emit()
 
-    def _failed(self, problem: NeuroWeaverError) -> None:
+    def _failed(self, problem: Any) -> None:
         self._state.show_state("Failed", "danger", "circle-x", tooltip=problem.message)
         self._figures.say(problem.message)
         self.finished.emit()
@@ -230,7 +230,7 @@ class PlaygroundPage(Page):
                                  Button("Open kits", "outline", clicked=lambda: self.shell.go("kits")))
         self.body.addWidget(self._answers, 1)
         self.body.addWidget(self._empty, 1)
-        self._history = Table([("Earlier in this session", "text"), ("Base", "text"), ("Tuned", "text")], name="Earlier questions")
+        self._history = Table([("Question", "text"), ("Base", "text"), ("Tuned", "text")], name="Earlier questions")
         self._history_panel = Panel("Earlier in this session")
         self._history_panel.body.addWidget(self._history)
         self._history_panel.hide()

@@ -1,0 +1,213 @@
+"""Datasets, Models, Playground, Endpoint, Costs, Settings and Help, over a store with rows in it."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from PySide6.QtWidgets import QApplication
+
+from app.store import Store, settings
+from app.store.datasets import create_dataset, open_dataset
+from app.store.records import Row
+from app.workflow.views import rail_marks
+from ui.main import make_application, open_window
+from ui.window import Window
+
+NOW = time.time()
+
+
+def chat(number: int, split: str) -> Row:
+    """One row of a licence dataset."""
+    return Row("chat", [{"role": "user", "content": f"Notice {number}"}, {"role": "assistant", "content": "MIT"}], split=split)
+
+
+def fill(store: Store) -> str:
+    """A dataset of 250 rows, a run, a model with a proof, a served pair and some requests."""
+    dataset = create_dataset(store, "licence-notices")
+    with open_dataset(store, dataset) as db:
+        db.add_rows(1, [chat(number, "test" if number % 5 == 0 else "train") for number in range(250)])
+        db.conn.execute("UPDATE version_rows SET state = 'removed', reason = 'near_duplicate', detail = 'row 3' WHERE position = 7")
+        db.conn.execute("INSERT INTO rejects VALUES (1, 12, 'not valid JSON', '{bad')")
+    tables: dict[str, dict[str, Any]] = {
+        "dataset_versions": {"dataset": dataset, "version": 1, "state": "ready", "rows": 249, "rejected": 1, "removed": 1,
+                             "splits": '{"train": 200, "test": 50}', "report": '{"removed": {"near_duplicate": 1}}', "created": NOW},
+        "runs": {"id": "r1", "number": 1, "name": "Licence notices", "document": "", "document_hash": "abcdef123456",
+                 "resolved": "{}", "state": "done", "seed": 0, "created": NOW - 900, "started": NOW - 900, "ended": NOW},
+        "usage": {"at": NOW, "scope": "step", "run": "r1", "step": "train", "tokens_in": 48_000, "seconds": 400, "energy_wh": 3.1,
+                  "energy_source": "estimate", "energy_cost": 0.001, "wear_cost": 0.03, "currency": "EUR"},
+        "models": {"id": "m1", "name": "licence-notices", "created": NOW, "live": "licence-notices@1"},
+        "model_versions": {
+            "id": "licence-notices@1", "model": "m1", "version": 1, "state": "released", "format": "gguf", "path": "/x/q8.gguf",
+            "files": json.dumps([{"quantization": "q8_0", "path": "/x/q8.gguf", "size": 145_000_000}]),
+            "proof": json.dumps({"passed": True, "files": [{"quantization": "q8_0", "same_answers": 0.99, "quality_lost": 0.001,
+                                                            "template_identical": True}]}),
+            "lineage": json.dumps({"dataset": dataset, "dataset_version": 1}), "run": "r1", "created": NOW},
+        "evaluations": {"run": "r1", "step": "evaluate", "metric": "score", "items": 100, "base": 0.1, "tuned": 0.6,
+                        "difference": 0.5, "low": 0.42, "high": 0.58, "verdict": "better", "report": "{}", "created": NOW},
+        "api_keys": {"id": "k", "name": "first", "key": "nw-secret", "created": NOW},
+        "requests": {"id": "1", "at": NOW, "route": "/v1/chat/completions", "model": "licence-notices", "status": 429,
+                     "seconds": 1.2, "error": "The queue is full."},
+    }
+    for table, row in tables.items():
+        store.db[table].insert(row)
+    for alias, version in (("licence-notices", "licence-notices@1"), ("smollm2-base", "base:smollm2")):
+        store.db["deployments"].insert({"alias": alias, "model_version": version, "engine": "llama.cpp", "path": "/x",
+                                        "state": "ready", "created": NOW, "updated": NOW})
+    return dataset
+
+
+@pytest.fixture
+def window(store: Store, qtbot: Any) -> Iterator[Window]:
+    """A window over a filled store, without the service."""
+    fill(store)
+    make_application(["test"])
+    opened = open_window(store.profile, start_service=False)
+    qtbot.waitUntil(lambda: opened.background.store is not None, timeout=10_000)
+    yield opened
+    opened.close()
+    qtbot.waitUntil(lambda: opened.background.store is None, timeout=10_000)
+
+
+def show(window: Window, qtbot: Any, name: str) -> Any:
+    """Go to a page and wait until it was filled."""
+    window.go(name)
+    page = window.page()
+    qtbot.waitUntil(lambda: not page._stale, timeout=10_000)
+    return page
+
+
+def test_datasets_page_shows_rows_and_what_was_removed(window: Window, qtbot: Any) -> None:
+    page = show(window, qtbot, "datasets")
+    qtbot.waitUntil(lambda: page._rows.model().rowCount() == 100, timeout=10_000)
+    assert page._where.words() == "Rows 1 to 100"
+    assert page._note.words() == "Removed: 1 near duplicate."
+    page._next.click()
+    qtbot.waitUntil(lambda: page._where.words() == "Rows 101 to 200", timeout=10_000)
+    page._filter.choose("removed")
+    page._restart()
+    qtbot.waitUntil(lambda: page._rows.model().rowCount() == 1, timeout=10_000)
+    page._filter.choose("rejects")
+    page._restart()
+    qtbot.waitUntil(lambda: page._where.words() == "1 shown", timeout=10_000)
+
+
+def test_a_clicked_row_is_shown_whole(window: Window, qtbot: Any) -> None:
+    page = show(window, qtbot, "datasets")
+    qtbot.waitUntil(lambda: page._rows.model().rowCount() == 100, timeout=10_000)
+    page._ask_whole("3")
+    qtbot.waitUntil(lambda: "Notice 2" in page._whole.toPlainText(), timeout=10_000)
+
+
+def test_models_page_answers_the_three_questions(window: Window, qtbot: Any) -> None:
+    page = show(window, qtbot, "models")
+    qtbot.waitUntil(lambda: page.answers.words()[0] == "Better", timeout=10_000)
+    assert page.answers.words() == ["Better", "Export proof passed", "€0.03 to make"]
+    assert not page._release.isEnabled()
+    assert page._try.isEnabled()
+
+
+def test_costs_page_shows_the_sum_and_its_source(window: Window, qtbot: Any) -> None:
+    page = show(window, qtbot, "costs")
+    qtbot.waitUntil(lambda: page._sums["today"][0].words() == "€0.03", timeout=10_000)
+    assert "estimated" in page._sums["today"][1].words()
+    assert page._sums["answers"][0].words() == "Not measured yet"
+
+
+def test_settings_are_kept_at_once(window: Window, qtbot: Any, store: Store) -> None:
+    page = show(window, qtbot, "settings")
+    field = page._fields["tariff_per_kwh"]
+    qtbot.waitUntil(lambda: field.value() == pytest.approx(0.31), timeout=10_000)
+    field.setValue(0.5)
+    field.editingFinished.emit()
+    qtbot.waitUntil(lambda: settings.get(store, "tariff_per_kwh") == 0.5, timeout=10_000)
+
+
+def test_endpoint_page_hides_the_key_and_copies_it(window: Window, qtbot: Any) -> None:
+    page = show(window, qtbot, "endpoint")
+    qtbot.waitUntil(lambda: page._model.count() == 2, timeout=10_000)
+    assert "nw-secret" not in page._key.words()
+    page._show_key()
+    assert page._key.words() == "nw-secret"
+    page._copy_key()
+    assert QApplication.clipboard().text() == "nw-secret"
+    assert "1 refused" in page._requests_panel.note.words()
+
+
+def test_help_shows_every_text_and_the_parts(window: Window, qtbot: Any) -> None:
+    page = show(window, qtbot, "help")
+    titles = [page._list.item(index).text() for index in range(page._list.count())]
+    assert titles[0] == "The first five minutes"
+    assert "Changes" in titles
+    page.open("About NeuroWeaver")
+    qtbot.waitUntil(lambda: "PySide6" in page._text.toPlainText(), timeout=20_000)
+    assert "Apache-2.0" in page._text.toPlainText()
+
+
+class _Upstream(http.server.BaseHTTPRequestHandler):
+    """Speaks just enough of the protocol to stream one answer."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if asked["model"] == "refused":
+            self._reply(429, b'{"error": {"message": "The queue is full.", "code": "queue_full"}}')
+            return
+        words = [{"choices": [{"delta": {"content": word}, "finish_reason": None}]} for word in ("MIT", " licence")]
+        last = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+        usage = {"choices": [], "usage": {"completion_tokens": 2}}
+        body = "".join(f"data: {json.dumps(event)}\n\n" for event in [*words, last, usage]) + "data: [DONE]\n\n"
+        self._reply(200, body.encode())
+
+    def _reply(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def upstream() -> Iterator[str]:
+    """A loopback server with the endpoint's manners."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Upstream)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_playground_streams_both_answers_side_by_side(window: Window, qtbot: Any, upstream: str) -> None:
+    page = show(window, qtbot, "playground")
+    qtbot.waitUntil(lambda: page.tuned.model == "licence-notices", timeout=10_000)
+    assert page.base.model == "smollm2-base"
+    assert not page._button.isEnabled()  # no service answers, and the reason is in the tooltip
+    page._view = type(page._view)(**{**{name: getattr(page._view, name) for name in page._view.__dataclass_fields__},
+                                     "base_url": upstream})
+    page._question.setPlainText("Which licence?")
+    page._ask()
+    qtbot.waitUntil(lambda: page.base.text.toPlainText() == "MIT licence" == page.tuned.text.toPlainText(), timeout=10_000)
+    qtbot.waitUntil(lambda: "to first word" in page.tuned._figures.words(), timeout=10_000)
+    qtbot.waitUntil(lambda: not page.tuned.busy and not page.base.busy, timeout=10_000)
+
+
+def test_playground_says_why_an_answer_was_refused(window: Window, qtbot: Any, upstream: str) -> None:
+    page = show(window, qtbot, "playground")
+    answer = page.tuned
+    answer.serve("refused")
+    answer.ask(upstream, "key", "Which?", {})
+    qtbot.waitUntil(lambda: "The queue is full." in answer._figures.words(), timeout=10_000)
+    qtbot.waitUntil(lambda: not answer.busy, timeout=10_000)
+
+
+def test_rail_says_that_the_endpoint_serves(store: Store) -> None:
+    fill(store)
+    assert rail_marks(store)["endpoint"][0] == "on"
