@@ -16,7 +16,8 @@ from app.store import Store, settings
 from app.store.datasets import create_dataset, open_dataset
 from app.store.records import Row
 from app.workflow.views import rail_marks
-from ui.main import make_application, open_window
+from tests.ui.conftest import shut
+from ui.main import open_window
 from ui.window import Window
 
 NOW = time.time()
@@ -66,12 +67,10 @@ def fill(store: Store) -> str:
 def window(store: Store, qtbot: Any) -> Iterator[Window]:
     """A window over a filled store, without the service."""
     fill(store)
-    make_application(["test"])
     opened = open_window(store.profile, start_service=False)
     qtbot.waitUntil(lambda: opened.background.store is not None, timeout=10_000)
     yield opened
-    opened.close()
-    qtbot.waitUntil(lambda: opened.background.store is None, timeout=10_000)
+    shut(qtbot, opened)
 
 
 def show(window: Window, qtbot: Any, name: str) -> Any:
