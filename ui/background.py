@@ -87,7 +87,7 @@ class Background(QObject):
         self._serial = 0
         self._closing = threading.Event()
         self._watch: threading.Thread | None = None
-        self._answer.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._answer.connect(self._deliver, Qt.ConnectionType.QueuedConnection)  # type: ignore[call-overload]
 
     def open(self, passphrase: str | None = None) -> None:
         """Open the store on a lane; ``opened`` or ``refused`` follows."""
@@ -149,7 +149,7 @@ class Background(QObject):
                 self._answer.emit(job, answer, problem)
 
     def _deliver(self, job: _Job, answer: Any, problem: NeuroWeaverError | None) -> None:
-        if self._closing.is_set() or (job.owner is not None and not isValid(job.owner)):
+        if self._closing.is_set() or (job.owner is not None and not alive(job.owner)):
             return
         if job.serial and self._newest.get((id(job.owner), job.key)) != job.serial:
             return
@@ -169,6 +169,11 @@ class Background(QObject):
         if self.store is not None:
             self.store.close()
             self.store = None
+
+
+def alive(thing: QObject) -> bool:
+    """Whether Qt has not deleted the object behind a Python name."""
+    return bool(isValid(thing))  # type: ignore[no-untyped-call]
 
 
 def unexpected(caught: Exception, function: Callable[..., Any]) -> NeuroWeaverError:
@@ -193,7 +198,7 @@ def command(page: Any, function: Callable[..., Any], *values: Any, busy: Any = N
         busy.setEnabled(False)
 
     def finish(then: Callable[[Any], None] | None, value: Any) -> None:
-        if busy is not None and isValid(busy):
+        if busy is not None and alive(busy):
             busy.setEnabled(True)
         if then is not None:
             then(value)

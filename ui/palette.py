@@ -35,6 +35,7 @@ class Palette(QFrame):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
+        self._over = parent
         self.setProperty("popup", True)
         self.setAccessibleName("Find or do")
         self._deeds: list[Deed] = []
@@ -58,8 +59,7 @@ class Palette(QFrame):
         self._deeds = deeds
         self._field.clear()
         self._filter("")
-        parent = self.parentWidget()
-        self.move((parent.width() - self.width()) // 2, 80)
+        self.move((self._over.width() - self.width()) // 2, 80)
         self.show()
         self.raise_()
         self._field.setFocus()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QPainter, QPaintEvent, QPen
+from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QSizePolicy, QVBoxLayout, QWidget
 
 from ui.pages import PageSpec
@@ -113,7 +113,7 @@ class Rail(QWidget):
     """All pages that exist."""
 
     chosen = Signal(str)
-    find = Signal()
+    asked = Signal()
 
     def __init__(self, specs: list[PageSpec]) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class Rail(QWidget):
         head = QWidget()
         head.setLayout(top)
         head.setFixedHeight(40)
-        self._find = Button("Find or do", "outline", "search", tooltip="Find or do  Ctrl+K", clicked=self.find.emit)
+        self._find = Button("Find or do", "outline", "search", tooltip="Find or do  Ctrl+K", clicked=self.asked.emit)
         self._find.setObjectName("find")
         self._find.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._cap = KeyCap("Ctrl K")
@@ -189,7 +189,7 @@ class Rail(QWidget):
         for button in self.buttons.values():
             button.narrow(narrow)
 
-    def resizeEvent(self, event: QEvent) -> None:  # type: ignore[override]
+    def resizeEvent(self, event: QResizeEvent) -> None:
         """Keep the key cap at the right of the field."""
-        super().resizeEvent(event)  # type: ignore[arg-type]
+        super().resizeEvent(event)
         self._cap.move(self._find.width() - self._cap.width() - 8, 7)

@@ -97,10 +97,10 @@ class RunCharts(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(16)
         for number, (key, card) in enumerate(self.cards.items()):
-            place = divmod(number + (key != "loss"), 3)
-            grid.addWidget(card, *place, 1, 2 if key == "loss" else 1)
-        for place in range(3):
-            grid.setColumnStretch(place, 1)
+            line, place = divmod(number + (key != "loss"), 3)
+            grid.addWidget(card, line, place, 1, 2 if key == "loss" else 1)
+        for third in range(3):
+            grid.setColumnStretch(third, 1)
 
     def show_curves(self, found: Curves, view: Any) -> None:
         """Draw what was measured so far."""
@@ -119,8 +119,9 @@ class RunCharts(QWidget):
         best = min(unseen, key=lambda point: point[1], default=None)
         note = (best[0], best[1], f"best so far, step {best[0]:.0f}") if best else None
         newest = unseen or train
+        which = "on unseen answers" if unseen else "on training answers" if train else ""
         self.cards["loss"].show_curve(
-            f"{newest[-1][1]:.2f}" if newest else "", ("on unseen answers" if unseen else "on training answers") if newest else "",
+            f"{newest[-1][1]:.2f}" if newest else "", which,
             [Series("training", train, "chart.base"), Series("unseen", unseen, dots=True)], Axes("steps", x_end, note=note))
 
     def _rate(self, found: Curves, x_end: float | None) -> None:

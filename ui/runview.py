@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
 
-
 from ui.background import command, query
 from ui.runcharts import RunCharts
 from ui.runresult import RunResult
@@ -79,7 +78,7 @@ class RunPane(QScrollArea):
 
     def begin(self) -> None:
         """Another run is about to be shown."""
-        self._view = None
+        self._view, self._found = None, {}
         self.verticalScrollBar().setValue(0)
 
     def leave(self) -> None:
@@ -108,7 +107,7 @@ class RunPane(QScrollArea):
         self._left.say(time_left(view)[0])
         self._until.say(time_left(view)[1])
         self.strip.show_steps(view.steps)
-        self.answers.fill(answers(view, self._found))
+        self._show_curves(self._found)
         self.side.show_settings(view.settings)
         self.result.show_result(line.verdict)
         self._show_problem(view)
@@ -131,7 +130,7 @@ class RunPane(QScrollArea):
 
     def _show_curves(self, found: dict[str, Any]) -> None:
         self._found = found
-        if self._view is not None:
+        if self._view is not None and self._view.line.id == self._id:
             self.charts.show_curves(found, self._view)
             self.answers.fill(answers(self._view, found))
 

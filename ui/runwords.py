@@ -20,13 +20,14 @@ def power_source(source: str) -> str:
 
 def subtitle(view: Any) -> str:
     """What it is doing, on what."""
+    state: str = view.line.state
     line, model = view.line, words.model_name(view.base_model)
     cores = view.machine.get("cores")
     place = f" on {cores} cores" if cores and not view.machine.get("gpus") else ""
     if line.state == "running":
         return f"{line.step or 'Starting'}{', ' + model if model else ''}{place}"
     return {"queued": "Waits for its turn", "paused": "Paused. You can continue.", "failed": f"Stopped at {line.step}",
-            "cancelled": "Stopped", "done": f"Done {words.day(line.ended or line.created)}"}.get(line.state, line.state)
+            "cancelled": "Stopped", "done": f"Done {words.day(line.ended or line.created)}"}.get(state, state)
 
 
 def time_left(view: Any, now: float | None = None) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +62,11 @@ class Window(QMainWindow):
         self._toast = Toast(self)
         self._palette = Palette(self)
         self.rail.chosen.connect(self.go)
-        self.rail.find.connect(self.find)
+        self.rail.asked.connect(self.find_or_do)
         self._keys()
         background.opened.connect(self._opened)
-        background.refused.connect(self._refused)
-        background.changed.connect(self._changed)
+        background.refused.connect(self._refused)  # type: ignore[call-overload]
+        background.changed.connect(self._changed)  # type: ignore[call-overload]
         self.go("home" if "home" in self._specs else next(iter(self._specs)))
 
     # ---- what pages may ask ---------------------------------------------------------------------------------
@@ -197,9 +198,9 @@ class Window(QMainWindow):
     def _keys(self) -> None:
         for position, name in enumerate(self._specs, start=1):
             if position < 10:
-                self._key(f"Ctrl+{position}", lambda name=name: self.go(name))
+                self._key(f"Ctrl+{position}", partial(self.go, name))
         self._key("Ctrl+,", lambda: self.go("settings"))
-        self._key("Ctrl+K", self.find)
+        self._key("Ctrl+K", self.find_or_do)
         self._key("Ctrl+O", self.import_file)
         self._key("Ctrl+R", lambda: self.page().run_primary())
         self._key("Ctrl+.", lambda: self.page().stop_and_save())
@@ -224,16 +225,16 @@ class Window(QMainWindow):
         if self.has("help"):
             self.go("help", self.page().title)
         else:
-            self.find()
+            self.find_or_do()
 
-    def find(self) -> None:
+    def find_or_do(self) -> None:
         """Open the palette."""
-        deeds = [Deed(f"Go to {spec.title}", spec.icon, lambda name=name: self.go(name), self._keys_of(name))
+        deeds = [Deed(f"Go to {spec.title}", spec.icon, partial(self.go, name), self._keys_of(name))
                  for name, spec in self._specs.items()]
         deeds += [Deed("Import a file", "file-input", self.import_file, "Ctrl+O"),
                   Deed("Run", "play", lambda: self.page().run_primary(), "Ctrl+R"),
                   Deed("Stop and save", "download", lambda: self.page().stop_and_save(), "Ctrl+."),
-                  *(Deed(f"Use the {word} theme", "eye", lambda choice=choice: self.set_theme(choice))
+                  *(Deed(f"Use the {word} theme", "eye", partial(self.set_theme, choice))
                     for choice, word in (("light", "light"), ("dark", "dark"), ("system", "system's")))]
         self._palette.ask(deeds)
 

@@ -12,16 +12,14 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("NEUROWEAVER_KEYRING", "off")
 
 
 def main(folder: Path, wanted: list[str]) -> int:
     """Grab each page at 1440 x 900."""
-    from filled import fill
-
     from app.store import Profile, Store
+    from tests.ui.filled import fill
     from ui.main import make_application, open_window
     from ui.theme import theme
 

@@ -51,6 +51,8 @@ class Shell(Protocol):
 class Header(QWidget):
     """Title, one line under way, actions right with the filled one last.  60 px."""
 
+    actions: QHBoxLayout  # type: ignore[assignment]  # QWidget.actions() is not used on a header
+
     def __init__(self, title: str, subtitle: str = "") -> None:
         super().__init__()
         self.setObjectName("header")

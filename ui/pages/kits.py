@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import Qt
@@ -97,7 +98,7 @@ class KitsPage(Page):
         shown = [card for card in self._cards if (not domain or card.domain.lower() == domain)
                  and typed in f"{card.title} {card.description} {card.name}".lower()]
         self.widgets = [KitCardWidget(card, self._fit.get(card.base_model, ""), self._last.get(card.name), self._run(card),
-                                      lambda card=card: self._details(card), first=number == 0)
+                                      partial(self._details, card), first=number == 0)
                         for number, card in enumerate(shown)]
         for number, widget in enumerate(self.widgets):
             self._grid.addWidget(widget, *divmod(number, 3))

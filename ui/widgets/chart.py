@@ -70,7 +70,7 @@ class Chart(QWidget):
 
     def sizeHint(self) -> QSize:
         """A card's inside."""
-        return QSize(260, 190)
+        return QSize(240, 100)
 
     def show_series(self, series: list[Series], axes: Axes) -> None:
         """Draw these from now on."""

@@ -63,6 +63,7 @@ class Toast(QFrame):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
+        self._over = parent
         self.setProperty("popup", True)
         self._label = Label("", "body", wrap=True)
         self._label.setFixedWidth(300)
@@ -93,8 +94,7 @@ class Toast(QFrame):
 
     def place(self) -> None:
         """Keep to the corner."""
-        parent = self.parentWidget()
-        self.move(parent.width() - self.width() - 24, parent.height() - self.height() - 44)
+        self.move(self._over.width() - self.width() - 24, self._over.height() - self.height() - 44)
 
     def _act(self) -> None:
         self.hide()

@@ -66,4 +66,4 @@ def _note(step: Any) -> str:
         return str(step.message) or f"{100 * step.progress:.0f} %"
     if step.state == "queued":
         return words.STEP_WORDS.get(step.node, ("", ""))[1]
-    return words.STATES.get(step.state, step.state)
+    return words.STATES.get(step.state, str(step.state))

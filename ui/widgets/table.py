@@ -98,14 +98,14 @@ class _Delegate(QStyledItemDelegate):
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(theme.color(dot))
-            rectangle: QRect = option.rect  # type: ignore[attr-defined]
+            rectangle: QRect = option.rect
             painter.drawEllipse(QPointF(rectangle.left() + 8, rectangle.center().y() + 0.5), 3.5, 3.5)
             painter.restore()
 
     def initStyleOption(self, option: QStyleOptionViewItem, index: AnyIndex) -> None:
         super().initStyleOption(option, index)
         if index.data(_DOT):
-            option.text = f"   {option.text}"  # type: ignore[attr-defined]
+            option.text = f"   {option.text}"
 
 
 class Table(QTableView):

@@ -6,12 +6,14 @@ import html
 from collections.abc import Iterable
 from typing import TypeVar
 
-from PySide6.QtCore import QEvent, QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from ui.theme import pixmap, tokens
 
+Item = QWidget | QLayout | int | None
+Margins = tuple[int, int, int, int]
 L = TypeVar("L", bound=QBoxLayout)
 _LINES = {"answer": 24, "card": 22, "group": 14, "figure2": 26, "strong": 20, "bold": 20, "smallstrong": 16}
 
@@ -67,9 +69,9 @@ class Label(QLabel):
         self.setText(shown)
         self.setToolTip(self._plain if shown != self._plain else "")
 
-    def resizeEvent(self, event: QEvent) -> None:  # type: ignore[override]
+    def resizeEvent(self, event: QResizeEvent) -> None:
         """Cut the text anew."""
-        super().resizeEvent(event)  # type: ignore[arg-type]
+        super().resizeEvent(event)
         if self._elide:
             self._fit()
 
@@ -99,17 +101,17 @@ class Icon(QWidget):
         painter.end()
 
 
-def row(*items: QWidget | QLayout | int | None, gap: int = 8, margins: tuple[int, int, int, int] = (0, 0, 0, 0)) -> QHBoxLayout:
+def row(*items: Item, gap: int = 8, margins: Margins = (0, 0, 0, 0)) -> QHBoxLayout:
     """A row: widgets and layouts; a number is a fixed space, None takes the room that is left."""
     return _fill(QHBoxLayout(), items, gap, margins)
 
 
-def column(*items: QWidget | QLayout | int | None, gap: int = 0, margins: tuple[int, int, int, int] = (0, 0, 0, 0)) -> QVBoxLayout:
+def column(*items: Item, gap: int = 0, margins: Margins = (0, 0, 0, 0)) -> QVBoxLayout:
     """A column, like :func:`row`."""
     return _fill(QVBoxLayout(), items, gap, margins)
 
 
-def _fill(layout: L, items: Iterable[QWidget | QLayout | int | None], gap: int, margins: tuple[int, int, int, int]) -> L:
+def _fill(layout: L, items: Iterable[Item], gap: int, margins: Margins) -> L:
     layout.setSpacing(gap)
     layout.setContentsMargins(*margins)
     for item in items:

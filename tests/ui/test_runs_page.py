@@ -1,0 +1,120 @@
+"""The Runs page: list, live run, finished run, failed run, and its buttons."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import pytest
+from PySide6.QtWidgets import QApplication
+
+from ui.widgets.chart import Axes, Chart, Series, nice_ticks
+
+
+def _opened(qtbot, window, run):
+    window.go("runs", run)
+    pane = window._pages["runs"].pane
+    qtbot.waitUntil(lambda: pane._view is not None and (bool(pane._found) or run == "run_failed"), timeout=4000)
+    return pane
+
+
+def test_the_list_shows_the_newest_first_with_state_and_result(qtbot, window):
+    window.go("runs")
+    table = window._pages["runs"].table
+    qtbot.waitUntil(lambda: table.model().rowCount() == 3, timeout=3000)
+    rows = [[table.model().index(line, place).data() for place in (0, 2, 4)] for line in range(3)]
+    assert rows == [["3", "Running", ""], ["2", "Failed", ""], ["1", "Done", "Better +54.5"]]
+
+
+def test_a_running_run_shows_time_steps_answers_and_curves(qtbot, window, runs):
+    pane = _opened(qtbot, window, runs["running"])
+    assert pane._left.words().endswith("left")
+    assert pane.answers.words()[:2] == ["Improving so far", "Nothing wrong so far"]
+    assert pane.charts.cards["loss"].chart.accessibleName().startswith("Mistakes fell from 2.9")
+    assert pane.charts.cards["power"]._term.words() == "estimated"
+    assert "train\tx" not in pane.charts.cards["loss"].chart.raw()
+    assert len(pane.charts.cards["loss"].chart.raw().splitlines()) > 100
+    assert [button.text().strip() for button in pane.buttons if not button.isHidden()] == [
+        "Pause", "Stop and save", "Stop and discard"]
+
+
+def test_a_finished_run_shows_the_verdict_its_interval_and_every_arm(qtbot, window, runs):
+    pane = _opened(qtbot, window, runs["done"])
+    assert pane.answers.words()[0] == "Better"
+    assert not pane.result.isHidden()
+    model = pane.result.table.model()
+    assert [model.index(line, 0).data() for line in range(model.rowCount())] == [
+        "Best constant answer", "Classic classifier, same rows", "Base model", "Base with examples", "Tuned model"]
+    assert model.index(1, 2).data() == "cannot"
+
+
+def test_a_failed_run_says_what_why_and_what_next(qtbot, window, runs):
+    pane = _opened(qtbot, window, runs["failed"])
+    assert not pane.problem.isHidden()
+    assert "step 31" in pane.problem.accessibleName()
+    assert "Resume with a smaller step size" in pane.problem.accessibleName()
+    assert [button.text().strip() for button in pane.buttons if not button.isHidden()] == ["Resume"]
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    """What the buttons asked of app.workflow.runs."""
+    asked: list[tuple[str, ...]] = []
+    fake = types.ModuleType("app.workflow.runs")
+    fake.cancel = lambda _store, run, mode: asked.append(("cancel", run, mode))  # type: ignore[attr-defined]
+    fake.resume = lambda _store, run: asked.append(("resume", run))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "app.workflow.runs", fake)
+    monkeypatch.setattr("app.workflow.runs", fake, raising=False)
+    for function in (fake.cancel, fake.resume):
+        function.__module__, function.__qualname__ = "app.workflow.runs", str(id(function))
+    return asked
+
+
+@pytest.mark.parametrize(("button", "mode"), [("_pause", "pause"), ("_save", "save")])
+def test_stopping_keeps_what_was_reached(qtbot, window, runs, commands, button, mode):
+    pane = _opened(qtbot, window, runs["running"])
+    getattr(pane, button).click()
+    qtbot.waitUntil(lambda: commands == [("cancel", "run_live", mode)], timeout=3000)
+
+
+@pytest.mark.parametrize(("answer", "asked"), [(True, [("cancel", "run_live", "discard")]), (False, [])])
+def test_discarding_asks_first(qtbot, window, runs, commands, monkeypatch, answer, asked):
+    monkeypatch.setattr("ui.dialogs.ask", lambda *_a, **_k: answer)
+    pane = _opened(qtbot, window, runs["running"])
+    pane._discard.click()
+    qtbot.wait(300)
+    assert commands == asked
+
+
+def test_a_failed_run_can_be_resumed(qtbot, window, runs, commands):
+    pane = _opened(qtbot, window, runs["failed"])
+    pane._resume.click()
+    qtbot.waitUntil(lambda: commands == [("resume", "run_failed")], timeout=3000)
+
+
+def test_a_new_figure_reaches_the_curve_by_itself(qtbot, window, runs, profile):
+    from app.store import Store
+    from app.store.series import SeriesWriter
+
+    pane = _opened(qtbot, window, runs["running"])
+    before = len(pane.charts.cards["loss"].chart.raw().splitlines())
+    with Store.open(profile) as store, SeriesWriter(store, runs["running"], "train") as series:
+        series.metric("train.loss", 1.23, x=147)
+    qtbot.waitUntil(lambda: len(pane.charts.cards["loss"].chart.raw().splitlines()) == before + 1, timeout=4000)
+
+
+@pytest.mark.parametrize(("top", "ticks"), [(3.0, [0, 1, 2, 3]), (0.0043, [0, 0.002, 0.004, 0.006]), (0.0, [0, 1]),
+                                            (float("nan"), [0, 1]), (400, [0, 200, 400])])
+def test_ticks_are_round_and_few(top, ticks):
+    assert nice_ticks(top, 3) == pytest.approx(ticks)
+
+
+def test_a_chart_without_points_says_so_and_one_with_a_point_draws(qtbot, qapp):
+    chart = Chart("Mistakes")
+    qtbot.addWidget(chart)
+    chart.resize(300, 180)
+    chart.show()
+    assert chart.accessibleName() == "Mistakes: nothing measured yet"
+    chart.show_series([Series("unseen", [(1.0, 2.0)], dots=True)], Axes("steps", 10))
+    assert not chart.grab().isNull()
+    QApplication.processEvents()

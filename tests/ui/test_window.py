@@ -1,0 +1,203 @@
+"""The shell: every page opens, keys work, nothing nameless, nothing heavy, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
+from PySide6.QtGui import QDropEvent, QKeySequence
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QComboBox, QLineEdit, QPlainTextEdit, QPushButton
+
+from app.errors import DatasetError
+from ui.main import called_first, server_name
+from ui.pages import SPECS, pages
+from ui.theme import theme
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "transformers", "trl", "peft", "datasets", "numpy", "pandas", "pyarrow", "llama_cpp")
+
+
+def test_the_rail_has_the_pages_that_exist_and_no_other(window):
+    assert list(window.rail.buttons) == [spec.name for spec in SPECS if spec.exists]
+    assert {"home", "kits", "workflow", "runs"} <= set(window.rail.buttons)
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize("name", [spec.name for spec in pages()])
+def test_a_page_opens_and_shows_no_failure(qtbot, window, name, mode):
+    theme.apply(mode)
+    window.go(name)
+    page = window.page()
+    assert page is window._pages[name]
+    qtbot.waitUntil(lambda: not page._stale, timeout=3000)
+    qtbot.wait(250)
+    assert page._around.isHidden(), page.banner.accessibleName()
+    assert not window.grab().toImage().isNull()
+
+
+_FOCUSABLE = (QAbstractButton, QLineEdit, QPlainTextEdit, QComboBox, QAbstractItemView)
+
+
+@pytest.mark.parametrize("name", [spec.name for spec in pages()])
+def test_all_that_takes_the_focus_has_a_name(qtbot, window, name):
+    window.go(name)
+    qtbot.wait(300)
+    found = [w for kind in _FOCUSABLE for w in window.findChildren(kind)
+             if w.focusPolicy() & Qt.FocusPolicy.TabFocus and w.isVisible() and not w.objectName().startswith("qt_")]
+    assert len(found) > 4
+    nameless = [f"{type(w).__name__} in {type(w.parent()).__name__}" for w in found
+                if not (w.accessibleName() or (isinstance(w, QPushButton) and w.text()))]
+    assert nameless == []
+
+
+def _press(window, keys: str) -> None:
+    action = next(a for a in window.actions() if a.shortcut() == QKeySequence(keys))
+    action.trigger()
+
+
+def test_ctrl_and_a_number_goes_to_that_page(window):
+    for position, spec in enumerate(pages()[:9], start=1):
+        _press(window, f"Ctrl+{position}")
+        assert window.page() is window._pages[spec.name]
+
+
+def test_find_or_do_goes_where_the_typed_words_lead(qtbot, window):
+    _press(window, "Ctrl+K")
+    assert window._palette.isVisible()
+    QTest.keyClicks(window._palette._field, "go to runs")
+    QTest.keyClick(window._palette._field, Qt.Key.Key_Return)
+    assert not window._palette.isVisible()
+    assert window.page() is window._pages["runs"]
+
+
+def test_the_palette_sets_the_theme_and_the_store_keeps_it(qtbot, window, profile):
+    from app.store import Store, settings
+
+    _press(window, "Ctrl+K")
+    QTest.keyClicks(window._palette._field, "dark")
+    QTest.keyClick(window._palette._field, Qt.Key.Key_Return)
+    assert theme.mode == "dark"
+
+    def kept() -> bool:
+        with Store.open(profile) as store:
+            return settings.get(store, "theme") == "dark"
+
+    qtbot.waitUntil(kept, timeout=3000)
+
+
+def test_the_rail_shows_percent_of_the_run_and_the_endpoint(qtbot, window):
+    qtbot.waitUntil(lambda: window.rail.buttons["runs"].mark == "37 %", timeout=3000)
+    if "endpoint" in window.rail.buttons:
+        assert window.rail.buttons["endpoint"].mark == "on"
+
+
+def test_a_narrow_window_keeps_only_icons(qtbot, window):
+    window.resize(1100, 760)
+    qtbot.waitUntil(lambda: window.rail.width() == 56, timeout=2000)
+    window.resize(1440, 900)
+    qtbot.waitUntil(lambda: window.rail.width() == 208, timeout=2000)
+
+
+def _drop(window, path: Path) -> None:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    window.dropEvent(QDropEvent(QPointF(300, 300), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton,
+                                Qt.KeyboardModifier.NoModifier))
+
+
+def test_a_file_dropped_anywhere_is_imported(qtbot, window, tmp_path, monkeypatch):
+    asked = []
+
+    def importing(_store, path):
+        asked.append(path)
+        raise DatasetError("dataset.empty", "The file is empty.", remedy="Choose another file.")
+
+    monkeypatch.setattr("app.data.views.import_for_window", importing)
+    file = tmp_path / "mine.csv"
+    file.touch()
+    _drop(window, file)
+    page = window.page()
+    qtbot.waitUntil(lambda: not page._around.isHidden(), timeout=3000)
+    assert asked == [str(file)]
+    assert "The file is empty." in page.banner.accessibleName()
+
+
+@pytest.mark.parametrize(("answer", "closes", "kept"), [
+    pytest.param(True, True, True, id="keep running"), pytest.param(False, True, False, id="stop and save"),
+    pytest.param(None, False, None, id="do not close")])
+def test_closing_while_work_runs_asks(qtbot, window, monkeypatch, answer, closes, kept):
+    asked, settled = [], []
+    monkeypatch.setattr("ui.dialogs.ask_close", lambda _parent, running: asked.append(running) or answer)
+    monkeypatch.setattr("ui.service_link.settle", lambda _store, _place, stop: settled.append(stop))
+    window._start_service = True
+    window.close()
+    qtbot.waitUntil(lambda: asked == [1], timeout=3000)
+    qtbot.wait(300)
+    assert window.isVisible() is not closes
+    assert settled == ([] if kept is None else [not kept])
+
+
+def test_a_second_start_brings_the_first_forward(qtbot, window, profile):
+    from ui.main import _listen
+
+    name = server_name(profile)
+    assert not called_first(name, ["x"])
+    server = _listen(name, window)
+    window.showMinimized()
+    assert called_first(name, ["x"])
+    qtbot.waitUntil(lambda: not window.isMinimized(), timeout=3000)
+    server.close()
+
+
+def test_closing_leaves_no_thread_and_no_running_timer(qtbot, window):
+    from tests.ui.conftest import lanes
+
+    for spec in pages():
+        window.go(spec.name)
+    qtbot.wait(200)
+    window._settled = True
+    window.close()
+    qtbot.waitUntil(lambda: lanes() == [], timeout=5000)
+    assert not window.status._timer.isActive()
+
+
+_CHILD = """
+import json, sys, time
+from pathlib import Path
+from app.store.profile import Profile
+from ui.main import make_application, open_window
+from ui.pages import pages
+app = make_application(["child"])
+window = open_window(Profile.default(), start_service=False)
+end = time.monotonic() + 2.0
+for spec in pages():
+    window.go(spec.name)
+    stop = time.monotonic() + 0.5
+    while time.monotonic() < stop:
+        app.processEvents()
+        time.sleep(0.01)
+window.status.end()
+window.background.close()
+print(json.dumps(sorted(name for name in sys.modules if "." not in name)))
+"""
+
+
+def test_no_training_library_is_ever_imported(profile, runs):
+    done = subprocess.run([sys.executable, "-c", _CHILD], capture_output=True, text=True, timeout=60, cwd=ROOT,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    assert done.returncode == 0, done.stderr
+    loaded = json.loads(done.stdout.strip().splitlines()[-1])
+    assert "sqlcipher3" in loaded  # the store was really read
+    assert [name for name in HEAVY if name in loaded] == []
+
+
+def test_timers_have_owners(window):
+    for spec in pages():
+        window.go(spec.name)
+    assert all(timer.parent() is not None for timer in window.findChildren(QTimer))

@@ -1,0 +1,79 @@
+"""Numbers, money and states in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from ui import words
+from ui.runwords import answers, power_source, time_left
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.2, "under 1 s"), (14, "14 s"), (60, "1 min"), (700, "11 min 40 s"),
+                                               (7500, "2 h 5 min")])
+def test_durations(seconds, text):
+    assert words.duration(seconds) == text
+
+
+@pytest.mark.parametrize(("amount", "text"), [(0.003, "€0.003"), (0.0, "€0.000"), (0.0002, "under €0.001"), (0.42, "€0.42"),
+                                              (1234.6, "€1,235")])
+def test_money(amount, text):
+    assert words.money(amount, "EUR") == text
+
+
+def test_other_currencies_keep_their_name():
+    assert words.money(2, "NOK") == "NOK 2.00"
+
+
+@pytest.mark.parametrize(("value", "text"), [(2.5, "2.5 Wh"), (120, "0.12 kWh")])
+def test_energy(value, text):
+    assert words.energy(value) == text
+
+
+def test_an_interval_below_zero_has_real_minus_signs():
+    assert words.points(-0.031, -0.09, 0.028) == "−3.1 points (−9.0 to 2.8)"
+
+
+@pytest.mark.parametrize(("source", "text"), [("nvml", "measured at the card"), ("estimate", "estimated"), ("", "")])
+def test_a_power_figure_says_whether_it_was_measured(source, text):
+    assert power_source(source) == text
+
+
+@pytest.fixture
+def view(store, runs):
+    from app.workflow import views
+
+    return views.run(store, runs["running"])
+
+
+def test_the_time_left_is_a_measurement_only_after_ten_seconds(view):
+    step = next(step for step in view.steps if step.state == "running")
+    assert time_left(view, now=step.started + 5)[0] == "Measuring speed"
+    assert time_left(view, now=step.started + 60)[0] == "5 min left"
+
+
+def test_without_evaluation_nothing_is_called_better(view):
+    word, _ = answers(view, {})[0]
+    assert word == "Not measured yet"
+
+
+def test_rising_mistakes_are_not_called_improving(view):
+    word, _ = answers(view, {"train.eval_loss": [(1, 2.0), (2, 2.4)]})[0]
+    assert word == "Not improving so far"
+
+
+def test_curves_are_thinned_and_keep_their_last_point(store, runs):
+    from app.store.series import SeriesWriter
+    from app.workflow import views
+
+    with SeriesWriter(store, runs["running"], "train") as series:
+        for step in range(5000):
+            series.metric("train.extra", step, x=step)
+    points = views.curves(store, runs["running"])["train.extra"]
+    assert len(points) <= views.CHART_POINTS + 1
+    assert points[-1] == (4999.0, 4999.0)
+
+
+def test_marks_of_the_rail(store, runs):
+    from app.workflow import views
+
+    assert views.rail_marks(store) == {"runs": ("37 %", "accentText"), "endpoint": ("on", "success")}

@@ -1,0 +1,238 @@
+"""The YAML editor: Scintilla with Lexilla's YAML lexer, or a plain field where they cannot be imported.
+
+Both have the same face: ``text``, ``set_text``, ``show_problems``, ``go_to`` and the signals ``changed`` and ``moved``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from PySide6.QtCore import QEvent, Signal
+from PySide6.QtGui import QColor, QTextCursor
+from PySide6.QtWidgets import QPlainTextEdit, QTextEdit, QVBoxLayout, QWidget
+
+from ui.theme import theme, tokens
+from ui.widgets.text import column
+
+_STYLES = {0: "color.text", 1: "syntax.comment", 2: "syntax.key", 3: "syntax.bool", 4: "syntax.number", 5: "syntax.anchor",
+           6: "syntax.comment", 7: "syntax.string", 8: "syntax.error", 9: "color.text"}
+"""Lexilla's YAML style numbers (SCE_YAML_*) and the tokens that colour them."""
+_DEFAULT, _LINE_NUMBER, _ANNOTATION = 32, 33, 60
+_MARK = 1
+
+
+class Problem(Protocol):
+    """One fault on a line; see app.config.views.Problem."""
+
+    @property
+    def line(self) -> int: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def hint(self) -> str: ...
+
+
+class Editor(QWidget):
+    """Base of both editors."""
+
+    changed = Signal()
+    moved = Signal(int, int)
+    """Line and column of the caret, both from 1."""
+
+    def text(self) -> str:
+        """The text."""
+        raise NotImplementedError
+
+    def annotation(self, line: int) -> str:
+        """What is said of a line (from 1), or ""."""
+        raise NotImplementedError
+
+    def set_text(self, text: str) -> None:
+        """Replace the text; it cannot be undone to the one before."""
+        raise NotImplementedError
+
+    def show_problems(self, problems: Sequence[Problem]) -> None:
+        """Write each fault under its line and mark the line."""
+        raise NotImplementedError
+
+    def go_to(self, line: int) -> None:
+        """Put the caret on a line and show it."""
+        raise NotImplementedError
+
+
+def make_editor(name: str) -> Editor:
+    """The best editor that this installation has."""
+    try:
+        return ScintillaEditor(name)
+    except (ImportError, OSError):
+        return PlainEditor(name)
+
+
+def _said(problem: Problem) -> str:
+    return f"  {problem.message} {problem.hint}".rstrip()
+
+
+class ScintillaEditor(Editor):
+    """Syntax colours, folding, faults as annotations under their lines."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        from lexilla import create_lexer
+        from lexilla.pyside6_scintilla import set_lexer
+        from pyside6_scintilla import ScintillaEdit
+
+        self.field: Any = ScintillaEdit(self)
+        self.field.setAccessibleName(name)
+        self.field.setFrameShape(self.field.Shape.NoFrame)
+        self.setFocusProxy(self.field)
+        lexer = create_lexer("yaml")
+        if lexer is not None:
+            set_lexer(self.field, lexer)
+        self._set_up()
+        self._colour()
+        self.setLayout(column(self.field))
+        self._known = ""
+        self.field.notifyChange.connect(self._changed)
+        self.field.updateUi.connect(lambda *_: self._tell())
+
+    def _set_up(self) -> None:
+        field = self.field
+        field.setCodePage(65001)
+        field.setTabWidth(2)
+        field.setUseTabs(False)
+        field.setIndent(2)
+        field.setScrollWidthTracking(True)
+        field.setScrollWidth(1)
+        field.setMarginTypeN(0, 1)  # line numbers
+        field.setMarginWidthN(0, 44)
+        field.setMarginWidthN(1, 12)
+        field.setMarginMaskN(1, 0)
+        field.setMarginLeft(8)
+        field.setExtraAscent(2)
+        field.setExtraDescent(3)
+        field.setCaretLineVisible(True)
+        field.markerDefine(_MARK, 22)  # SC_MARK_BACKGROUND: the whole line
+        field.annotationSetVisible(3)  # ANNOTATION_INDENTED
+        field.setProperty("fold", "1")
+
+    def _colour(self) -> None:
+        field, family = self.field, tokens()["font"]["mono"][0]
+        field.styleSetFont(_DEFAULT, family)
+        field.styleSetSizeFractional(_DEFAULT, 950)  # hundredths of a point: 12.5 px at 96 dpi
+        field.styleSetFore(_DEFAULT, _bgr("color.text"))
+        field.styleSetBack(_DEFAULT, _bgr("color.surface"))
+        field.styleClearAll()
+        for number, token in _STYLES.items():
+            field.styleSetFore(number, _bgr(token))
+        field.styleSetFore(_LINE_NUMBER, _bgr("color.textTertiary"))
+        field.styleSetBack(_LINE_NUMBER, _bgr("color.surface"))
+        field.styleSetFont(_ANNOTATION, tokens()["font"]["ui"][0])
+        field.styleSetFore(_ANNOTATION, _bgr("color.danger"))
+        field.styleSetBack(_ANNOTATION, _bgr("color.dangerTint"))
+        field.setMarginBackN(1, _bgr("color.surface"))
+        field.setCaretFore(_bgr("color.accentText"))
+        field.setCaretLineBack(_bgr("color.window"))
+        field.setSelBack(True, _bgr("color.selected"))
+        field.markerSetBack(_MARK, _bgr("color.dangerTint"))
+
+    def _changed(self) -> None:
+        """Scintilla also notifies of colours and annotations; only another text counts."""
+        if (text := self.text()) != self._known:
+            self._known = text
+            self.changed.emit()
+
+    def _tell(self) -> None:
+        position = self.field.currentPos()
+        self.moved.emit(self.field.lineFromPosition(position) + 1, self.field.column(position) + 1)
+
+    def text(self) -> str:
+        return bytes(self.field.getText(self.field.textLength() + 1).data()).rstrip(b"\0").decode("utf-8", errors="replace")
+
+    def set_text(self, text: str) -> None:
+        self.field.setText(text)
+        self.field.emptyUndoBuffer()
+
+    def show_problems(self, problems: Sequence[Problem]) -> None:
+        self.field.annotationClearAll()
+        self.field.markerDeleteAll(_MARK)
+        by_line: dict[int, list[str]] = {}
+        for problem in problems:
+            by_line.setdefault(max(problem.line - 1, 0), []).append(_said(problem))
+        for line, said in by_line.items():
+            self.field.annotationSetText(line, "\n".join(said))
+            self.field.annotationSetStyle(line, _ANNOTATION)
+            self.field.markerAdd(line, _MARK)
+
+    def annotation(self, line: int) -> str:
+        length = self.field.annotationLines(line - 1)
+        return "" if not length else bytes(self.field.annotationText(line - 1).data()).decode()
+
+    def go_to(self, line: int) -> None:
+        self.field.gotoLine(line - 1)
+        self.setFocus()  # passed on: Scintilla's own setFocus(bool) hides the widget's
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Take the new theme's colours."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange and hasattr(self, "field"):
+            self._colour()
+
+
+def _bgr(token: str) -> int:
+    group, _, key = token.rpartition(".")
+    colour = QColor(theme.color(key if group == "color" else token))
+    return colour.red() | colour.green() << 8 | colour.blue() << 16
+
+
+class PlainEditor(Editor):
+    """A plain field; faults are listed under it and their lines marked."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.field = QPlainTextEdit()
+        self.field.setProperty("code", True)
+        self.field.setAccessibleName(name)
+        self.field.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.setFocusProxy(self.field)
+        self._list = QPlainTextEdit()
+        self._list.setReadOnly(True)
+        self._list.setAccessibleName("Problems")
+        self._list.setMaximumHeight(90)
+        self._list.hide()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.field)
+        layout.addWidget(self._list)
+        self.field.textChanged.connect(self.changed.emit)
+        self.field.cursorPositionChanged.connect(self._tell)
+
+    def _tell(self) -> None:
+        cursor = self.field.textCursor()
+        self.moved.emit(cursor.blockNumber() + 1, cursor.positionInBlock() + 1)
+
+    def text(self) -> str:
+        return self.field.toPlainText()
+
+    def set_text(self, text: str) -> None:
+        self.field.setPlainText(text)
+
+    def show_problems(self, problems: Sequence[Problem]) -> None:
+        marks = []
+        for problem in problems:
+            mark = QTextEdit.ExtraSelection()
+            mark.cursor = QTextCursor(self.field.document().findBlockByNumber(max(problem.line - 1, 0)))
+            mark.format.setBackground(theme.color("dangerTint"))
+            mark.format.setProperty(0x06000, True)  # the full width of the line
+            marks.append(mark)
+        self.field.setExtraSelections(marks)
+        self._list.setPlainText("\n".join(f"Line {problem.line}:{_said(problem)}" for problem in problems))
+        self._list.setVisible(bool(problems))
+
+    def annotation(self, line: int) -> str:
+        found = [said for said in self._list.toPlainText().splitlines() if said.startswith(f"Line {line}:")]
+        return "\n".join(found)
+
+    def go_to(self, line: int) -> None:
+        self.field.setTextCursor(QTextCursor(self.field.document().findBlockByNumber(line - 1)))
+        self.field.setFocus()
