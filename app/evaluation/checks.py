@@ -1,0 +1,125 @@
+"""Mechanical checks of an answer against the expected one.  Each field scores 0..1; an unreadable answer scores 0."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from app.config.node import Params
+
+LONGEST_ANSWER = 20_000
+"""Characters of an answer that are read; more is a runaway, not an answer."""
+LONGEST_EXPRESSION = 400
+_WORD = re.compile(r"\w+")
+
+
+class FieldCheck(Params):
+    """How one field of a JSON answer is checked."""
+
+    check: Literal["equals", "spdx", "verbatim"] = Field(
+        "equals", description="equals: the same text; spdx: the same licence expression after normalisation; verbatim: the "
+        "words stand letter for letter in the question, scored by their overlap (word F1) with the expected words")
+
+
+class Task(Params):
+    """What an answer looks like and how it is scored."""
+
+    format: Literal["text", "json"] = Field("text", description="text: exact match and word F1; json: field by field")
+    fields: Mapping[str, FieldCheck] = Field(default_factory=dict, description="Fields of a JSON answer and their checks")
+
+
+def word_f1(answer: str, expected: str) -> float:
+    """Harmonic mean of word precision and recall, case folded.  Source: Rajpurkar et al. 2016 (SQuAD)."""
+    got, wanted = Counter(_WORD.findall(answer.casefold())), Counter(_WORD.findall(expected.casefold()))
+    common = sum((got & wanted).values())
+    if not common:
+        return 0.0
+    precision, recall = common / sum(got.values()), common / sum(wanted.values())
+    return 2 * precision * recall / (precision + recall)
+
+
+def parse_object(answer: str) -> dict[str, Any] | None:
+    """The answer as one JSON object, or None.  Text around it, NaN and duplicate keys make it unreadable."""
+    text = answer.strip()
+    if len(text) > LONGEST_ANSWER:
+        return None
+    try:
+        found = json.loads(text, parse_constant=_refuse, object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("duplicate key")
+    return found
+
+
+def check_field(check: FieldCheck, value: Any, expected: Any, question: str) -> float:
+    """The score of one field, 0..1."""
+    if not isinstance(value, str):
+        return float(value == expected and not isinstance(value, dict | list))
+    if check.check == "verbatim":
+        return word_f1(value, str(expected)) if value.strip() and value in question else 0.0
+    if check.check == "spdx":
+        return float(same_expression(value, str(expected)))
+    return float(value.strip() == str(expected).strip())
+
+
+@functools.cache
+def _licensing() -> Any:
+    from license_expression import get_spdx_licensing
+
+    return get_spdx_licensing()
+
+
+def same_expression(value: str, expected: str) -> bool:
+    """Whether two licence expressions mean the same: "MIT OR Apache-2.0" equals "apache-2.0 or MIT"."""
+    if value == expected:
+        return True
+    first, second = _normal(value), _normal(expected)
+    return first is not None and first == second
+
+
+@functools.lru_cache(maxsize=4096)
+def _normal(expression: str) -> Any:
+    if len(expression) > LONGEST_EXPRESSION:
+        return None
+    try:
+        parsed = _licensing().parse(expression)
+        return parsed.simplify() if parsed is not None else None
+    except Exception:  # the library raises its own kinds for what is no expression
+        return None
+
+
+def score(task: Task, answer: str, expected: str, question: str) -> dict[str, float]:
+    """The scores of one answer by field name.
+
+    A text task has "exact" and "f1".  A JSON task has "valid" and each of its fields.
+    """
+    if task.format == "text":
+        return {"exact": float(answer.strip() == expected.strip()), "f1": word_f1(answer, expected)}
+    wanted = parse_object(expected) or {}
+    found = parse_object(answer)
+    fields = {name: check_field(check, found.get(name), wanted.get(name), question) if found is not None else 0.0
+              for name, check in task.fields.items()}
+    return {"valid": float(found is not None), **fields}
+
+
+def headline(task: Task, scores: Mapping[str, float]) -> float:
+    """One figure for an item: the mean of a JSON task's fields, or a text task's word F1."""
+    if task.format == "text":
+        return scores["f1"]
+    return sum(scores[name] for name in task.fields) / len(task.fields)

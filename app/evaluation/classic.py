@@ -1,0 +1,62 @@
+"""What needs no language model: the best constant answer, and a linear classifier on TF-IDF, trained on the same rows."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from app.evaluation.checks import Task, parse_object
+
+LEAST_REPEATS = 2
+"""A field is a label, and so a classifier's business, if its values repeat at least this often on average."""
+
+
+def constant_answer(task: Task, answers: Sequence[str]) -> str:
+    """The most frequent answer of the training rows; field by field for a JSON task."""
+    if task.format == "text":
+        return Counter(answers).most_common(1)[0][0]
+    objects = [found for answer in answers if (found := parse_object(answer))]
+    return json.dumps({name: Counter(str(one.get(name)) for one in objects).most_common(1)[0][0] for name in task.fields},
+                      ensure_ascii=False)
+
+
+def label_fields(task: Task, answers: Sequence[str]) -> dict[str, list[str]]:
+    """Values by field for the fields that a classifier can learn; "" names the whole answer of a text task."""
+    if task.format == "text":
+        columns = {"": list(answers)}
+    else:
+        objects = [parse_object(answer) or {} for answer in answers]
+        columns = {name: [str(one.get(name)) for one in objects] for name, check in task.fields.items()
+                   if check.check != "verbatim"}
+    return {name: values for name, values in columns.items()
+            if len(set(values)) > 1 and len(values) >= LEAST_REPEATS * len(set(values))}
+
+
+def classic_answers(task: Task, questions: Sequence[str], answers: Sequence[str], asked: Sequence[str],
+                    seed: int) -> list[str] | None:
+    """The linear model's answers to ``asked`` (test questions), or None where no field is a label.
+
+    Fields it cannot write (a quote) are left out of its JSON.
+    """
+    columns = label_fields(task, answers)
+    if not columns:
+        return None
+    predicted = {name: _predict(questions, values, asked, seed) for name, values in columns.items()}
+    if task.format == "text":
+        return predicted[""]
+    return [json.dumps({name: values[number] for name, values in predicted.items()}, ensure_ascii=False)
+            for number in range(len(asked))]
+
+
+def _predict(questions: Sequence[str], labels: Sequence[str], asked: Sequence[str], seed: int) -> list[str]:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline, make_union
+    from sklearn.svm import LinearSVC
+
+    features = make_union(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+                          TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True))
+    model: Any = make_pipeline(features, LinearSVC(random_state=seed))
+    model.fit(list(questions), list(labels))
+    return [str(label) for label in model.predict(list(asked))]
