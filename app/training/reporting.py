@@ -27,7 +27,7 @@ class Limits:
 
 
 @dataclass
-class Reporter(TrainerCallback):  # type: ignore[misc]
+class Reporter(TrainerCallback):
     """Sends curves and events, keeps the best adapter, asks the trainer to stop.
 
     ``stop`` is the user's mode ("save", "pause", "discard") once one was asked for.
@@ -97,6 +97,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
         loss, step = metrics["eval_loss"], state.global_step
+        self.extra.pop("evaluation_due", None)
         self._last = (time.monotonic(), self.trainer.tokens_seen)
         self.ctx.metric("train.eval_loss", loss, unit="nats", x=step)
         self.curve.append({"step": step, "eval_loss": loss})

@@ -21,6 +21,7 @@ from app.errors import Cancelled, DatasetError, ModelFileError, Place, TrainingE
 from app.store import settings
 from app.store.datasets import open_dataset
 from app.training import checkpoints
+from app.training.attention import use_causal_attention
 from app.training.base import Method, add_adapters, choose_method, load_base, load_tokenizer, trainable
 from app.training.estimate import Estimate, estimate, require_room
 from app.training.examples import Buckets, Encoded, Example, encode_rows
@@ -228,6 +229,8 @@ def build(ctx: StepContext, plan: Plan) -> tuple[AnswerTrainer, Reporter]:
     lora = params.lora
     model = add_adapters(base, r=lora.r, alpha=lora.alpha, dropout=lora.dropout, target=lora.target, seed=plan.seed)
     speed_up(model)
+    if not plan.cuda:
+        use_causal_attention(base)
     limits = Limits(params.max_tokens, params.max_minutes, params.early_stopping, params.checkpoint_every,
                     params.checkpoint_minutes)
     reporter = Reporter(ctx, limits, ctx.workdir / "best")
@@ -258,16 +261,23 @@ def _arguments(ctx: StepContext, plan: Plan) -> Any:
 
 
 def _train(ctx: StepContext, plan: Plan, trainer: AnswerTrainer, reporter: Reporter, point: Path | None) -> None:
-    trainer.args.eval_on_start = bool(plan.evaluation) and point is None
+    trainer.args.eval_on_start = bool(plan.evaluation) and (point is None or _evaluation_due(point))
     try:
         trainer.train(resume_from_checkpoint=str(point) if point else None)
     except Cancelled:
         if reporter.stop != "discard" and trainer.optimizer is not None:
+            trainer.extra["evaluation_due"] = True
             trainer.save_checkpoint()
     except Exception as problem:
         raise _failed(ctx, trainer, problem) from problem
     if reporter.stop:
         _stopped(ctx, plan, trainer, reporter)
+
+
+def _evaluation_due(point: Path) -> bool:
+    """Whether the run was stopped in the middle of an evaluation, which is then done again first."""
+    state = json.loads((point / "state.json").read_text(encoding="utf-8"))
+    return bool(state["extra"].get("evaluation_due"))
 
 
 def _failed(ctx: StepContext, trainer: AnswerTrainer, problem: Exception) -> Exception:

@@ -1,0 +1,193 @@
+"""Training end to end on a tiny model: what moves, what is kept, how it goes on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from app.errors import Cancelled, DatasetError, EnvironmentFault, TrainingError
+from app.training import checkpoints
+from app.training.qlora_node import Qlora, QloraParams
+
+QUICK = {"batch_tokens": 128, "max_steps": 8, "eval_every": 4, "learning_rate": 1e-2, "checkpoint_minutes": 0}
+
+
+def train(ctx, **changes):
+    return Qlora(QloraParams(**{**QUICK, **changes})).run(ctx)
+
+
+def stop_at(step, mode):
+    """Make a context's cancel_requested answer ``mode`` from the end of a step on, or in the evaluation just before."""
+    def install(ctx):
+        ctx.cancel = lambda: mode if len(ctx.series("train.loss")) >= step - 1 else None
+    return install
+
+
+def test_a_training_yields_a_usable_adapter_curves_and_a_report(lesson):
+    ctx = lesson()
+    made = train(ctx, max_steps=12)
+    model, report = made["model"], made["training"]
+    losses = ctx.series("train.eval_loss")
+    assert losses[-1] < losses[0]
+    assert report.summary["best_eval_loss"] == min(losses)
+    names = {item.name for item in Path(model.path).iterdir()}
+    assert {"adapter_model.safetensors", "adapter_config.json", "tokenizer.json", "chat_template.jinja"} <= names
+    for name in ("train.loss", "train.learning_rate", "train.grad_norm", "train.tokens_per_second"):
+        assert [x for known, _, x in ctx.metrics if known == name] == list(range(1, 13))
+    assert ctx.said(f"Best so far kept, step {report.summary['best_step']}")
+    assert json.loads(Path(report.path).read_text())["summary"] == report.summary
+    assert _loads_in_peft(model) > 0
+
+
+def _loads_in_peft(model) -> float:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(model.base, dtype=torch.float32)
+    ids = torch.arange(5, 25)[None]
+    plain = base(ids).logits
+    return float((PeftModel.from_pretrained(base, model.path)(ids).logits - plain).abs().max())
+
+
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_each_trainable_weight_moves_and_no_other(lesson, method):
+    from app.training import session
+
+    ctx = lesson()
+    plan = session.prepare(ctx, QloraParams(**{**QUICK, "method": method, "max_steps": 3, "eval_rows": 0}))
+    trainer, reporter = session.build(ctx, plan)
+    before = {name: param.detach().clone() for name, param in trainer.model.named_parameters()}
+    session._train(ctx, plan, trainer, reporter, None)
+    for name, param in trainer.model.named_parameters():
+        assert torch.equal(param, before[name]) == ("lora_" not in name), name
+    assert sum("lora_" in name for name in before) == 28  # 2 layers x 7 linear layers x A and B
+
+
+@pytest.mark.parametrize(("accumulate", "asked", "stops"), [
+    pytest.param(1, 6, 6, id="plain"), pytest.param(2, 6, 6, id="accumulated"), pytest.param(1, 5, 4, id="in an evaluation")])
+def test_a_resumed_training_is_bit_equal_to_a_straight_one(lesson, accumulate, asked, stops):
+    straight = train(lesson("straight"), accumulate=accumulate, lora={"dropout": 0.1})
+    cut = lesson("cut")
+    stop_at(asked, "pause")(cut)
+    with pytest.raises(Cancelled):
+        train(cut, accumulate=accumulate, lora={"dropout": 0.1})
+    assert checkpoints.newest(cut.workdir / "checkpoints")[0].name == f"step-{stops:08d}"
+    again = lesson("cut")
+    resumed = train(again, accumulate=accumulate, lora={"dropout": 0.1})
+    assert again.said(f"Going on from step {stops}")
+    one, other = (load_file(f"{made['model'].path}/adapter_model.safetensors") for made in (straight, resumed))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert straight["training"].summary["best_eval_loss"] == resumed["training"].summary["best_eval_loss"]
+    assert straight["training"].summary["tokens"] == resumed["training"].summary["tokens"]
+
+
+def test_stop_and_save_leaves_a_usable_adapter(lesson):
+    ctx = lesson()
+    stop_at(3, "save")(ctx)
+    with pytest.raises(Cancelled) as stopped:
+        train(ctx)
+    assert stopped.value.save
+    assert (ctx.outputs_dir / "adapter" / "adapter_model.safetensors").is_file()
+    assert ctx.said("and saved")
+
+
+def test_stop_and_discard_leaves_nothing(lesson):
+    ctx = lesson()
+    stop_at(3, "discard")(ctx)
+    with pytest.raises(Cancelled) as stopped:
+        train(ctx, checkpoint_every=1)
+    assert not stopped.value.save
+    assert not list(ctx.workdir.glob("checkpoints/*")) and not (ctx.outputs_dir / "adapter").exists()
+
+
+def test_early_stopping_keeps_the_best_not_the_last(lesson):
+    ctx = lesson()
+    made = train(ctx, learning_rate=1.0, max_grad_norm=100, max_steps=40, eval_every=2, early_stopping=2, warmup=0)
+    summary = made["training"].summary
+    assert summary["steps"] < 40
+    assert summary["best_step"] < summary["steps"]
+    assert ctx.said("Stopped early")
+
+
+def test_bucketed_and_padded_batches_give_the_same_curve(lesson, tiny32):
+    """Batches of one row in the same order against all rows at once: the same sums, so the same losses."""
+    from app.training import session
+
+    ctx = lesson("padded", tiny32)
+    plan = session.prepare(ctx, QloraParams(**{**QUICK, "dtype": "float32", "eval_rows": 0, "max_steps": 4}))
+    trainer, reporter = session.build(ctx, plan)
+    trainer.splits = 4  # every batch in four parts, each padded to its own longest row
+    session._train(ctx, plan, trainer, reporter, None)
+    whole = lesson("whole", tiny32)
+    train(whole, dtype="float32", eval_rows=0, max_steps=4)
+    assert ctx.series("train.loss") == pytest.approx(whole.series("train.loss"), rel=1e-5)
+
+
+def test_a_changed_dataset_refuses_the_resume(lesson):
+    ctx = lesson()
+    stop_at(3, "pause")(ctx)
+    with pytest.raises(Cancelled):
+        train(ctx)
+    again = lesson()
+    again.inputs["rows"] = again.inputs["rows"].model_copy(update={"content_hash": "other"})
+    with pytest.raises(TrainingError, match="dataset changed"):
+        train(again)
+
+
+def test_too_small_a_volume_refuses_the_start(lesson, monkeypatch):
+    from app.training import hardware
+
+    monkeypatch.setattr(hardware, "disk_free", lambda path: 1_000_000)
+    with pytest.raises(EnvironmentFault, match="too small") as refused:
+        train(lesson())
+    assert "1 MB free" in refused.value.why
+
+
+def test_no_usable_row_is_said_before_a_model_is_loaded(lesson):
+    with pytest.raises(DatasetError, match="nothing to train on") as refused:
+        train(lesson(), max_length=8)
+    assert "longer than 8 tokens" in refused.value.why
+
+
+def test_a_damaged_checkpoint_is_rejected_and_the_older_one_used(lesson):
+    ctx = lesson()
+    stop_at(7, "pause")(ctx)
+    with pytest.raises(Cancelled):
+        train(ctx, checkpoint_every=3)
+    newest = sorted((ctx.workdir / "checkpoints").glob("step-*"))[-1]
+    file = newest / "optimizer.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    file.write_bytes(content)
+    again = lesson()
+    train(again, checkpoint_every=3)
+    assert again.said(f"{newest.name} was not used")
+    assert again.said("Going on from step 6")
+
+
+def test_full_tmpdir_does_not_matter(lesson, monkeypatch, tmp_path):
+    import tempfile
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "full"))
+    monkeypatch.setattr(tempfile, "mkstemp", _full)
+    monkeypatch.setattr(tempfile, "mkdtemp", _full)
+    ctx = lesson()
+    train(ctx, max_steps=2, checkpoint_every=1)
+    assert checkpoints.newest(ctx.workdir / "checkpoints")[0] is not None
+
+
+def _full(*args, **kwargs):
+    raise OSError(28, "No space left on device")
+
+
+def test_checkpoints_hold_no_pickle(lesson):
+    ctx = lesson()
+    train(ctx, max_steps=2, checkpoint_every=1)
+    kinds = {file.suffix for file in ctx.workdir.rglob("*") if file.is_file()}
+    assert kinds <= {".safetensors", ".json", ""}, kinds
+    shutil.rmtree(ctx.workdir)
