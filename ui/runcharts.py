@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QGridLayout, QWidget
 
@@ -92,18 +92,36 @@ class RunCharts(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.cards = {spec.key: ChartCard(spec.name, spec.term, list(spec.legend)) for spec in _SPECS}
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(16)
-        for number, (key, card) in enumerate(self.cards.items()):
-            line, place = divmod(number + (key != "loss"), 3)
-            grid.addWidget(card, line, place, 1, 2 if key == "loss" else 1)
+        self.cards: dict[str, ChartCard] = {}
+        self._waiting: tuple[Curves, Any] | None = None
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(16)
         for third in range(3):
-            grid.setColumnStretch(third, 1)
+            self._grid.setColumnStretch(third, 1)
+            self._grid.setRowStretch(third, 1)
+            self._grid.setRowMinimumHeight(third, 172)
+        self._builder = QTimer(self)
+        self._builder.timeout.connect(self._build_one)
+        self._builder.start(0)
+
+    def _build_one(self) -> None:
+        """One card a turn of the event loop: all at once would hold it up for a tenth of a second."""
+        number = len(self.cards)
+        spec = _SPECS[number]
+        card = self.cards[spec.key] = ChartCard(spec.name, spec.term, list(spec.legend))
+        line, place = divmod(number + (number > 0), 3)
+        self._grid.addWidget(card, line, place, 1, 2 if number == 0 else 1)
+        if len(self.cards) == len(_SPECS):
+            self._builder.stop()
+            if self._waiting is not None:
+                self.show_curves(*self._waiting)
 
     def show_curves(self, found: Curves, view: Any) -> None:
         """Draw what was measured so far."""
+        self._waiting = (found, view)
+        if self._builder.isActive():
+            return
         planned = found.get("train.total_steps", [])
         x_end = planned[-1][1] if planned else None
         self._loss(found, x_end)

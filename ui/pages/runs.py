@@ -39,23 +39,32 @@ class RunsPage(Page):
         start = Button("Run the starter kit", "filled", "play", clicked=lambda: self.shell.run("legal"))
         self._empty = EmptyState("Nothing has run. The starter kit shows the whole way, from data to an endpoint.",
                                  "activity", start)
-        self.pane = RunPane(self)
         card = Card()
         card.setLayout(column(self.table, margins=(8, 4, 8, 8)))
         self._list = QWidget()
         self._list.setLayout(column(card, margins=(28, 24, 28, 24)))
-        for view in (self._empty, self._list, self.pane):
+        for view in (self._empty, self._list):
             self._stack.addWidget(view)
         self.body.addWidget(self._stack)
         self._back = Button("All runs", "quiet", "activity", clicked=self.show_list)
         self._back.hide()
         self.header.actions.addWidget(self._back)
-        for button in self.pane.buttons:
-            self.header.actions.addWidget(button)
+        self._made: RunPane | None = None
+        QTimer.singleShot(50, self, lambda: self.pane)
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(THROTTLE_MS)
         self._rest.timeout.connect(self._refresh_if_seen)
+
+    @property
+    def pane(self) -> RunPane:
+        """The view of one run, made a moment after the page or when first needed."""
+        if self._made is None:
+            self._made = RunPane(self)
+            self._stack.addWidget(self._made)
+            for button in self._made.buttons:
+                self.header.actions.addWidget(button)
+        return self._made
 
     def mark_stale(self) -> None:
         self._stale = True
