@@ -69,7 +69,8 @@ def check_model_folder(folder: str | Path) -> ModelFolder:
 
 def _describe(path: Path, config: dict[str, Any], shards: list[Path], tensors: list[tuple[str, int, int]]) -> ModelFolder:
     names = config.get("architectures") or [""]
-    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    nested = config.get("text_config")
+    text: dict[str, Any] = nested if isinstance(nested, dict) else config
 
     def number(key: str, default: int = 0) -> int:
         value = text.get(key, default)
@@ -117,10 +118,7 @@ def _find_code(value: Any, depth: int = 0) -> str | None:
 def _shards(path: Path) -> list[Path]:
     """The weight files, after checking that each lies in this folder and is a plain file."""
     index = path / "model.safetensors.index.json"
-    if index.exists():
-        names = _indexed(index)
-    else:
-        names = sorted(item.name for item in path.glob("*.safetensors"))
+    names = _indexed(index) if index.exists() else sorted(item.name for item in path.glob("*.safetensors"))
     if not names:
         raise _no_weights(path)
     for name in names:

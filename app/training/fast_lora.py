@@ -63,7 +63,7 @@ def _plain(layer: Any) -> bool:
 
 def _forward(self: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
     if self.disable_adapters or self.merged or args or kwargs:
-        return type(self).forward(self, x, *args, **kwargs)  # type: ignore[no-any-return]
+        return type(self).forward(self, x, *args, **kwargs)
     name, base = self.active_adapters[0], self.base_layer
-    return AdaptedLinear.apply(  # type: ignore[no-any-return]
+    return AdaptedLinear.apply(
         x, base.weight, base.bias, self.lora_A[name].weight, self.lora_B[name].weight, self.scaling[name])

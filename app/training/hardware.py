@@ -78,8 +78,8 @@ def training_bytes(parameters: float, context: int = 1024, quantised: bool = Fal
     numbers at rank 16, falling with the width, 16 bytes each; activations grow with the square root of the size.
     """
     weights = parameters * (0.6 if quantised else 2.0)
-    adapter = 16 * 4.9e6 * (parameters / 135e6) ** 0.6
-    activations = context * 1.2e6 * (parameters / 135e6) ** 0.55
+    adapter: float = 16 * 4.9e6 * (parameters / 135e6) ** 0.6
+    activations: float = context * 1.2e6 * (parameters / 135e6) ** 0.55
     return weights + adapter + activations + RUNTIME_BYTES
 
 

@@ -33,7 +33,7 @@ class MasterAdamW(torch.optim.Optimizer):
         return [part.view(param.shape) for part, param in zip(parts, self._params, strict=True)]
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> None:
         """One step from the params' gradients.  A param without a gradient counts as gradient zero."""
         zero = [view for view, param in zip(self._grads, self._params, strict=True) if param.grad is None]
         if zero:

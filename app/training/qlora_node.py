@@ -30,7 +30,7 @@ class QloraParams(Params):
     warmup: float = Field(0.05, ge=0, le=0.5, description="Share of the steps over which the rate rises to its peak")
     weight_decay: float = Field(0.0, ge=0, le=1, description="AdamW weight decay on the adapters")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm")
-    lora: LoraParams = Field(LoraParams(), description="Size and place of the adapters")
+    lora: LoraParams = Field(LoraParams.model_validate({}), description="Size and place of the adapters")
     method: Literal["auto", "lora", "qlora"] = Field(
         "auto", description="lora: 16-bit base; qlora: 4-bit base (NF4, double quantisation); "
         "auto: lora for models under 500M parameters on a CPU, else qlora")

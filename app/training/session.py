@@ -110,7 +110,8 @@ def _base(ctx: StepContext, params: QloraParams) -> Path:
     from app.config.models import resolve_base
 
     name = params.base_model or ctx.base_model
-    return resolve_base(ctx.store, name)
+    found: Path = resolve_base(ctx.store, name)
+    return found
 
 
 def _set_threads(ctx: StepContext) -> None:

@@ -30,14 +30,14 @@ SPLITS_AT_MOST = 4
 """A batch that does not fit is halved at most twice: into two, then into four."""
 
 
-class EpochLoader(DataLoader):  # type: ignore[misc]
+class EpochLoader(DataLoader):
     """A data loader that tells its batch sampler the epoch."""
 
     def set_epoch(self, epoch: int) -> None:
         self.batch_sampler.set_epoch(epoch)
 
 
-class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
+class AnswerTrainer(SFTTrainer):
     """Trains adapters on answers.
 
     say: called with (message, level) for what a user should read.  ``tokens_seen`` counts real tokens (no padding).
@@ -158,16 +158,16 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
 
     # -- optimiser ----------------------------------------------------------------------------------------------
     def create_optimizer(self, model: Any = None) -> Any:
-        if self.optimizer is None:
-            self.optimizer = MasterAdamW(trainable(self.model).values(), lr=self.args.learning_rate,
+        if getattr(self, "optimizer", None) is None:
+            self.optimizer: Any = MasterAdamW(trainable(self.model).values(), lr=self.args.learning_rate,
                                          weight_decay=self._weight_decay)
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Linear warm-up, then a cosine to a tenth; a time limit shortens it, so that it ends low there too."""
-        if self.lr_scheduler is None:
+        if getattr(self, "lr_scheduler", None) is None:
             warmup = self.args.get_warmup_steps(num_training_steps)
-            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+            self.lr_scheduler: Any = torch.optim.lr_scheduler.LambdaLR(
                 optimizer or self.optimizer, _Cosine(warmup, num_training_steps, self._spent))
             self._created_lr_scheduler = True
         return self.lr_scheduler
@@ -217,9 +217,8 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
 
     @property
     def _master(self) -> MasterAdamW:
-        found = self.optimizer
-        while not isinstance(found, MasterAdamW):
-            found = found.optimizer
+        wrapped: Any = self.optimizer  # accelerate puts its own around ours
+        found: MasterAdamW = getattr(wrapped, "optimizer", wrapped)
         return found
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:

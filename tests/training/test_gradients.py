@@ -53,7 +53,7 @@ def test_every_four_bit_layer_is_disarmed(tiny):
     assert not any(layer.support_avx512bf16_for_cpu for layer in layers)
 
 
-@pytest.mark.skipif("avx512_bf16" not in cpu_flags(), reason="bitsandbytes packs weights only where the processor has AVX512-BF16")
+@pytest.mark.skipif("avx512_bf16" not in cpu_flags(), reason="the processor lacks AVX512-BF16")
 def test_without_the_fix_the_gradients_die(tiny, monkeypatch):
     """Shows that the test above can fail: the trap is still there in the installed bitsandbytes."""
     from app.training import base

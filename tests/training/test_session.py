@@ -102,7 +102,8 @@ def test_stop_and_discard_leaves_nothing(lesson):
     with pytest.raises(Cancelled) as stopped:
         train(ctx, checkpoint_every=1)
     assert not stopped.value.save
-    assert not list(ctx.workdir.glob("checkpoints/*")) and not (ctx.outputs_dir / "adapter").exists()
+    assert not list(ctx.workdir.glob("checkpoints/*"))
+    assert not (ctx.outputs_dir / "adapter").exists()
 
 
 def test_early_stopping_keeps_the_best_not_the_last(lesson):

@@ -1,0 +1,138 @@
+"""What this machine has, what fits, and what a training will take; and which model folders are refused."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+
+import pytest
+
+from app.config.model_files import check_model_folder
+from app.errors import EnvironmentFault, ModelFileError
+from app.training.base import choose_method
+from app.training.estimate import adapter_parameters, estimate, require_room
+from app.training.hardware import Gpu, Machine, probe
+
+GB = 10**9
+
+
+def machine(memory=8 * GB, disk=50 * GB, gpus=()):
+    return Machine(cores=2, threads=2, processor="test", memory_total=2 * memory, memory_available=memory, disk_free=disk,
+                   gpus=gpus, avx512_bf16=True, amx=True)
+
+
+def test_the_probe_measures_this_machine(tmp_path):
+    found = probe(tmp_path / "not" / "yet" / "there")
+    assert found.cores >= 1
+    assert 0 < found.memory_available <= found.memory_total
+    assert found.disk_free > 0
+
+
+def test_probe_and_estimate_need_no_torch():
+    code = "import sys, app.training.hardware, app.training.estimate, app.training.qlora_node as q; q.Qlora; " \
+           "app.training.hardware.probe(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("parameters", "free", "state"), [
+    pytest.param(135e6, 8 * GB, "fits", id="starter"),
+    pytest.param(8e9, 8 * GB, "too_large", id="8B on 8 GB"),
+    pytest.param(8e9, 32 * GB, "fits", id="8B on 32 GB"),
+])
+def test_fit_follows_free_memory(parameters, free, state):
+    fit = machine(free).fit(parameters)
+    assert fit.state == state
+    assert fit.free == free
+
+
+def test_tight_is_between_80_and_100_percent_of_free_memory():
+    need = machine().fit(1e9).need
+    assert machine(int(need / 0.9)).fit(1e9).state == "tight"
+
+
+def test_a_cards_memory_counts_where_there_is_one():
+    card = Gpu("card", 80 * GB, 70 * GB, "580", (9, 0))
+    assert machine(gpus=(card,)).fit(8e9).free == 70 * GB
+
+
+@pytest.mark.parametrize(("asked", "parameters", "cuda", "chosen"), [
+    ("auto", 135e6, False, "lora"), ("auto", 1e9, False, "qlora"), ("auto", 135e6, True, "qlora"),
+    ("lora", 8e9, True, "lora"), ("qlora", 135e6, False, "qlora")])
+def test_method_auto_is_lora_for_small_models_on_a_cpu(asked, parameters, cuda, chosen):
+    assert choose_method(asked, int(parameters), cuda) == chosen
+
+
+def test_estimated_adapter_size_equals_the_trained_one(tiny):
+    from app.training.base import add_adapters, load_base, trainable
+
+    folder = check_model_folder(tiny)
+    model = add_adapters(load_base(folder, "lora"), r=8, alpha=8, dropout=0.0, target="all-linear", seed=0)
+    assert adapter_parameters(folder, 8) == sum(param.numel() for param in trainable(model).values())
+
+
+def test_a_volume_that_is_too_small_is_refused_with_both_figures(tiny):
+    plan = estimate(tiny, machine(disk=5_000_000), tokens=1000, method="lora")
+    with pytest.raises(EnvironmentFault, match="too small") as refused:
+        require_room(plan, tiny)
+    assert "5 MB free" in refused.value.why
+
+
+def broken(folder, change):
+    change(folder)
+    return folder
+
+
+def with_config(**keys):
+    def change(folder):
+        file = folder / "config.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), **keys}))
+    return change
+
+
+def pickled(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def index(name):
+    def change(folder):
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
+    return change
+
+
+def linked(folder):
+    (folder / "model.safetensors").rename(folder / "blob")
+    os.symlink(folder / "blob", folder / "model.safetensors")
+
+
+def cut_short(folder):
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-10])
+
+
+def lying_header(folder):
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", 1 << 60) + b"{}")
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    pytest.param(pickled, "pickled", id="pickle only"),
+    pytest.param(with_config(auto_map={"AutoModel": "evil.Model"}), "asks for code", id="auto_map"),
+    pytest.param(with_config(text_config={"auto_map": {}}), "asks for code", id="nested auto_map"),
+    pytest.param(with_config(_attn_implementation_internal="someone/kernel"), "asks for code", id="attention from a hub"),
+    pytest.param(index("../other.safetensors"), "outside its folder", id="../ in the index"),
+    pytest.param(index("/etc/passwd.safetensors"), "outside its folder", id="absolute path"),
+    pytest.param(index("gone.safetensors"), "missing", id="missing shard"),
+    pytest.param(linked, "is a link", id="symlinked shard"),
+    pytest.param(cut_short, "damaged", id="cut short"),
+    pytest.param(lying_header, "damaged", id="lying header"),
+    pytest.param(lambda folder: (folder / "tokenizer.json").unlink(), "no tokenizer", id="no tokenizer"),
+    pytest.param(lambda folder: (folder / "config.json").write_text("{"), "damaged", id="bad config"),
+])
+def test_dangerous_and_damaged_folders_are_refused(tiny, tmp_path, change, words):
+    import shutil
+
+    folder = shutil.copytree(tiny, tmp_path / "model")
+    assert check_model_folder(folder).parameters > 0
+    with pytest.raises(ModelFileError, match=words) as refused:
+        check_model_folder(broken(folder, change))
+    assert str(folder) in (refused.value.where.file or "")
