@@ -1,7 +1,6 @@
 """What this machine has, what fits, and what a training will take; and which model folders are refused."""
 
 import json
-import os
 import struct
 import subprocess
 import sys
@@ -102,7 +101,7 @@ def index(name):
 
 def linked(folder):
     (folder / "model.safetensors").rename(folder / "blob")
-    os.symlink(folder / "blob", folder / "model.safetensors")
+    (folder / "model.safetensors").symlink_to(folder / "blob")
 
 
 def cut_short(folder):
