@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import signal
@@ -61,6 +62,7 @@ def open_window(profile: Profile, *, start_service: bool = True) -> Window:
     window = Window(background, start_service=start_service)
     background.setParent(window)
     window.show()
+    gc.freeze()  # what exists now stays: later collections need not walk it, which would hold up the window
     QTimer.singleShot(0, window, background.open)
     return window
 

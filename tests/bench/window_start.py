@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAME_BUDGET, MEMORY_BUDGET, STALL_BUDGET = 0.6, 120.0, 100.0
@@ -69,9 +70,10 @@ if mode == "idle":
 if mode == "stall":
     from PySide6.QtCore import QTimer
     spin(3.0)
-    worst, last, where = [0.0], [time.monotonic()], [""]
+    worst, last, where, places = [0.0], [time.monotonic()], [""], {}
     def tick():
         now = time.monotonic()
+        places[place] = max(places.get(place, 0.0), round(1000 * (now - last[0])))
         if now - last[0] > worst[0]:
             worst[0], where[0] = now - last[0], place
         last[0] = now
@@ -95,7 +97,7 @@ if mode == "stall":
     walk.start(1000)
     QTimer.singleShot(1000 * (len(steps) + 3), lambda: app.exit(0))
     app.exec()
-    result["stall"], result["where"] = 1000 * worst[0], where[0]
+    result["stall"], result["where"], result["places"] = 1000 * worst[0], where[0], places
 if hasattr(window, "background"):
     window.status.end()
     window.background.close()
@@ -116,14 +118,14 @@ with Store.open(Profile.default()) as store, SeriesWriter(store, "run_live", "tr
 """
 
 
-def _once(program: str, mode: str, home: str) -> dict[str, float]:
+def _once(program: str, mode: str, home: str) -> dict[str, Any]:
     import time
 
     done = subprocess.run([sys.executable, "-c", program + _MEASURE, str(time.time()), mode], capture_output=True, text=True,
                           cwd=ROOT, env=_environment(home), timeout=180, check=False)
     if done.returncode:
         sys.exit(done.stderr)
-    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
 
@@ -134,7 +136,7 @@ def _environment(home: str) -> dict[str, str]:
     return {**os.environ, **chosen}
 
 
-def _stall(program: str, home: str) -> dict[str, float]:
+def _stall(program: str, home: str) -> dict[str, Any]:
     """The longest pause while both cores are busy and a run writes."""
     children = [subprocess.Popen([sys.executable, "-c", _BUSY]) for _ in range(2)]
     children.append(subprocess.Popen([sys.executable, "-c", _WRITER], cwd=ROOT, env=_environment(home)))
@@ -174,6 +176,7 @@ def main() -> int:
           f"(budget {MEMORY_BUDGET:.0f} MB)")
     print(f"longest stall, both cores busy: window {stall['window']['stall']:.0f} ms (at: {stall['window']['where']}), "
           f"empty PySide6 window {stall['empty']['stall']:.0f} ms (budget {STALL_BUDGET:.0f} ms)")
+    print("  by page, ms: " + ", ".join(f"{name.strip()} {ms}" for name, ms in stall["window"]["places"].items()))
     kept = (frame["window"] <= FRAME_BUDGET and memory["window"] <= MEMORY_BUDGET
             and stall["window"]["stall"] <= STALL_BUDGET)
     return 0 if kept else 1

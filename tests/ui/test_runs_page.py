@@ -14,7 +14,8 @@ from ui.widgets.chart import Axes, Chart, Series, nice_ticks
 def _opened(qtbot, window, run):
     window.go("runs", run)
     pane = window._pages["runs"].pane
-    qtbot.waitUntil(lambda: pane._view is not None and (bool(pane._found) or run == "run_failed"), timeout=4000)
+    qtbot.waitUntil(lambda: pane._view is not None and (bool(pane._found) or run == "run_failed")
+                    and not pane.charts._builder.isActive(), timeout=4000)
     return pane
 
 
