@@ -87,9 +87,19 @@ def overview(store: Store) -> list[DatasetView]:
 
 
 def _version(row: Mapping[str, Any]) -> VersionView:
-    return VersionView(row["version"], row["state"], row["rows"], row["rejected"], row["removed"], orjson.loads(row["splits"]),
-                       row["shape"] or "", row["note"] or "", orjson.loads(row["origin"]), orjson.loads(row["report"]),
-                       row["created"])
+    return VersionView(
+        row["version"],
+        row["state"],
+        row["rows"],
+        row["rejected"],
+        row["removed"],
+        orjson.loads(row["splits"]),
+        row["shape"] or "",
+        row["note"] or "",
+        orjson.loads(row["origin"]),
+        orjson.loads(row["report"]),
+        row["created"],
+    )
 
 
 def rows_page(store: Store, dataset: str, version: int, state: str, after: int) -> list[RowView]:
@@ -102,7 +112,8 @@ def rows_page(store: Store, dataset: str, version: int, state: str, after: int) 
         found = db.conn.execute(
             "SELECT v.position, v.split, v.state, v.reason, v.detail, r.payload FROM version_rows v JOIN rows r ON r.id = v.row "
             f"WHERE v.version = :version AND v.position > :after {where} ORDER BY v.position LIMIT :limit",
-            {"version": version, "after": after, "state": state, "limit": PAGE_ROWS}).fetchall()
+            {"version": version, "after": after, "state": state, "limit": PAGE_ROWS},
+        ).fetchall()
     return [_row(*values) for values in found]
 
 
@@ -120,14 +131,17 @@ def _cut(text: str) -> str:
 def whole_row(store: Store, dataset: str, version: int, position: int) -> dict[str, Any]:
     """The stored content of one row, for reading it whole."""
     with open_dataset(store, dataset) as db:
-        found = db.conn.execute("SELECT r.payload FROM version_rows v JOIN rows r ON r.id = v.row WHERE v.version = ? "
-                                "AND v.position = ?", (version, position)).fetchone()
+        found = db.conn.execute(
+            "SELECT r.payload FROM version_rows v JOIN rows r ON r.id = v.row WHERE v.version = ? AND v.position = ?",
+            (version, position),
+        ).fetchone()
     return dict(orjson.loads(found[0])) if found else {}
 
 
 def rejects(store: Store, dataset: str, version: int) -> list[RejectView]:
     """The first PAGE_ROWS rows that were set aside at import."""
     with open_dataset(store, dataset) as db:
-        found = db.conn.execute("SELECT number, reason, raw FROM rejects WHERE version = ? ORDER BY number LIMIT ?",
-                                (version, PAGE_ROWS)).fetchall()
+        found = db.conn.execute(
+            "SELECT number, reason, raw FROM rejects WHERE version = ? ORDER BY number LIMIT ?", (version, PAGE_ROWS)
+        ).fetchall()
     return [RejectView(number, reason, _cut(raw)) for number, reason, raw in found]

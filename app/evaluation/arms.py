@@ -13,8 +13,13 @@ from app.evaluation.classic import classic_answers, constant_answer
 from app.evaluation.model import Messages, Pair, answer_nll, encode_prompt, generate
 from app.store.records import Row
 
-LABELS = {"constant": "Best constant answer", "classic": "Classic linear model, same rows", "base": "Base model",
-          "base_examples": "Base model with examples", "tuned": "Tuned model"}
+LABELS = {
+    "constant": "Best constant answer",
+    "classic": "Classic linear model, same rows",
+    "base": "Base model",
+    "base_examples": "Base model with examples",
+    "tuned": "Tuned model",
+}
 ROOM = 1.25
 """Answers may be this much longer than the longest expected one; a model that runs on is cut there."""
 Tell = Callable[[str, float], None]
@@ -56,8 +61,10 @@ class Questions:
 
 def scored(name: str, answers: list[str], questions: Questions) -> Arm:
     """Score one arm."""
-    scores = [score(questions.task, answer, row.answer, questions.text(row))
-              for answer, row in zip(answers, questions.test, strict=True)]
+    scores = [
+        score(questions.task, answer, row.answer, questions.text(row))
+        for answer, row in zip(answers, questions.test, strict=True)
+    ]
     return Arm(name, answers, scores, np.array([headline(questions.task, one) for one in scores]))
 
 
@@ -93,6 +100,7 @@ def model_arms(pair: Pair, questions: Questions, *, examples: int, batch: int, s
     plans.append(("tuned", True, plain))
     arms = []
     for at, plan in enumerate(plans):
+
         def progress(part: float, at: int = at, name: str = plan[0]) -> None:
             tell(LABELS[name], (at + part) / len(plans))
 
@@ -100,17 +108,25 @@ def model_arms(pair: Pair, questions: Questions, *, examples: int, batch: int, s
     return arms
 
 
-def _model_arm(pair: Pair, questions: Questions, plan: tuple[str, bool, list[Messages]], limit: int, batch: int,
-               progress: Callable[[float], None]) -> Arm:
+def _model_arm(
+    pair: Pair,
+    questions: Questions,
+    plan: tuple[str, bool, list[Messages]],
+    limit: int,
+    batch: int,
+    progress: Callable[[float], None],
+) -> Arm:
     name, tuned, conversations = plan
     prompts = [encode_prompt(pair.tokenizer, messages) for messages in conversations]
     with pair.side(tuned) as model:
-        answers = generate(model, pair.tokenizer, prompts, new_tokens=limit, batch=batch,
-                           progress=lambda part: progress(0.8 * part))
+        answers = generate(
+            model, pair.tokenizer, prompts, new_tokens=limit, batch=batch, progress=lambda part: progress(0.8 * part)
+        )
         arm = scored(name, [answer.strip() for answer in answers], questions)
         if name != "base_examples":
-            sums, counts = answer_nll(model, pair.tokenizer, prompts, questions.expected, batch=batch,
-                                      progress=lambda part: progress(0.8 + 0.2 * part))
+            sums, counts = answer_nll(
+                model, pair.tokenizer, prompts, questions.expected, batch=batch, progress=lambda part: progress(0.8 + 0.2 * part)
+            )
             arm.nll = sum(sums) / sum(counts)
             arm.extra = {"nll_items": [total / count for total, count in zip(sums, counts, strict=True)]}
     return arm

@@ -23,8 +23,10 @@ class FieldCheck(Params):
     """How one field of a JSON answer is checked."""
 
     check: Literal["equals", "spdx", "verbatim"] = Field(
-        "equals", description="equals: the same text; spdx: the same licence expression after normalisation; verbatim: the "
-        "words stand letter for letter in the question, scored by their overlap (word F1) with the expected words")
+        "equals",
+        description="equals: the same text; spdx: the same licence expression after normalisation; verbatim: the "
+        "words stand letter for letter in the question, scored by their overlap (word F1) with the expected words",
+    )
 
 
 class Task(Params):
@@ -113,8 +115,10 @@ def score(task: Task, answer: str, expected: str, question: str) -> dict[str, fl
         return {"exact": float(answer.strip() == expected.strip()), "f1": word_f1(answer, expected)}
     wanted = parse_object(expected) or {}
     found = parse_object(answer)
-    fields = {name: check_field(check, found.get(name), wanted.get(name), question) if found is not None else 0.0
-              for name, check in task.fields.items()}
+    fields = {
+        name: check_field(check, found.get(name), wanted.get(name), question) if found is not None else 0.0
+        for name, check in task.fields.items()
+    }
     return {"valid": float(found is not None), **fields}
 
 

@@ -18,8 +18,9 @@ def constant_answer(task: Task, answers: Sequence[str]) -> str:
     if task.format == "text":
         return Counter(answers).most_common(1)[0][0]
     objects = [found for answer in answers if (found := parse_object(answer))]
-    return json.dumps({name: Counter(str(one.get(name)) for one in objects).most_common(1)[0][0] for name in task.fields},
-                      ensure_ascii=False)
+    return json.dumps(
+        {name: Counter(str(one.get(name)) for one in objects).most_common(1)[0][0] for name in task.fields}, ensure_ascii=False
+    )
 
 
 def label_fields(task: Task, answers: Sequence[str]) -> dict[str, list[str]]:
@@ -28,14 +29,19 @@ def label_fields(task: Task, answers: Sequence[str]) -> dict[str, list[str]]:
         columns = {"": list(answers)}
     else:
         objects = [parse_object(answer) or {} for answer in answers]
-        columns = {name: [str(one.get(name)) for one in objects] for name, check in task.fields.items()
-                   if check.check != "verbatim"}
-    return {name: values for name, values in columns.items()
-            if len(set(values)) > 1 and len(values) >= LEAST_REPEATS * len(set(values))}
+        columns = {
+            name: [str(one.get(name)) for one in objects] for name, check in task.fields.items() if check.check != "verbatim"
+        }
+    return {
+        name: values
+        for name, values in columns.items()
+        if len(set(values)) > 1 and len(values) >= LEAST_REPEATS * len(set(values))
+    }
 
 
-def classic_answers(task: Task, questions: Sequence[str], answers: Sequence[str], asked: Sequence[str],
-                    seed: int) -> list[str] | None:
+def classic_answers(
+    task: Task, questions: Sequence[str], answers: Sequence[str], asked: Sequence[str], seed: int
+) -> list[str] | None:
     """The linear model's answers to ``asked`` (test questions), or None where no field is a label.
 
     Fields it cannot write (a quote) are left out of its JSON.
@@ -46,8 +52,10 @@ def classic_answers(task: Task, questions: Sequence[str], answers: Sequence[str]
     predicted = {name: _predict(questions, values, asked, seed) for name, values in columns.items()}
     if task.format == "text":
         return predicted[""]
-    return [json.dumps({name: values[number] for name, values in predicted.items()}, ensure_ascii=False)
-            for number in range(len(asked))]
+    return [
+        json.dumps({name: values[number] for name, values in predicted.items()}, ensure_ascii=False)
+        for number in range(len(asked))
+    ]
 
 
 def _predict(questions: Sequence[str], labels: Sequence[str], asked: Sequence[str], seed: int) -> list[str]:
@@ -55,8 +63,10 @@ def _predict(questions: Sequence[str], labels: Sequence[str], asked: Sequence[st
     from sklearn.pipeline import make_pipeline, make_union
     from sklearn.svm import LinearSVC
 
-    features = make_union(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
-                          TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True))
+    features = make_union(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
+    )
     model: Any = make_pipeline(features, LinearSVC(random_state=seed))
     model.fit(list(questions), list(labels))
     return [str(label) for label in model.predict(list(asked))]

@@ -42,15 +42,25 @@ class Compare(Node[CompareParams]):
         from app.evaluation.report import keep, samples, summarise
 
         if self.params.task.format == "json" and not self.params.task.fields:
-            raise ConfigError("evaluation.no_fields", "A JSON task names no field to check.", where=Place.of(field="task.fields"),
-                              remedy="Name each field and its check, for example {answer: {check: equals}}.")
+            raise ConfigError(
+                "evaluation.no_fields",
+                "A JSON task names no field to check.",
+                where=Place.of(field="task.fields"),
+                remedy="Name each field and its check, for example {answer: {check: equals}}.",
+            )
         questions = self._questions(ctx)
         ctx.progress(0.01, "Asking the cheap ones")
         arms = cheap_arms(questions, ctx.seed)
         ctx.progress(0.03, "Loading the models")
         pair = load_pair(ctx.input("model"))
-        arms += model_arms(pair, questions, examples=self.params.examples, batch=self.params.batch, seed=ctx.seed,
-                           tell=lambda name, part: ctx.progress(0.05 + 0.93 * part, f"{name} is answering"))
+        arms += model_arms(
+            pair,
+            questions,
+            examples=self.params.examples,
+            batch=self.params.batch,
+            seed=ctx.seed,
+            tell=lambda name, part: ctx.progress(0.05 + 0.93 * part, f"{name} is answering"),
+        )
         summary = summarise(questions, arms, ctx.seed)
         found = samples(questions, arms)
         keep(ctx.store, ctx.run, ctx.step, summary, found)
@@ -58,9 +68,12 @@ class Compare(Node[CompareParams]):
         path = ctx.outputs_dir / "evaluation.json"
         path.write_bytes(content)
         low, high = summary["interval"]
-        ctx.event(f"{summary['verdict'].replace('_', ' ').capitalize()}: {100 * summary['difference']:+.1f} points "
-                  f"({100 * low:.1f} to {100 * high:.1f}) on {summary['items']} questions.",
-                  level="good" if summary["verdict"] == "better" else "info", kind="verdict")
+        ctx.event(
+            f"{summary['verdict'].replace('_', ' ').capitalize()}: {100 * summary['difference']:+.1f} points "
+            f"({100 * low:.1f} to {100 * high:.1f}) on {summary['items']} questions.",
+            level="good" if summary["verdict"] == "better" else "info",
+            kind="verdict",
+        )
         return {"evaluation": Report(content_hash=hashlib.sha256(content).hexdigest(), path=str(path), summary=summary)}
 
     def _questions(self, ctx: StepContext) -> Questions:
@@ -72,7 +85,10 @@ class Compare(Node[CompareParams]):
             test = [row for row in db.iter_rows(rows.version, "test") if row.shape == "chat"]
             train = [row for row in db.iter_rows(rows.version, "train") if row.shape == "chat"]
         if not test:
-            raise EvaluationError("evaluation.no_test_rows", "There is nothing to ask.",
-                                  why="The dataset has no question-and-answer rows in its test split.",
-                                  remedy="Give the refine step a split, for example split: {test: 0.2}.")
+            raise EvaluationError(
+                "evaluation.no_test_rows",
+                "There is nothing to ask.",
+                why="The dataset has no question-and-answer rows in its test split.",
+                remedy="Give the refine step a split, for example split: {test: 0.2}.",
+            )
         return Questions(self.params.task, train, test[: self.params.items or None])

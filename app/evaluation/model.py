@@ -41,11 +41,15 @@ def load_pair(model: Model) -> Pair:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if model.format == "gguf" or not model.base:
-        raise EvaluationError("evaluation.no_base", "This model cannot be compared with its base.",
-                              why="It is a GGUF file, or nothing says what it was made from.",
-                              remedy="Evaluate the output of a training step.")
-    tokenizer = AutoTokenizer.from_pretrained(model.path if (Path(model.path) / "tokenizer.json").exists() else model.base,
-                                              trust_remote_code=False)
+        raise EvaluationError(
+            "evaluation.no_base",
+            "This model cannot be compared with its base.",
+            why="It is a GGUF file, or nothing says what it was made from.",
+            remedy="Evaluate the output of a training step.",
+        )
+    tokenizer = AutoTokenizer.from_pretrained(
+        model.path if (Path(model.path) / "tokenizer.json").exists() else model.base, trust_remote_code=False
+    )
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -72,15 +76,17 @@ def encode_prompt(tokenizer: Any, messages: Messages) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def generate(model: Any, tokenizer: Any, prompts: Sequence[list[int]], *, new_tokens: int, batch: int,
-             progress: Progress) -> list[str]:
+def generate(
+    model: Any, tokenizer: Any, prompts: Sequence[list[int]], *, new_tokens: int, batch: int, progress: Progress
+) -> list[str]:
     """Greedy answers in the order of ``prompts``; batches are filled by length so that padding is short."""
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
     answers = [""] * len(prompts)
     for start in range(0, len(order), batch):
-        numbers = order[start:start + batch]
-        for number, text in zip(numbers, _generate_batch(model, tokenizer, [prompts[number] for number in numbers], new_tokens),
-                                strict=True):
+        numbers = order[start : start + batch]
+        for number, text in zip(
+            numbers, _generate_batch(model, tokenizer, [prompts[number] for number in numbers], new_tokens), strict=True
+        ):
             answers[number] = text
         progress(min(start + batch, len(order)) / len(order))
     return answers
@@ -94,20 +100,21 @@ def _generate_batch(model: Any, tokenizer: Any, prompts: list[list[int]], new_to
     ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=model.device)
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
     with torch.inference_mode():
-        written = model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=new_tokens, do_sample=False,
-                                 pad_token_id=pad, num_beams=1)
-    return [str(tokenizer.decode(row[width:], skip_special_tokens=True,
-                                 clean_up_tokenization_spaces=False)) for row in written]
+        written = model.generate(
+            input_ids=ids, attention_mask=mask, max_new_tokens=new_tokens, do_sample=False, pad_token_id=pad, num_beams=1
+        )
+    return [str(tokenizer.decode(row[width:], skip_special_tokens=True, clean_up_tokenization_spaces=False)) for row in written]
 
 
-def answer_nll(model: Any, tokenizer: Any, prompts: Sequence[list[int]], answers: Sequence[str], *, batch: int,
-               progress: Progress) -> tuple[list[float], list[int]]:
+def answer_nll(
+    model: Any, tokenizer: Any, prompts: Sequence[list[int]], answers: Sequence[str], *, batch: int, progress: Progress
+) -> tuple[list[float], list[int]]:
     """(sum of negative log-likelihood in nats, counted tokens) of each answer given its prompt, end token included."""
     targets = [[*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id] for answer in answers]
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]) + len(targets[number]))
     sums, counts = [0.0] * len(prompts), [len(target) for target in targets]
     for start in range(0, len(order), batch):
-        numbers = order[start:start + batch]
+        numbers = order[start : start + batch]
         values = _nll_batch(model, tokenizer, [prompts[n] for n in numbers], [targets[n] for n in numbers])
         for number, value in zip(numbers, values, strict=True):
             sums[number] = value
@@ -128,6 +135,6 @@ def _nll_batch(model: Any, tokenizer: Any, prompts: list[list[int]], targets: li
     values = []
     for number, target in enumerate(targets):
         wanted = torch.tensor(target, device=logits.device)
-        predicted = logits[number, -len(target) - 1:-1]
+        predicted = logits[number, -len(target) - 1 : -1]
         values.append(float(torch.nn.functional.cross_entropy(predicted, wanted, reduction="sum")))
     return values

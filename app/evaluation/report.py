@@ -23,13 +23,28 @@ def summarise(questions: Questions, arms: list[Arm], seed: int) -> dict[str, Any
     main = paired(base.items, tuned.items, seed)
     nll = paired(np.array(base.extra["nll_items"]), np.array(tuned.extra["nll_items"]), seed)
     summary: dict[str, Any] = {
-        "metric": "right_fields" if questions.task.format == "json" else "f1", "items": len(questions.test),
-        "base": main.first, "tuned": main.second, **main.as_json(), "verdict": main.verdict(), "gain": main.difference,
-        "nll": {"base": base.nll, "tuned": tuned.nll, "item_mean_base": nll.first, "item_mean_tuned": nll.second, **nll.as_json(),
-                "verdict": nll.verdict(lower_is_better=True)},
-        "table": [_line(arm, questions) for arm in arms]}
-    versus: dict[str, Paired] = {name: paired(by_name[name].items, tuned.items, seed)
-                                 for name in ("base_examples", "classic", "constant") if name in by_name}
+        "metric": "right_fields" if questions.task.format == "json" else "f1",
+        "items": len(questions.test),
+        "base": main.first,
+        "tuned": main.second,
+        **main.as_json(),
+        "verdict": main.verdict(),
+        "gain": main.difference,
+        "nll": {
+            "base": base.nll,
+            "tuned": tuned.nll,
+            "item_mean_base": nll.first,
+            "item_mean_tuned": nll.second,
+            **nll.as_json(),
+            "verdict": nll.verdict(lower_is_better=True),
+        },
+        "table": [_line(arm, questions) for arm in arms],
+    }
+    versus: dict[str, Paired] = {
+        name: paired(by_name[name].items, tuned.items, seed)
+        for name in ("base_examples", "classic", "constant")
+        if name in by_name
+    }
     summary["versus"] = {name: {"base": pair.first, **pair.as_json(), "verdict": pair.verdict()} for name, pair in versus.items()}
     summary["notes"] = notes(questions, by_name, versus, seed)
     return summary
@@ -47,8 +62,10 @@ def notes(questions: Questions, arms: dict[str, Arm], versus: dict[str, Paired],
     said = []
     if "base_examples" in versus:
         pair = versus["base_examples"]
-        said.append(f"Against the base with examples in its prompt the tuned model is {VERDICT_WORDS[pair.verdict()]}: "
-                    f"{100 * pair.difference:+.1f} points ({100 * pair.low:.1f} to {100 * pair.high:.1f}).")
+        said.append(
+            f"Against the base with examples in its prompt the tuned model is {VERDICT_WORDS[pair.verdict()]}: "
+            f"{100 * pair.difference:+.1f} points ({100 * pair.low:.1f} to {100 * pair.high:.1f})."
+        )
     if "classic" in arms:
         said += _classic_notes(questions, arms, seed)
     return said
@@ -63,8 +80,10 @@ def _classic_notes(questions: Questions, arms: dict[str, Arm], seed: int) -> lis
         classic, tuned = (np.array([one[name] for one in arms[arm].scores]) for arm in ("classic", "tuned"))
         pair = paired(classic, tuned, seed)
         if pair.verdict() != "better":
-            said.append(f"A linear model trained on the same rows in a second does as well on {name}: {100 * pair.first:.1f} "
-                        f"against {100 * pair.second:.1f}. For {name} alone no language model needs tuning.")
+            said.append(
+                f"A linear model trained on the same rows in a second does as well on {name}: {100 * pair.first:.1f} "
+                f"against {100 * pair.second:.1f}. For {name} alone no language model needs tuning."
+            )
     return said
 
 
@@ -73,9 +92,18 @@ def samples(questions: Questions, arms: list[Arm]) -> list[dict[str, Any]]:
     by_name = {arm.name: arm for arm in arms}
     base, tuned = by_name["base"], by_name["tuned"]
     order = np.argsort(tuned.items - base.items, kind="stable")
-    return [{"prompt": questions.text(questions.test[n]), "expected": questions.test[n].answer, "base": base.answers[n],
-             "tuned": tuned.answers[n], "base_score": float(base.items[n]), "tuned_score": float(tuned.items[n]),
-             "checks": tuned.scores[n]} for n in map(int, order)]
+    return [
+        {
+            "prompt": questions.text(questions.test[n]),
+            "expected": questions.test[n].answer,
+            "base": base.answers[n],
+            "tuned": tuned.answers[n],
+            "base_score": float(base.items[n]),
+            "tuned_score": float(tuned.items[n]),
+            "checks": tuned.scores[n],
+        }
+        for n in map(int, order)
+    ]
 
 
 def keep(store: Store, run: str, step: str, summary: dict[str, Any], found: list[dict[str, Any]]) -> None:
@@ -85,10 +113,33 @@ def keep(store: Store, run: str, step: str, summary: dict[str, Any], found: list
         cursor = db.execute(
             "INSERT INTO evaluations (run, step, metric, items, base, tuned, difference, low, high, verdict, report, created) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (run, step, summary["metric"], summary["items"], summary["base"], summary["tuned"], summary["difference"],
-             *summary["interval"], summary["verdict"], orjson.dumps(summary).decode(), time.time()))
+            (
+                run,
+                step,
+                summary["metric"],
+                summary["items"],
+                summary["base"],
+                summary["tuned"],
+                summary["difference"],
+                *summary["interval"],
+                summary["verdict"],
+                orjson.dumps(summary).decode(),
+                time.time(),
+            ),
+        )
         for position, one in enumerate(kept):
-            db.execute("INSERT INTO samples (evaluation, position, prompt, expected, base, tuned, base_score, tuned_score, "
-                       "checks) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                       (cursor.lastrowid, position, one["prompt"], one["expected"], one["base"], one["tuned"], one["base_score"],
-                        one["tuned_score"], orjson.dumps(one["checks"]).decode()))
+            db.execute(
+                "INSERT INTO samples (evaluation, position, prompt, expected, base, tuned, base_score, tuned_score, "
+                "checks) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    cursor.lastrowid,
+                    position,
+                    one["prompt"],
+                    one["expected"],
+                    one["base"],
+                    one["tuned"],
+                    one["base_score"],
+                    one["tuned_score"],
+                    orjson.dumps(one["checks"]).decode(),
+                ),
+            )

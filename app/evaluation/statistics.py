@@ -27,7 +27,7 @@ class Paired:
     high: float
 
     def verdict(self, *, lower_is_better: bool = False) -> Verdict:
-        """"better" or "worse" only where the interval excludes zero."""
+        """ "better" or "worse" only where the interval excludes zero."""
         if self.low <= 0.0 <= self.high:
             return "no_difference"
         return "better" if (self.difference > 0) != lower_is_better else "worse"
@@ -44,9 +44,12 @@ def paired(first: Array, second: Array, seed: int, resamples: int = RESAMPLES) -
     two do not belong together.  Source: Efron and Tibshirani 1993, chapter 13.
     """
     if len(first) == 0 or len(first) != len(second):
-        raise EvaluationError("evaluation.no_items", "There is nothing to compare.",
-                              why=f"{len(first)} and {len(second)} items were scored.",
-                              remedy="Give the dataset a test split with at least one row.")
+        raise EvaluationError(
+            "evaluation.no_items",
+            "There is nothing to compare.",
+            why=f"{len(first)} and {len(second)} items were scored.",
+            remedy="Give the dataset a test split with at least one row.",
+        )
     differences = np.asarray(second, float) - np.asarray(first, float)
     means = bootstrap_means(differences, seed, resamples)
     low, high = np.quantile(means, [0.025, 0.975])
