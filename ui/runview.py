@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
 
 from ui.background import command, query
@@ -33,6 +34,9 @@ class RunPane(QScrollArea):
         self._page, self._id = page, ""
         self._found: dict[str, Any] = {}
         self._view: Any = None
+        self._turns: list[Callable[[], None]] = []
+        self._turn = QTimer(self)
+        self._turn.timeout.connect(self._next_turn)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -78,6 +82,7 @@ class RunPane(QScrollArea):
 
     def begin(self) -> None:
         """Another run is about to be shown."""
+        self._turns.clear()
         self._view, self._found = None, {}
         self.verticalScrollBar().setValue(0)
 
@@ -106,12 +111,22 @@ class RunPane(QScrollArea):
         self._page.header.say(f"{line.name}, run {line.number}", subtitle(view))
         self._left.say(time_left(view)[0])
         self._until.say(time_left(view)[1])
-        self.strip.show_steps(view.steps)
-        self._show_curves(self._found)
-        self.side.show_settings(view.settings)
-        self.result.show_result(line.verdict)
         self._show_problem(view)
         self._show_buttons(line.state, bool(view.cancel))
+        self._soon(lambda: self.strip.show_steps(view.steps), lambda: self.answers.fill(answers(view, self._found)),
+                   lambda: self.result.show_result(line.verdict), lambda: self.side.show_settings(view.settings),
+                   lambda: self._show_curves(self._found))
+
+    def _soon(self, *parts: Callable[[], None]) -> None:
+        """Do each part in a turn of its own: together they would hold up the window on a busy computer."""
+        self._turns = [*parts]
+        self._turn.start(0)
+
+    def _next_turn(self) -> None:
+        if self._turns:
+            self._turns.pop(0)()
+        if not self._turns:
+            self._turn.stop()
 
     def _show_problem(self, view: Any) -> None:
         why = view.why or next((step.why for step in view.steps if step.why is not None), None)
