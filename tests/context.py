@@ -30,7 +30,7 @@ class FakeContext:
         self.metrics: list[tuple[str, float, float | None]] = []
         self.events: list[tuple[str, str]] = []
         self.fraction, self.message = 0.0, ""
-        self.cancel: str | None | Callable[[], str | None] = None
+        self.cancel: str | Callable[[], str | None] | None = None
 
     def input(self, name: str) -> Any:
         return self.inputs[name]

@@ -10,15 +10,16 @@ from app.errors import EnvironmentFault, Place
 from app.training.hardware import RUNTIME_BYTES, Machine
 
 CPU_FLOPS_PER_CORE = 1.5e11
-"""Useful operations a second and core with a 16-bit base (SmolLM2-135M, a processor with AMX; measured)."""
+"""Useful operations a second of one thread with a 16-bit base: 275 tokens/s, SmolLM2-135M, a processor with AMX, measured
+on shared cores.  More threads are assumed to scale, which is not measured."""
 CPU_FLOPS_PLAIN = 2.5e10
 """The same without 16-bit instructions: assumed."""
-QLORA_SLOWDOWN = 3.0
-"""4-bit on a CPU against 16-bit: every product unpacks its weights (facts.md: 230 tokens/s against 280 to 600)."""
+QLORA_SLOWDOWN = 1.3
+"""4-bit on a CPU against 16-bit: assumed from facts.md (276 padded tokens in 1.2 s, against 280 tokens/s)."""
 GPU_FLOPS = 2.0e13
 """Assumed of a card, low on purpose: not measured on this product's machines."""
 ACTIVATION_WIDTHS = 34
-"""Activations kept for the backward pass, in widths of 2 bytes for each token and layer, without recomputing."""
+"""Activations kept for the backward pass, in widths of 2 bytes for each token and layer, without recomputing (assumed)."""
 CHECKPOINTS_KEPT = 4
 """Two whole checkpoints, one being written, and the best adapter with the final one (together less than one)."""
 
@@ -38,14 +39,17 @@ class Estimate:
 
 
 def estimate(folder: str | Path | ModelFolder, machine: Machine, *, tokens: int, method: str, r: int = 16,
-             target: str = "all-linear", batch_tokens: int = 1024, recompute: bool = False) -> Estimate:
-    """Estimate a training of ``tokens`` tokens in all.  Raises ModelFileError for a folder that cannot be trained."""
+             target: str = "all-linear", batch_tokens: int = 1024, recompute: bool = False, threads: int = 0) -> Estimate:
+    """Estimate a training of ``tokens`` tokens in all.  threads: 0 means all cores.
+
+    Raises ModelFileError for a folder that cannot be trained.
+    """
     model = folder if isinstance(folder, ModelFolder) else check_model_folder(folder)
     adapter = adapter_parameters(model, r, target)
     quantised = method == "qlora"
     memory = _weights(model, quantised) + 16 * adapter + _activations(model, batch_tokens, recompute) + RUNTIME_BYTES
     disk = CHECKPOINTS_KEPT * 14 * adapter + 20e6
-    seconds, measured = _seconds(model, machine, tokens, quantised)
+    seconds, measured = _seconds(model, machine, tokens, quantised, threads or machine.cores)
     return Estimate(memory, float(machine.free), disk, float(machine.disk_free), seconds, adapter, measured)
 
 
@@ -73,13 +77,13 @@ def _activations(model: ModelFolder, batch_tokens: int, recompute: bool) -> floa
     return batch_tokens * model.layers * each_layer + logits
 
 
-def _seconds(model: ModelFolder, machine: Machine, tokens: int, quantised: bool) -> tuple[float, bool]:
+def _seconds(model: ModelFolder, machine: Machine, tokens: int, quantised: bool, threads: int) -> tuple[float, bool]:
     work = 4.0 * model.parameters * tokens  # forward 2, backward to the activations 2; frozen weights take none
     if machine.gpus:
         return work / GPU_FLOPS, False
     fast = machine.avx512_bf16 or machine.amx
-    rate = (CPU_FLOPS_PER_CORE if fast else CPU_FLOPS_PLAIN) * machine.cores
-    return work / rate * (QLORA_SLOWDOWN if quantised else 1.0), fast
+    rate = (CPU_FLOPS_PER_CORE if fast else CPU_FLOPS_PLAIN) * threads
+    return work / rate * (QLORA_SLOWDOWN if quantised else 1.0), fast and threads == 1 and not quantised
 
 
 def require_room(plan: Estimate, output: Path) -> None:

@@ -16,7 +16,7 @@ Verdict = Literal["fits", "tight", "too_large"]
 TIGHT_FROM = 0.8
 """Share of free memory from which a model counts as tight (design.md, "Fit")."""
 RUNTIME_BYTES = 700e6
-"""Resident memory of a step worker with torch, transformers, trl and peft loaded; no model yet (measured)."""
+"""Resident memory of a step worker with torch, transformers, trl and peft loaded; no model yet (assumed, not measured)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ def prepare(ctx: StepContext, params: QloraParams) -> Plan:
     machine = probe(ctx.workdir)
     tokens = int(train.tokens * steps / steps_per_epoch(lengths, params, seed))
     cost = estimate(folder, machine, tokens=tokens, method=method, r=params.lora.r, target=params.lora.target,
-                    batch_tokens=max(params.batch_tokens, max(lengths)))
+                    batch_tokens=max(params.batch_tokens, max(lengths)), threads=torch.get_num_threads())
     recompute = params.recompute == "yes" or (params.recompute == "auto" and cost.memory > 0.8 * cost.memory_free)
     require_room(cost, ctx.workdir)
     _announce(ctx, cost, method, len(train.examples), steps, tokens)
