@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.errors import ConfigError, NeuroWeaverError, Place
+from app.errors import ConfigError, Place
 from app.store import Store
 from app.store.profile import project_dir
 
@@ -78,29 +78,6 @@ def kit_document(_store: Store, kit: str) -> DocumentView:
     """The document of a kit."""
     file = project_dir() / "kits" / kit / "kit.yaml"
     return DocumentView(kit, str(file), file.read_text(encoding="utf-8"), saved=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One fault of a document, on its line (from 1; 0 where it has none)."""
-
-    line: int
-    column: int
-    message: str
-    hint: str
-
-
-def problems(store: Store, text: str, path: str) -> list[Problem]:
-    """Every fault of a document's text, in line order; [] if it can run."""
-    from app.config.document import check_text
-
-    try:
-        check_text(store, text, path)
-    except NeuroWeaverError as first:
-        found = [first, *first.others]
-        listed = [Problem(each.where.line or 0, each.where.column or 0, each.message, each.remedy) for each in found]
-        return sorted(listed, key=lambda problem: (problem.line, problem.column))
-    return []
 
 
 def read_document(_store: Store, path: str) -> DocumentView:

@@ -142,7 +142,7 @@ class WorkflowPage(Page):
 
     def check(self) -> None:
         """Validate what is written; the answer to an older text never arrives."""
-        from app.config import views
+        from app.workflow import views
 
         if self.background.store is not None:
             query(self, views.problems, self.editor.text(), self._path, done=self.show_problems, slow=True)

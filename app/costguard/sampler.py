@@ -1,0 +1,121 @@
+"""What the machine does, once a second: processor, memory, graphics card, power.  Runs in the service.
+
+Power is measured where a sensor answers: NVML for the card, RAPL for the processor.  What no sensor covers is estimated
+from the processor's load between the two powers in the settings; the unit of system.watts names the weakest source.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from app.store import Store, settings
+from app.store.series import SeriesWriter
+
+EVERY_SECONDS = 1.0
+KEEP_SECONDS = 24 * 3600.0
+PRUNE_SECONDS = 600.0
+RAPL = Path("/sys/class/powercap")
+
+
+class Rapl:
+    """Processor power from the energy counters of Linux; needs read access, which many systems keep to root."""
+
+    def __init__(self, folder: Path = RAPL) -> None:
+        self._counters = [file for file in sorted(folder.glob("intel-rapl:[0-9]*/energy_uj")) if file.parent.name.count(":") == 1]
+        self._last: tuple[float, list[int]] | None = None
+
+    def watts(self) -> float | None:
+        """Mean power since the last call; None at first, without counters, or when one wrapped around."""
+        try:
+            now, found = time.monotonic(), [int(file.read_text()) for file in self._counters]
+        except (OSError, ValueError):
+            return None
+        before, self._last = self._last, (now, found)
+        if not found or before is None or now <= before[0]:
+            return None
+        used = [new - old for new, old in zip(found, before[1], strict=True)]
+        return None if min(used) < 0 else sum(used) / 1e6 / (now - before[0])
+
+
+class Cards:
+    """NVIDIA cards through NVML; nothing where no driver answers."""
+
+    def __init__(self) -> None:
+        self._handles: list[Any] = []
+        self._nvml: Any = None
+        with contextlib.suppress(Exception):  # no package, no library, no driver, no card: all mean "no card"
+            import pynvml
+
+            pynvml.nvmlInit()
+            self._nvml = pynvml
+            self._handles = [pynvml.nvmlDeviceGetHandleByIndex(number) for number in range(pynvml.nvmlDeviceGetCount())]
+
+    def read(self) -> dict[str, float]:
+        """Load in percent, memory in MB, power in W, summed or averaged over the cards; {} without one."""
+        if not self._handles:
+            return {}
+        nvml, found = self._nvml, {}
+        with contextlib.suppress(Exception):
+            loads = [nvml.nvmlDeviceGetUtilizationRates(handle).gpu for handle in self._handles]
+            found["system.gpu_percent"] = sum(loads) / len(loads)
+            found["system.gpu_memory_mb"] = sum(nvml.nvmlDeviceGetMemoryInfo(handle).used for handle in self._handles) / 1e6
+            found["gpu_watts"] = sum(nvml.nvmlDeviceGetPowerUsage(handle) for handle in self._handles) / 1000
+        return found
+
+
+class Sampler:
+    """Start it with the service; ``stop`` waits for its thread."""
+
+    def __init__(self, store: Store, *, every: float = EVERY_SECONDS) -> None:
+        self._store, self._every = store, every
+        self._rapl, self._cards = Rapl(), Cards()
+        self._halt = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="sampler", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End and write what is left."""
+        self._halt.set()
+        self._thread.join(timeout=10)
+
+    def _loop(self) -> None:
+        psutil.cpu_percent()
+        pruned = time.monotonic()
+        with SeriesWriter(self._store) as series:
+            while not self._halt.wait(self._every):
+                for name, value, unit in self.sample():
+                    series.metric(name, value, unit=unit)
+                if time.monotonic() - pruned > PRUNE_SECONDS:
+                    pruned = time.monotonic()
+                    self._prune()
+
+    def sample(self) -> list[tuple[str, float, str]]:
+        """(name, value, unit) of everything that can be read now."""
+        load = float(psutil.cpu_percent())
+        found = [("system.cpu_percent", load, "%"), ("system.memory_mb", psutil.virtual_memory().used / 1e6, "MB")]
+        cards = self._cards.read()
+        found += [
+            (name, value, "%" if name.endswith("percent") else "MB") for name, value in cards.items() if name != "gpu_watts"
+        ]
+        watts, source = self._watts(load, cards.get("gpu_watts"))
+        return [*found, ("system.watts", watts, source)]
+
+    def _watts(self, load: float, card: float | None) -> tuple[float, str]:
+        processor = self._rapl.watts()
+        if processor is not None:
+            return processor + (card or 0.0), "rapl" if card is None else "nvml"
+        idle, full = float(settings.get(self._store, "cpu_watts_idle")), float(settings.get(self._store, "cpu_watts_full"))
+        return idle + (full - idle) * load / 100 + (card or 0.0), "estimate"
+
+    def _prune(self) -> None:
+        """The machine's own series are kept for a day; a run's series stay."""
+        self._store.db.execute("DELETE FROM metrics WHERE run = '' AND at < ?", (time.time() - KEEP_SECONDS,))

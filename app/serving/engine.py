@@ -1,0 +1,51 @@
+"""What an engine is: one model in one process, asked for chat, completions and embeddings in OpenAI's shapes.
+
+An engine is a file here with a function ``load(assignment) -> Engine``, named in ENGINES.  Requests and answers are plain
+JSON objects in the form of the OpenAI API; the gateway has checked a request before an engine sees it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from app.errors import ServingError
+
+ENGINES = {"llama.cpp": "app.serving.llama_cpp", "transformers": "app.serving.transformers_engine"}
+Json = dict[str, Any]
+Send = Callable[[Json], bool]
+"""Takes one streamed event; True asks the engine to stop, because nobody listens any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a worker is to load.  context: tokens of each slot.  base: for an adapter, the model it belongs to."""
+
+    engine: str
+    path: str
+    slots: int = 4
+    context: int = 4096
+    threads: int = 1
+    base: str = ""
+
+
+class Engine(Protocol):
+    """One loaded model.  Methods block, are called from several threads, and raise ValueError for a bad request."""
+
+    slots: int
+
+    def generate(self, kind: str, request: Json, send: Send) -> Json | None:
+        """Answer a request of kind "chat" or "completion": streamed through ``send`` if it says so, else returned."""
+
+    def embed(self, text: str) -> tuple[list[float], int]:
+        """(vector, counted tokens) of one text."""
+
+
+def load(assignment: Assignment) -> Engine:
+    """Load a model.  Raises ServingError engine.unknown for an engine that does not exist."""
+    if assignment.engine not in ENGINES:
+        raise ServingError("engine.unknown", f"There is no engine {assignment.engine!r}.", remedy=f"One of: {', '.join(ENGINES)}.")
+    engine: Engine = importlib.import_module(ENGINES[assignment.engine]).load(assignment)
+    return engine

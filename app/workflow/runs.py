@@ -1,0 +1,284 @@
+"""Runs as users handle them: submit, cancel, resume, look at the result.  The window, the command line and HTTP call these."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from app.config.artifacts import load_artifact
+from app.config.document import Document, find_document, load, load_text
+from app.config.node import NodeClass
+from app.errors import UsageError, WorkflowError, from_record
+from app.store import Store
+from app.workflow import registry, states
+from app.workflow.graph import Step, bind, order
+from app.workflow.planner import missing
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "bitsandbytes",
+    "accelerate",
+    "llama-cpp-python",
+    "xllamacpp",
+    "safetensors",
+    "sqlcipher3",
+    "numpy",
+)
+CANCEL_MODES = ("save", "discard", "pause")
+
+
+def submit(
+    store: Store, source: str | Path, overrides: Mapping[str, Any] | None = None, *, environment: str | None = None
+) -> str:
+    """Check a kit or a workflow file and queue its run; returns the run's id.  Nothing is queued if it has a fault."""
+    return queue(store, load(find_document(str(source)), registry.find, overrides=overrides, environment=environment))
+
+
+def submit_text(store: Store, text: str, name: str = "", *, path: str = "") -> str:
+    """The same for a text; ``path`` says where it belongs, for relative paths."""
+    document = load_text(text, registry.find, path=Path(path) if path else None)
+    return queue(store, document, name=name)
+
+
+def check_text(text: str, path: str = "") -> Document:
+    """Check a text as ``submit_text`` would, without queueing.  Raises ConfigError with all faults."""
+    document = load_text(text, registry.find, path=Path(path) if path else None)
+    _graph(document)
+    return document
+
+
+def _graph(document: Document) -> tuple[list[str], dict[str, Step], dict[str, NodeClass], dict[str, dict[str, tuple[str, str]]]]:
+    steps = {
+        spec.id: Step(spec.id, spec.node, spec.needs, spec.inputs, spec.params, spec.title) for spec in document.steps.values()
+    }
+    classes = {name: registry.find(step.node) for name, step in steps.items()}
+    return order(steps), steps, classes, bind(steps, classes)
+
+
+def queue(store: Store, document: Document, *, name: str = "") -> str:
+    """Write run and steps as queued."""
+    names, steps, _, bindings = _graph(document)
+    run = "run_" + secrets.token_hex(6)
+    with store.write() as db:
+        number = db.execute("SELECT coalesce(max(number), 0) + 1 FROM runs").fetchone()[0]
+        db.execute(
+            "INSERT INTO runs (id, number, name, kit, document, document_hash, resolved, state, seed, machine, packages, created) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
+            (
+                run,
+                number,
+                name or document.name,
+                document.kit or None,
+                document.text,
+                document.hash,
+                orjson.dumps(document.resolved).decode(),
+                document.seed,
+                orjson.dumps(machine()).decode(),
+                orjson.dumps(packages()).decode(),
+                time.time(),
+            ),
+        )
+        for position, step_id in enumerate(names):
+            step = steps[step_id]
+            waits = {*step.needs, *(source for source, _ in bindings[step_id].values())}
+            db.execute(
+                "INSERT INTO steps (run, id, position, node, title, needs, params, bindings, state) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued')",
+                (
+                    run,
+                    step_id,
+                    position,
+                    step.node,
+                    step.title,
+                    orjson.dumps(sorted(waits)).decode(),
+                    orjson.dumps(dict(step.params)).decode(),
+                    orjson.dumps(bindings[step_id]).decode(),
+                ),
+            )
+        states.event(store, run, None, f"{document.name} waits for its turn.")
+    return run
+
+
+def machine() -> dict[str, Any]:
+    """What the run will say of the computer it ran on."""
+    from app.training.hardware import probe
+
+    found = probe()
+    return {
+        "cores": found.cores,
+        "memory_mb": round(found.memory_total / 2**20),
+        "processor": found.processor,
+        "gpus": [gpu.name for gpu in found.gpus],
+        **({"gpu_memory_mb": round(found.gpus[0].total / 2**20)} if found.gpus else {}),
+    }
+
+
+def packages() -> dict[str, str]:
+    """Versions of the packages that decide a result; what is not installed is left out."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def find_run(store: Store, run: str | None) -> dict[str, Any]:
+    """A run by id or number; the newest if none is named.  Raises UsageError."""
+    if run is None:
+        row = store.row("SELECT * FROM runs ORDER BY number DESC LIMIT 1")
+    else:
+        row = store.row("SELECT * FROM runs WHERE id = ? OR CAST(number AS TEXT) = ?", (run, run))
+    if row is None:
+        raise UsageError(
+            "run.unknown",
+            f"There is no run {run!r}." if run else "Nothing has run yet.",
+            remedy="List the runs with: main.py status",
+        )
+    return row
+
+
+def cancel(store: Store, run: str, mode: str = "save") -> None:
+    """Ask a run to stop.  mode: save (keep what was reached), discard, pause.  A run that has ended stays as it is."""
+    if mode not in CANCEL_MODES:
+        raise UsageError("run.cancel_mode", f"A run cannot be stopped by {mode!r}.", remedy=f"One of: {', '.join(CANCEL_MODES)}.")
+    row = find_run(store, run)
+    with store.write() as db:
+        if row["state"] == "paused" and mode != "pause":
+            db.execute("UPDATE runs SET state = 'cancelled', ended = ? WHERE id = ?", (time.time(), row["id"]))
+            db.execute("UPDATE steps SET state = 'cancelled' WHERE run = ? AND state IN ('queued', 'paused')", (row["id"],))
+        elif row["state"] == "queued":
+            state = "paused" if mode == "pause" else "cancelled"
+            db.execute("UPDATE runs SET state = ?, ended = ? WHERE id = ?", (state, time.time(), row["id"]))
+            if state == "cancelled":
+                db.execute("UPDATE steps SET state = 'cancelled' WHERE run = ? AND state = 'queued'", (row["id"],))
+        elif row["state"] == "running":
+            db.execute("UPDATE runs SET cancel = ? WHERE id = ?", (mode, row["id"]))
+
+
+def resume(store: Store, run: str) -> str:
+    """Go on with a run that is paused, failed or cancelled: finished steps are kept; returns its id.
+
+    Raises WorkflowError run.input_changed where something that a finished step made is no longer as it was.
+    """
+    row = find_run(store, run)
+    if row["state"] in ("queued", "running"):
+        return str(row["id"])
+    if row["state"] == "done":
+        raise UsageError(
+            "run.done", f"Run {row['number']} is done; there is nothing to resume.", remedy="Start it again with: main.py run"
+        )
+    for step in states.steps_of(store, row["id"]):
+        _check_unchanged(store, row, step)
+    with store.write() as db:
+        db.execute(
+            "UPDATE steps SET state = 'queued', why = NULL, flagged = NULL, ended = NULL, progress = 0 WHERE run = ? "
+            "AND state != 'done'",
+            (row["id"],),
+        )
+        db.execute("UPDATE runs SET state = 'queued', why = NULL, cancel = NULL, ended = NULL WHERE id = ?", (row["id"],))
+        states.event(store, row["id"], None, "The run is resumed.")
+    return str(row["id"])
+
+
+def _check_unchanged(store: Store, run: Mapping[str, Any], step: Mapping[str, Any]) -> None:
+    for made in orjson.loads(step["outputs"] or "{}").values() if step["state"] == "done" else ():
+        gone = missing(store, load_artifact(made))
+        if gone:
+            raise WorkflowError(
+                "run.input_changed",
+                f"Run {run['number']} cannot be resumed.",
+                why=f"What step {step['id']!r} made is not as it was: {gone}.",
+                remedy="Start it again as a new run.",
+            )
+    if step["state"] == "done" or not step["fingerprint"]:
+        return
+    node = registry.find(step["node"])
+    now = node(node.params_model.model_validate(orjson.loads(step["params"]))).fingerprint()
+    if now != step["fingerprint"]:
+        raise WorkflowError(
+            "run.input_changed",
+            f"Run {run['number']} cannot be resumed.",
+            why=f"The data that step {step['id']!r} reads has changed since it began.",
+            remedy="Start it again as a new run.",
+        )
+
+
+def result(store: Store, run: str) -> dict[str, Any]:
+    """The house plan's ``run`` object."""
+    row = find_run(store, run)
+    steps = states.steps_of(store, row["id"])
+    ended = row["ended"] or time.time()
+    found: dict[str, Any] = {
+        "run": row["id"],
+        "state": row["state"],
+        "seconds": round(ended - (row["started"] or ended), 3),
+        "steps": [
+            {
+                "id": step["id"],
+                "node": step["node"],
+                "state": step["state"],
+                "seconds": _seconds(step),
+                "cached": bool(step["cached"]),
+            }
+            for step in steps
+        ],
+    }
+    found |= _evaluation(store, row, steps) | _model(steps) | _endpoint(store, steps)
+    if row["state"] == "failed":
+        why = row["why"] or next((step["why"] for step in steps if step["why"]), None)
+        found["error"] = from_record(orjson.loads(why)).as_json() if why else {"type": "run.failed", "message": "The run failed."}
+    return found
+
+
+def _seconds(step: Mapping[str, Any]) -> float:
+    return round((step["ended"] or step["started"] or 0) - (step["started"] or 0), 3) if step["ended"] else 0.0
+
+
+def _outputs(steps: list[dict[str, Any]], node: str, port: str) -> dict[str, Any] | None:
+    for step in reversed(steps):
+        if step["node"] == node and step["outputs"]:
+            made: dict[str, Any] | None = orjson.loads(step["outputs"]).get(port)
+            return made
+    return None
+
+
+def _evaluation(store: Store, run: Mapping[str, Any], steps: list[dict[str, Any]]) -> dict[str, Any]:
+    made = _outputs(steps, "evaluate.compare", "evaluation")
+    if made is None:
+        return {}
+    summary = made["summary"]
+    return {
+        "evaluation": {
+            key: summary[key] for key in ("metric", "base", "tuned", "difference", "interval", "verdict") if key in summary
+        }
+    }
+
+
+def _model(steps: list[dict[str, Any]]) -> dict[str, Any]:
+    for node in ("model.register", "model.export", "train.qlora"):
+        if made := _outputs(steps, node, "model"):
+            return {"model": {"id": made.get("version") or made["name"], "path": made["path"]}}
+    return {}
+
+
+def _endpoint(store: Store, steps: list[dict[str, Any]]) -> dict[str, Any]:
+    made = _outputs(steps, "model.deploy", "deployment")
+    if made is None:
+        return {}
+    from app.config.presence import find_service
+    from app.store import settings
+
+    presence = find_service(store.profile)
+    url = presence.base_url if presence and presence.base_url else f"http://127.0.0.1:{settings.get(store, 'endpoint.port')}/v1"
+    return {"endpoint": {"base_url": url, "model": made["summary"].get("alias", "")}}
