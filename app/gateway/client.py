@@ -44,15 +44,23 @@ class Piece:
         return (self.tokens - 1) / (self.seconds - self.first_seconds)
 
 
-def stream_chat(base_url: str, key: str, model: str, messages: Sequence[Mapping[str, str]], *,
-                stop: threading.Event | None = None, **options: Any) -> Iterator[Piece]:
+def stream_chat(
+    base_url: str,
+    key: str,
+    model: str,
+    messages: Sequence[Mapping[str, str]],
+    *,
+    stop: threading.Event | None = None,
+    **options: Any,
+) -> Iterator[Piece]:
     """Ask a model and yield its answer as it is written.
 
     base_url ends in /v1.  options: max_tokens, temperature, seed, response_format, ...  ``stop`` ends it early by
     closing the connection, which frees the engine.  Raises ServingError with the endpoint's own words on failure.
     """
-    body = json.dumps({"model": model, "messages": list(messages), "stream": True,
-                       "stream_options": {"include_usage": True}, **options})
+    body = json.dumps(
+        {"model": model, "messages": list(messages), "stream": True, "stream_options": {"include_usage": True}, **options}
+    )
     began = time.monotonic()
     connection = _connect(base_url)
     try:
@@ -85,14 +93,21 @@ def refusal(status: int, body: bytes) -> ServingError:
     with contextlib.suppress(ValueError, AttributeError):
         error = json.loads(body).get("error", {})
         message, code = str(error.get("message", "")), str(error.get("code") or error.get("type") or "")
-    return ServingError(f"endpoint.{code or status}", "The endpoint did not answer the question.",
-                        why=message or f"It replied with status {status}.",
-                        remedy="Wait a moment and ask again." if status in (429, 503, 504) else "See the Endpoint page.")
+    return ServingError(
+        f"endpoint.{code or status}",
+        "The endpoint did not answer the question.",
+        why=message or f"It replied with status {status}.",
+        remedy="Wait a moment and ask again." if status in (429, 503, 504) else "See the Endpoint page.",
+    )
 
 
 def _broken(problem: Exception) -> ServingError:
-    return ServingError("endpoint.unreachable", "The endpoint cannot be reached.", why=f"{problem}.",
-                        remedy="Check that it is switched on, on the Endpoint page.")
+    return ServingError(
+        "endpoint.unreachable",
+        "The endpoint cannot be reached.",
+        why=f"{problem}.",
+        remedy="Check that it is switched on, on the Endpoint page.",
+    )
 
 
 def _pieces(response: http.client.HTTPResponse, began: float, stop: threading.Event | None) -> Iterator[Piece]:
@@ -103,8 +118,9 @@ def _pieces(response: http.client.HTTPResponse, began: float, stop: threading.Ev
             finish = "stopped"
             break
         if "error" in event:
-            raise ServingError("endpoint.broken_off", "The answer broke off.", why=str(event["error"].get("message", "")),
-                               remedy="Ask again.")
+            raise ServingError(
+                "endpoint.broken_off", "The answer broke off.", why=str(event["error"].get("message", "")), remedy="Ask again."
+            )
         tokens = int((event.get("usage") or {}).get("completion_tokens", tokens))
         for choice in event.get("choices", []):
             finish = choice.get("finish_reason") or finish
@@ -126,5 +142,6 @@ def _events(response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
         try:
             yield json.loads(data)
         except ValueError as problem:
-            raise ServingError("endpoint.broken_off", "The answer broke off.", why="Part of it was not readable.",
-                               remedy="Ask again.") from problem
+            raise ServingError(
+                "endpoint.broken_off", "The answer broke off.", why="Part of it was not readable.", remedy="Ask again."
+            ) from problem

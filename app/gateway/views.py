@@ -59,14 +59,22 @@ def endpoint(store: Store) -> EndpointView:
     """The endpoint as it is at this moment."""
     presence = find_service(store.profile)
     key = store.row("SELECT key FROM api_keys WHERE revoked IS NULL ORDER BY created DESC LIMIT 1")
-    today = store.row("SELECT count(*) AS n, coalesce(sum(status >= 400), 0) AS refused, "
-                      "coalesce(sum(prompt_tokens + completion_tokens), 0) AS tokens FROM requests WHERE at > ?",
-                      (midnight(),)) or {"n": 0, "refused": 0, "tokens": 0}
+    today = store.row(
+        "SELECT count(*) AS n, coalesce(sum(status >= 400), 0) AS refused, "
+        "coalesce(sum(prompt_tokens + completion_tokens), 0) AS tokens FROM requests WHERE at > ?",
+        (midnight(),),
+    ) or {"n": 0, "refused": 0, "tokens": 0}
     return EndpointView(
-        enabled=bool(settings.get(store, "endpoint.enabled")), base_url=presence.base_url if presence else None,
-        port=int(settings.get(store, "endpoint.port")), key=key["key"] if key else "", served=served(store),
-        recent=recent(store), requests_today=int(today["n"]), refused_today=int(today["refused"]),
-        tokens_today=int(today["tokens"]))
+        enabled=bool(settings.get(store, "endpoint.enabled")),
+        base_url=presence.base_url if presence else None,
+        port=int(settings.get(store, "endpoint.port")),
+        key=key["key"] if key else "",
+        served=served(store),
+        recent=recent(store),
+        requests_today=int(today["n"]),
+        refused_today=int(today["refused"]),
+        tokens_today=int(today["tokens"]),
+    )
 
 
 def midnight() -> float:
@@ -77,8 +85,10 @@ def midnight() -> float:
 
 def served(store: Store) -> list[Served]:
     """All deployments, the newest first."""
-    return [Served(row["alias"], row["model_version"], row["engine"], row["state"], _words(row["why"]))
-            for row in store.rows("SELECT * FROM deployments WHERE state != 'stopped' ORDER BY updated DESC")]
+    return [
+        Served(row["alias"], row["model_version"], row["engine"], row["state"], _words(row["why"]))
+        for row in store.rows("SELECT * FROM deployments WHERE state != 'stopped' ORDER BY updated DESC")
+    ]
 
 
 def _words(why: str | None) -> str:
@@ -93,20 +103,36 @@ def _words(why: str | None) -> str:
 
 def recent(store: Store) -> list[RequestLine]:
     """The newest requests first."""
-    return [RequestLine(row["at"], row["route"], row["model"], row["status"], row["error"] or "", row["prompt_tokens"],
-                        row["completion_tokens"], row["queued_seconds"], row["first_token_seconds"], row["seconds"])
-            for row in store.rows("SELECT * FROM requests ORDER BY at DESC LIMIT ?", (RECENT,))]
+    return [
+        RequestLine(
+            row["at"],
+            row["route"],
+            row["model"],
+            row["status"],
+            row["error"] or "",
+            row["prompt_tokens"],
+            row["completion_tokens"],
+            row["queued_seconds"],
+            row["first_token_seconds"],
+            row["seconds"],
+        )
+        for row in store.rows("SELECT * FROM requests ORDER BY at DESC LIMIT ?", (RECENT,))
+    ]
 
 
 def curl_snippet(base_url: str, key: str, model: str) -> str:
     """A request that works when pasted into a shell."""
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello"}]})
-    return (f"curl {base_url}/chat/completions \\\n  -H 'Authorization: Bearer {key}' \\\n"
-            f"  -H 'Content-Type: application/json' \\\n  -d '{body}'")
+    return (
+        f"curl {base_url}/chat/completions \\\n  -H 'Authorization: Bearer {key}' \\\n"
+        f"  -H 'Content-Type: application/json' \\\n  -d '{body}'"
+    )
 
 
 def python_snippet(base_url: str, key: str, model: str) -> str:
     """A program that works with the package openai."""
-    return (f'from openai import OpenAI\n\nclient = OpenAI(base_url="{base_url}", api_key="{key}")\n'
-            f'answer = client.chat.completions.create(\n    model="{model}",\n'
-            f'    messages=[{{"role": "user", "content": "Hello"}}],\n)\nprint(answer.choices[0].message.content)')
+    return (
+        f'from openai import OpenAI\n\nclient = OpenAI(base_url="{base_url}", api_key="{key}")\n'
+        f'answer = client.chat.completions.create(\n    model="{model}",\n'
+        f'    messages=[{{"role": "user", "content": "Hello"}}],\n)\nprint(answer.choices[0].message.content)'
+    )

@@ -46,6 +46,8 @@ class Engine(Protocol):
 def load(assignment: Assignment) -> Engine:
     """Load a model.  Raises ServingError engine.unknown for an engine that does not exist."""
     if assignment.engine not in ENGINES:
-        raise ServingError("engine.unknown", f"There is no engine {assignment.engine!r}.", remedy=f"One of: {', '.join(ENGINES)}.")
+        raise ServingError(
+            "engine.unknown", f"There is no engine {assignment.engine!r}.", remedy=f"One of: {', '.join(ENGINES)}."
+        )
     engine: Engine = importlib.import_module(ENGINES[assignment.engine]).load(assignment)
     return engine

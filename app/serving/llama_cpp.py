@@ -34,8 +34,12 @@ class LlamaCpp:
         try:
             self._server: Any = xllamacpp.Server(params)
         except Exception as problem:  # the runtime raises its own kinds
-            raise ServingError("engine.load", "The model could not be loaded.", why=f"{problem}.",
-                               remedy="Check the file: export it again, or import another one.") from problem
+            raise ServingError(
+                "engine.load",
+                "The model could not be loaded.",
+                why=f"{problem}.",
+                remedy="Check the file: export it again, or import another one.",
+            ) from problem
 
     def generate(self, kind: str, request: Json, send: Send) -> Json | None:
         """See Engine.generate."""

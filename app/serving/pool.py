@@ -77,16 +77,29 @@ class EngineProcess:
         env.pop("NEUROWEAVER_PASSPHRASE", None)
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "app.serving.worker", cwd=project_dir(), env=env, stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE, stderr=output, limit=LINE, **group_options())
+                sys.executable,
+                "-m",
+                "app.serving.worker",
+                cwd=project_dir(),
+                env=env,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=output,
+                limit=LINE,
+                **group_options(),
+            )
         engine = cls(process)
         engine._write(asdict(assignment))
         try:
             message = await asyncio.wait_for(asyncio.shield(engine.ready), LOAD_SECONDS)
         except TimeoutError as problem:
             await engine.kill()
-            raise ServingError("engine.load", "The model did not load in time.", why=f"It took over {LOAD_SECONDS:.0f} s.",
-                               remedy="Free some memory and try again.") from problem
+            raise ServingError(
+                "engine.load",
+                "The model did not load in time.",
+                why=f"It took over {LOAD_SECONDS:.0f} s.",
+                remedy="Free some memory and try again.",
+            ) from problem
         if "failed" in message:
             await engine.kill()
             raise from_record({"class": "ServingError", **message["failed"]})
@@ -114,8 +127,16 @@ class EngineProcess:
                 await self._take(message)
         self.dead = True
         if not self.ready.done():
-            self.ready.set_result({"failed": {"code": "engine.crashed", "what": "The engine ended while it loaded the model.",
-                                              "why": "", "remedy": "Check the file: export it again, or import another one."}})
+            self.ready.set_result(
+                {
+                    "failed": {
+                        "code": "engine.crashed",
+                        "what": "The engine ended while it loaded the model.",
+                        "why": "",
+                        "remedy": "Check the file: export it again, or import another one.",
+                    }
+                }
+            )
         for call in self._calls.values():
             with contextlib.suppress(asyncio.QueueFull):
                 call.events.put_nowait({"crashed": True})
@@ -190,8 +211,10 @@ class Served:
     def note(self, state: str, why: str | None = None) -> None:
         """Write the state for everybody to read."""
         pid = self.engine.pid if self.engine else None
-        self._store.db.execute("UPDATE deployments SET state = ?, why = ?, pid = ?, restarts = ?, updated = ? WHERE alias = ?",
-                               (state, why, pid, len(self._crashed), time.time(), self.alias))
+        self._store.db.execute(
+            "UPDATE deployments SET state = ?, why = ?, pid = ?, restarts = ?, updated = ? WHERE alias = ?",
+            (state, why, pid, len(self._crashed), time.time(), self.alias),
+        )
 
     async def ensure(self) -> EngineProcess:
         """The loaded engine; loading is done once for all who wait.  Raises ServingError."""
@@ -215,17 +238,29 @@ class Served:
 
     def _check_breaker(self) -> None:
         """One restart a minute at most."""
-        if self._crashed and time.monotonic() - self._crashed[-1] < RESTART_SECONDS and len(self._crashed) > 1 \
-                and self._crashed[-1] - self._crashed[-2] < RESTART_SECONDS:
+        if (
+            self._crashed
+            and time.monotonic() - self._crashed[-1] < RESTART_SECONDS
+            and len(self._crashed) > 1
+            and self._crashed[-1] - self._crashed[-2] < RESTART_SECONDS
+        ):
             left = RESTART_SECONDS - (time.monotonic() - self._crashed[-1])
-            raise ServingError("engine.breaker", f"The model {self.alias!r} has crashed twice in a row and rests.",
-                               why="It is started again at most once a minute.", remedy=f"Try again in {left:.0f} seconds.")
+            raise ServingError(
+                "engine.breaker",
+                f"The model {self.alias!r} has crashed twice in a row and rests.",
+                why="It is started again at most once a minute.",
+                remedy=f"Try again in {left:.0f} seconds.",
+            )
 
     async def _start(self) -> EngineProcess:
         options = orjson.loads(self.row["options"])
         threads = int(settings.get(self._store, "threads")) or max((os.cpu_count() or 2) // 2, 1)
-        assignment = Assignment(self.row["engine"], self.row["path"], threads=threads,
-                                **{name: options[name] for name in ("slots", "context", "base") if name in options})
+        assignment = Assignment(
+            self.row["engine"],
+            self.row["path"],
+            threads=threads,
+            **{name: options[name] for name in ("slots", "context", "base") if name in options},
+        )
         try:
             self.engine = await EngineProcess.start(assignment, self._store.profile.logs / "engines.log")
         except NeuroWeaverError as problem:
@@ -297,8 +332,11 @@ class Pool:
 
     async def _sync(self) -> None:
         rows = {row["alias"]: row for row in self._store.rows("SELECT * FROM deployments WHERE state != 'stopped'")}
-        for alias in [alias for alias, served in self.served.items()
-                      if alias not in rows or served.key != Served(self._store, rows[alias]).key]:
+        for alias in [
+            alias
+            for alias, served in self.served.items()
+            if alias not in rows or served.key != Served(self._store, rows[alias]).key
+        ]:
             await self.served.pop(alias).unload("stopped" if alias not in rows else "starting")
         for alias, row in rows.items():
             if alias not in self.served:
@@ -316,7 +354,9 @@ class Pool:
         for served in list(self.served.values()):
             if served.engine is not None and served.engine.dead:
                 served._crash()
-            elif served.engine is not None and not served.running and not served.waiting and time.monotonic() - served.used > idle:
+            elif (
+                served.engine is not None and not served.running and not served.waiting and time.monotonic() - served.used > idle
+            ):
                 await served.unload()
 
     def find(self, name: str) -> Served | None:

@@ -26,7 +26,9 @@ class Transformers:
         own = (Path(assignment.path) / "tokenizer.json").exists()
         self._tokenizer: Any = AutoTokenizer.from_pretrained(assignment.path if own else base, trust_remote_code=False)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16, trust_remote_code=False, use_safetensors=True)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            base, dtype=torch.bfloat16, trust_remote_code=False, use_safetensors=True
+        )
         if assignment.base:
             from peft import PeftModel
 
@@ -40,8 +42,11 @@ class Transformers:
         for name in ("response_format", "logprobs", "json_schema", "grammar"):
             if request.get(name):
                 raise ValueError(f"{name} is not supported by the transformers engine; serve the GGUF file with llama.cpp.")
-        text = (self._tokenizer.apply_chat_template(request["messages"], add_generation_prompt=True, tokenize=False)
-                if kind == "chat" else str(request["prompt"]))
+        text = (
+            self._tokenizer.apply_chat_template(request["messages"], add_generation_prompt=True, tokenize=False)
+            if kind == "chat"
+            else str(request["prompt"])
+        )
         with self._lock:
             return self._answer(kind, request, text, send)
 
@@ -89,7 +94,7 @@ class Transformers:
                 whole = text if cut < 0 else text[:cut]
                 if whole.endswith("\ufffd") and cut < 0:
                     continue
-                piece, given = whole[len(given):], whole
+                piece, given = whole[len(given) :], whole
                 yield piece, count, cut >= 0
                 if cut >= 0:
                     return
@@ -116,23 +121,36 @@ class _Shape:
 
     def __init__(self, kind: str, model: str) -> None:
         self._chat = kind == "chat"
-        self._common: Json = {"id": f"{'chatcmpl' if self._chat else 'cmpl'}-{uuid.uuid4().hex}", "created": int(time.time()),
-                              "model": model, "object": ""}
+        self._common: Json = {
+            "id": f"{'chatcmpl' if self._chat else 'cmpl'}-{uuid.uuid4().hex}",
+            "created": int(time.time()),
+            "model": model,
+            "object": "",
+        }
 
     def piece(self, delta: Any, finish: str | None = None) -> Json:
         choice = {"index": 0, "finish_reason": finish, **({"delta": delta} if self._chat else {"text": delta, "logprobs": None})}
         return {**self._common, "object": "chat.completion.chunk" if self._chat else "text_completion", "choices": [choice]}
 
     def usage(self, usage: Json) -> Json:
-        return {**self._common, "object": "chat.completion.chunk" if self._chat else "text_completion", "choices": [], "usage": usage}
+        return {
+            **self._common,
+            "object": "chat.completion.chunk" if self._chat else "text_completion",
+            "choices": [],
+            "usage": usage,
+        }
 
     def whole(self, text: str, finish: str, usage: Json) -> Json:
         body = {"message": {"role": "assistant", "content": text}} if self._chat else {"text": text}
         choice = {"index": 0, "finish_reason": finish, "logprobs": None, **body}
-        return {**self._common, "object": "chat.completion" if self._chat else "text_completion", "choices": [choice], "usage": usage}
+        return {
+            **self._common,
+            "object": "chat.completion" if self._chat else "text_completion",
+            "choices": [choice],
+            "usage": usage,
+        }
 
 
 def load(assignment: Assignment) -> Transformers:
     """Load a folder."""
     return Transformers(assignment)
-

@@ -50,8 +50,17 @@ class Worker:
             self.say({"id": 0, "failed": problem.as_record()})
             return
         except Exception as problem:  # whatever a runtime raises is the reason the user reads
-            self.say({"id": 0, "failed": {"code": "engine.load", "what": "The model could not be loaded.",
-                                          "why": f"{type(problem).__name__}: {problem}", "remedy": "Export or import it again."}})
+            self.say(
+                {
+                    "id": 0,
+                    "failed": {
+                        "code": "engine.load",
+                        "what": "The model could not be loaded.",
+                        "why": f"{type(problem).__name__}: {problem}",
+                        "remedy": "Export or import it again.",
+                    },
+                }
+            )
             return
         self.say({"id": 0, "ready": True, "slots": self._engine.slots, "seconds": time.monotonic() - began})
         threads = ThreadPoolExecutor(self._engine.slots + 1, thread_name_prefix="request")

@@ -1,0 +1,94 @@
+"""Requests and what they cost, written in batches off the event loop so that no answer waits for the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from app.costguard import meter
+from app.store import Store
+
+if TYPE_CHECKING:
+    from app.gateway.server import Exchange
+
+EVERY_SECONDS = 0.5
+
+
+class RequestMeter:
+    """Collects in the loop, writes in a thread."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lines: list[tuple[Any, ...]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.create_task(self._loop())
+
+    async def stop(self) -> None:
+        """Write what is left."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await asyncio.to_thread(self.flush)
+
+    def note(self, exchange: Exchange) -> None:
+        """Remember a finished request."""
+        seconds = time.monotonic() - exchange.began
+        self._lines.append(
+            (
+                "req_" + uuid.uuid4().hex,
+                time.time(),
+                exchange.key,
+                exchange.path,
+                exchange.model,
+                exchange.status,
+                exchange.error or None,
+                int(exchange.stream),
+                exchange.prompt_tokens,
+                exchange.completion_tokens,
+                exchange.queued,
+                exchange.first,
+                seconds,
+            )
+        )
+
+    async def _loop(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY_SECONDS)
+            if self._lines:
+                with contextlib.suppress(Exception):  # a busy or full store: the lines stay and are tried again
+                    await asyncio.to_thread(self.flush)
+
+    def flush(self) -> None:
+        """Write the lines and the charges of those that were answered."""
+        lines = list(self._lines)
+        if not lines:
+            return
+        watts, source = meter.watts_now(self._store)
+        with self._store.write() as db:
+            db.conn.executemany(
+                "INSERT INTO requests (id, at, key_id, route, model, status, error, stream, prompt_tokens, completion_tokens, "
+                "queued_seconds, first_token_seconds, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                lines,
+            )
+            for line in lines:
+                worked = max(line[12] - line[10], 0.0)
+                if line[9] or line[8]:
+                    meter.charge(
+                        self._store,
+                        scope="request",
+                        request=line[0],
+                        model=line[4],
+                        seconds=worked,
+                        energy_wh=watts * worked / 3600,
+                        energy_source=source,
+                        tokens_in=line[8],
+                        tokens_out=line[9],
+                    )
+        del self._lines[: len(lines)]

@@ -1,0 +1,68 @@
+"""The functions behind the platform routes, gathered for the gateway, which may not import workflow itself."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from app.store import Store
+
+
+def create_workflow(store: Store, text: str, name: str) -> str:
+    """Check and queue a document; returns the run's id."""
+    from app.workflow.runs import submit_text
+
+    return submit_text(store, text, name)
+
+
+def run_result(store: Store, run: str) -> dict[str, Any]:
+    """State and results of a run."""
+    from app.workflow.runs import result
+
+    return result(store, run)
+
+
+def kits(store: Store) -> list[dict[str, Any]]:
+    """All kits as their kit.yaml describes them."""
+    from app.config.views import kits as cards
+
+    return [{key: value for key, value in asdict(card).items() if key != "source"} for card in cards(store)]
+
+
+def import_file(store: Store, path: Path, name: str | None) -> dict[str, Any]:
+    """Import a file as a dataset."""
+    from app.data.api import import_file as bring
+
+    done = bring(store, path, name=name)
+    return {
+        "dataset": done.dataset,
+        "version": done.version,
+        "rows": done.rows,
+        "rejected": done.rejected,
+        "rejects_file": done.rejects_file,
+        "warnings": done.warnings,
+    }
+
+
+def deploy(store: Store, model: str, alias: str | None) -> str:
+    """Release and serve a model; returns its alias."""
+    from app.registry.api import deploy as release
+
+    return release(store, model, alias=alias)
+
+
+def metrics(store: Store) -> dict[str, Any]:
+    """The newest reading of each of the machine's series, work by state, and today's requests and money."""
+    from app.costguard.views import costs
+
+    newest = store.rows("SELECT name, value, unit, max(at) AS at FROM metrics WHERE run = '' GROUP BY name")
+    runs = {row["state"]: row["n"] for row in store.rows("SELECT state, count(*) AS n FROM runs GROUP BY state")}
+    requests = store.row("SELECT count(*) AS n, coalesce(sum(status >= 400), 0) AS refused FROM requests") or {}
+    spent = costs(store)
+    return {
+        "machine": {row["name"]: {"value": row["value"], "unit": row["unit"], "at": row["at"]} for row in newest},
+        "runs": runs,
+        "requests": {"all": requests.get("n", 0), "refused": requests.get("refused", 0)},
+        "cost": {"currency": spent.currency, "today": spent.today.total, "month": spent.month.total},
+    }
