@@ -1,0 +1,367 @@
+"""The command line.  With --json standard output holds one object and nothing else; progress goes to standard error.
+
+Exit code 0 success, 1 the work failed, 2 bad input.  Heavy modules are imported by the commands that need them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from app.errors import NeuroWeaverError, UsageError
+from app.store import Profile, Store
+
+Handler = Callable[[argparse.Namespace], int]
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that raises our error instead of printing and leaving."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError("usage", f"{message[:1].upper()}{message[1:]}.", remedy=f"See: {self.prog} --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = _Parser(
+        prog="main.py", description="NeuroWeaver: specialise a language model on private data. Without a command: the window."
+    )
+    top.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    def add(name: str, handler: Handler, summary: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=summary, description=summary)
+        made.set_defaults(handler=handler)
+        made.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON object on standard output")
+        return made
+
+    add("kits", _kits, "list the kits")
+    run = add("run", _run, "run a kit or a workflow file")
+    run.add_argument("source", metavar="FILE|KIT")
+    run.add_argument("--set", action="append", default=[], metavar="A.B=C", help="override a value (repeatable)")
+    run.add_argument("--environment", help="overlay from the document's environments")
+    run.add_argument("--keep-serving", action="store_true", help="leave the endpoint up afterwards, until Ctrl+C")
+    add("status", _status, "the newest run, or one").add_argument("run", nargs="?")
+    cancel = add("cancel", _cancel, "stop a run")
+    cancel.add_argument("run")
+    cancel.add_argument("--discard", action="store_true", help="do not keep what it has reached")
+    add("resume", _resume, "go on with a run").add_argument("run")
+    _datasets_parser(add)
+    _models_parser(add)
+    deploy = add("deploy", _deploy, "release a model version and serve it")
+    deploy.add_argument("model")
+    deploy.add_argument("--alias", help="name that clients put in “model”")
+    add("chat", _chat, "ask a served model").add_argument("model")
+    service = add("service", _service, "run scheduler and endpoint until SIGTERM")
+    service.add_argument("--port", type=int)
+    add("doctor", _doctor, "check this machine")
+    return top
+
+
+def _datasets_parser(add: Callable[[str, Handler, str], argparse.ArgumentParser]) -> None:
+    datasets = add("datasets", _datasets, "list, import or export datasets")
+    actions = datasets.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser)
+    bring = actions.add_parser("import", help="import a file")
+    bring.add_argument("file", type=Path)
+    bring.add_argument("--name")
+    bring.add_argument("--split-field")
+    bring.set_defaults(handler=_datasets_import)
+    out = actions.add_parser("export", help="export a version")
+    out.add_argument("dataset")
+    out.add_argument("--version", type=int)
+    out.add_argument("--to", type=Path, required=True)
+    out.set_defaults(handler=_datasets_export)
+    for action in (bring, out):
+        action.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
+
+
+def _models_parser(add: Callable[[str, Handler, str], argparse.ArgumentParser]) -> None:
+    models = add("models", _models, "list or import models")
+    actions = models.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser)
+    bring = actions.add_parser("import", help="import a GGUF file or a safetensors folder")
+    bring.add_argument("path", type=Path)
+    bring.add_argument("--name")
+    bring.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
+    bring.set_defaults(handler=_models_import)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit code.  No traceback reaches a user."""
+    as_json = "--json" in arguments
+    try:
+        given = parser().parse_args(list(arguments))
+        if given.command is None:
+            return _window(list(arguments))
+        handler: Handler = given.handler
+        return handler(given)
+    except NeuroWeaverError as problem:
+        return report(problem, as_json)
+    except KeyboardInterrupt:
+        say("Stopped.")
+        return 1
+    except BrokenPipeError:
+        return 1
+    except Exception as problem:  # a mistake in the program: said in words; the traceback goes to a file
+        return report(_unforeseen(problem), as_json)
+
+
+def _unforeseen(problem: Exception) -> NeuroWeaverError:
+    import traceback
+
+    where = Profile.default().logs / "crash.log"
+    try:
+        where.parent.mkdir(parents=True, exist_ok=True)
+        where.write_text("".join(traceback.format_exception(problem)), encoding="utf-8")
+        kept = f"The details are in {where}."
+    except OSError:
+        kept = ""
+    return NeuroWeaverError(
+        "internal", "The program met a fault of its own.", why=f"{type(problem).__name__}: {problem}.", remedy=kept
+    )
+
+
+def report(problem: NeuroWeaverError, as_json: bool) -> int:
+    """Print an error; returns its exit code."""
+    if as_json:
+        found: dict[str, Any] = {"error": problem.as_json()}
+        if problem.others:
+            found["others"] = [other.as_json() for other in problem.others]
+        print(json.dumps(found))
+    else:
+        for one in (problem, *problem.others):
+            say(f"{one.where}: {one.message}" if str(one.where) else one.message)
+            if one.remedy:
+                say(f"  {one.remedy}")
+    return problem.exit_code
+
+
+def say(text: str) -> None:
+    """One line on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show(given: argparse.Namespace, content: dict[str, Any], lines: Sequence[str]) -> int:
+    """The object with --json, else the lines."""
+    if getattr(given, "json", False):
+        print(json.dumps(content))
+    else:
+        print("\n".join(lines))
+    return 0
+
+
+# ---- window -------------------------------------------------------------------------------------------------------
+
+
+def has_display() -> bool:
+    """Whether a window can be shown."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    wanted = os.environ.get("QT_QPA_PLATFORM", "")
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or wanted in ("offscreen", "minimal", "vnc"))
+
+
+def _window(arguments: list[str]) -> int:
+    if has_display():
+        from ui.main import run_window
+
+        return run_window(["neuroweaver", *arguments])
+    say("There is no display here, so the starter kit runs without a window, and its model is served afterwards.")
+    return main(["run", "legal", "--keep-serving", *arguments])
+
+
+# ---- runs ---------------------------------------------------------------------------------------------------------
+
+
+def overrides(given: Sequence[str]) -> dict[str, str]:
+    """--set A.B=C as a mapping."""
+    found = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals or not name.strip():
+            raise UsageError("usage.set", f"--set {one!r} is not of the form a.b=c.", remedy="For example --set train.epochs=1")
+        found[name.strip()] = value
+    return found
+
+
+def _run(given: argparse.Namespace) -> int:
+    from app.workflow import follow, runs
+
+    with Store.open() as store:
+        run = runs.submit(store, given.source, overrides(given.set), environment=given.environment)
+        with follow.service_for(store, keep=given.keep_serving) as keeper:
+            state = follow.follow(store, run, say)
+            result = runs.result(store, run)
+            show(given, result, follow.summary_lines(store, result))
+            sys.stdout.flush()
+            if state == "done" and given.keep_serving:
+                keeper.wait(say)
+        return 0 if state == "done" else 1
+
+
+def _status(given: argparse.Namespace) -> int:
+    from app.workflow import follow, runs
+
+    with Store.open() as store:
+        result = runs.result(store, runs.find_run(store, given.run)["id"])
+        return show(given, result, follow.summary_lines(store, result))
+
+
+def _cancel(given: argparse.Namespace) -> int:
+    from app.workflow import runs
+
+    with Store.open() as store:
+        row = runs.find_run(store, given.run)
+        runs.cancel(store, row["id"], "discard" if given.discard else "save")
+        return show(given, {"run": row["id"], "state": "cancelling"}, [f"Run {row['number']} is asked to stop."])
+
+
+def _resume(given: argparse.Namespace) -> int:
+    from app.workflow import follow, runs
+
+    with Store.open() as store:
+        run = runs.resume(store, given.run)
+        with follow.service_for(store, keep=False):
+            state = follow.follow(store, run, say)
+            result = runs.result(store, run)
+            show(given, result, follow.summary_lines(store, result))
+        return 0 if state == "done" else 1
+
+
+def _kits(given: argparse.Namespace) -> int:
+    from app.workflow.doors import kits
+
+    with Store.open() as store:
+        found = kits(store)
+    return show(
+        given, {"kits": found}, [f"{kit['name']:12} {kit['title']}  ({kit['domain']}, {kit['base_model']})" for kit in found]
+    )
+
+
+# ---- data, models -------------------------------------------------------------------------------------------------
+
+
+def _datasets(given: argparse.Namespace) -> int:
+    from app.data.api import list_datasets
+
+    with Store.open() as store:
+        found = list_datasets(store)
+    lines = [
+        f"{one['name']}  {one['dataset']}  "
+        + ", ".join(f"v{version['version']}: {version['rows']:,} rows" for version in one["versions"])
+        for one in found
+    ]
+    return show(given, {"datasets": found}, lines or ["No data yet. Import a file with: main.py datasets import FILE"])
+
+
+def _datasets_import(given: argparse.Namespace) -> int:
+    from app.workflow.doors import import_file
+
+    with Store.open() as store:
+        done = import_file(store, given.file, given.name, given.split_field)
+    aside = f", {done['rejected']:,} set aside in {done['rejects_file']}" if done["rejected"] else ""
+    return show(
+        given, done, [*done["warnings"], f"{done['rows']:,} rows imported as {done['dataset']} version {done['version']}{aside}"]
+    )
+
+
+def _datasets_export(given: argparse.Namespace) -> int:
+    from app.data.api import export_version
+
+    with Store.open() as store:
+        done = export_version(store, given.dataset, version=given.version, to=given.to)
+    return show(
+        given,
+        {"dataset": done.dataset, "version": done.version, "rows": done.rows, "file": done.file},
+        [f"{done.rows:,} rows written to {done.file}"],
+    )
+
+
+def _models(given: argparse.Namespace) -> int:
+    from app.registry.api import list_models
+
+    with Store.open() as store:
+        found = list_models(store)
+    lines = [
+        f"{version['id']}  {version['state']}{'  live' if version['id'] == model['live'] else ''}"
+        for model in found
+        for version in model["versions"]
+    ]
+    return show(given, {"models": found}, lines or ["No model yet. A run makes one: main.py run legal"])
+
+
+def _models_import(given: argparse.Namespace) -> int:
+    from app.registry.api import import_model
+
+    with Store.open() as store:
+        version = import_model(store, given.path, name=given.name)
+    return show(given, {"model": version}, [f"Imported as {version}"])
+
+
+def _deploy(given: argparse.Namespace) -> int:
+    from app.registry.api import deploy
+
+    with Store.open() as store:
+        alias = deploy(store, given.model, alias=given.alias)
+    return show(given, {"model": alias, "state": "starting"}, [f"{alias} is served by the endpoint (main.py service)"])
+
+
+def _chat(given: argparse.Namespace) -> int:
+    from app.config.presence import find_service
+    from app.gateway import keys
+    from app.gateway.client import stream_chat
+    from app.workflow import follow
+
+    with Store.open() as store, follow.service_for(store, keep=False):
+        presence = find_service(store.profile)
+        if presence is None or presence.base_url is None:
+            raise UsageError("endpoint.off", "The endpoint is switched off.", remedy="Switch it on in Settings.")
+        key = keys.ensure(store)
+        messages: list[dict[str, str]] = []
+        for line in sys.stdin:
+            messages.append({"role": "user", "content": line.strip()})
+            words = []
+            for piece in stream_chat(presence.base_url, key, given.model, messages, temperature=0.0, max_tokens=256):
+                words.append(piece.text)
+                print(piece.text, end="", flush=True)
+            print(flush=True)
+            messages.append({"role": "assistant", "content": "".join(words)})
+    return 0
+
+
+# ---- service, doctor ----------------------------------------------------------------------------------------------
+
+
+def _service(given: argparse.Namespace) -> int:
+    from app.gateway import keys
+    from app.service import run_service
+
+    profile = Profile.default()
+
+    def told(presence: Any) -> None:
+        with Store.open(profile) as store:
+            key = keys.ensure(store)
+        if getattr(given, "json", False):
+            print(json.dumps({"base_url": presence.base_url, "key": key, "pid": presence.pid}), flush=True)
+        else:
+            say(f"The endpoint answers at {presence.base_url or 'no address: it is switched off'}. Ctrl+C ends it.")
+
+    run_service(profile, port=given.port, told=told)
+    return 0
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from app.doctor import checks
+
+    found = checks()
+    marks = {"ok": "ok      ", "warning": "warning ", "error": "error   "}
+    lines = [
+        f"{marks[one['status']]} {one['name']}: {one['detail']}" + (f"\n          {one['hint']}" if one["hint"] else "")
+        for one in found
+    ]
+    show(given, {"checks": found}, lines)
+    return 1 if any(one["status"] == "error" for one in found) else 0

@@ -1,0 +1,176 @@
+"""Follow a run from the command line: find or start the service, tell what happens in plain words."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from app.config.presence import Presence, find_service
+from app.config.subprocess_tools import start_child
+from app.errors import Place, WorkflowError
+from app.store import Store
+from app.store.profile import project_dir
+from app.store.watcher import Watcher
+from app.workflow import states
+
+START_SECONDS, STOP_SECONDS = 40.0, 30.0
+TELL_SECONDS = 5.0
+Say = Callable[[str], None]
+_VERDICTS = {"better": "Better", "worse": "Worse", "no_difference": "No difference shown"}
+
+
+class Keeper:
+    """A service that this process started, or found (then ``process`` is None and it is left alone)."""
+
+    def __init__(self, presence: Presence, process: Any) -> None:
+        self.presence, self._process = presence, process
+
+    def wait(self, say: Say) -> None:
+        """Serve until Ctrl+C, SIGTERM or the service's end."""
+        import signal
+
+        def stop(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGTERM, stop)
+        say(f"Serving at {self.presence.base_url}. Ctrl+C ends it.")
+        with contextlib.suppress(KeyboardInterrupt):
+            while self._process is None or self._process.poll() is None:
+                time.sleep(0.5)
+
+    def stop(self) -> None:
+        """End it if it is ours; running work saves and pauses."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        with contextlib.suppress(Exception):
+            self._process.wait(STOP_SECONDS)
+        if self._process.poll() is None:
+            self._process.kill()
+
+
+@contextlib.contextmanager
+def service_for(store: Store, *, keep: bool) -> Iterator[Keeper]:
+    """The profile's running service, else one for the time of the block.  keep: say where it will answer."""
+    found = find_service(store.profile)
+    if found is not None:
+        yield Keeper(found, None)
+        return
+    log = store.profile.logs / "service.log"
+    with log.open("ab") as output:
+        process = start_child(
+            [sys.executable, project_dir() / "main.py", "service"], cwd=project_dir(), stdout=output, stderr=output
+        )
+    keeper = Keeper(_await_start(store, process, log), process)
+    try:
+        yield keeper
+    finally:
+        keeper.stop()
+
+
+def _await_start(store: Store, process: Any, log: Any) -> Presence:
+    limit = time.monotonic() + START_SECONDS
+    while time.monotonic() < limit:
+        found = find_service(store.profile)
+        if found is not None and found.base_url is not None:
+            return found
+        if process.poll() is not None:
+            break
+        time.sleep(0.1)
+    found = find_service(store.profile)
+    if found is not None:  # the endpoint is switched off
+        return found
+    process.kill()
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    raise WorkflowError(
+        "service.not_started",
+        "The service that does the work did not start.",
+        where=Place.of(log),
+        why=lines[-1][:400] if lines else "",
+        remedy="main.py doctor says what is missing on this machine.",
+    )
+
+
+def follow(store: Store, run: str, say: Say) -> str:
+    """Tell progress until the run has ended or paused; returns its state."""
+    watcher, told, last = Watcher(store), _Told(), 0.0
+    while True:
+        row = store.row("SELECT * FROM runs WHERE id = ?", (run,)) or {"state": "cancelled"}
+        steps = states.steps_of(store, run)
+        told.tell(store, run, steps, say, progress=time.monotonic() - last > TELL_SECONDS)
+        if time.monotonic() - last > TELL_SECONDS:
+            last = time.monotonic()
+        if row["state"] not in ("queued", "running"):
+            return str(row["state"])
+        for _ in range(10):
+            time.sleep(0.1)
+            if watcher.poll() & {"runs", "steps", "events"}:
+                break
+
+
+class _Told:
+    """What has been said already."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, str] = {}
+        self._event = 0
+        self._line = ""
+
+    def tell(self, store: Store, run: str, steps: list[dict[str, Any]], say: Say, *, progress: bool) -> None:
+        """Say what is new."""
+        for event in store.rows("SELECT id, message, level FROM events WHERE run = ? AND id > ? ORDER BY id", (run, self._event)):
+            self._event = event["id"]
+            say(f"    {event['message']}")
+        for step in steps:
+            if self._states.get(step["id"]) != step["state"]:
+                self._states[step["id"]] = step["state"]
+                if step["state"] not in ("queued",):
+                    took = f", {step['ended'] - step['started']:.0f} s" if step["state"] == "done" and step["ended"] else ""
+                    say(f"  {step['title']}: {'taken from an earlier run' if step['cached'] else step['state']}{took}")
+        running = next((step for step in steps if step["state"] == "running"), None)
+        if progress and running is not None:
+            left = f", about {running['eta'] / 60:.0f} min left" if running["eta"] and running["eta"] > 50 else ""
+            line = f"    {running['title']}, {100 * running['progress']:.0f} %: {running['message'] or ''}{left}"
+            if line != self._line:
+                self._line = line
+                say(line)
+
+
+def summary_lines(store: Store, result: dict[str, Any]) -> list[str]:
+    """A run's result in plain words."""
+    lines = [f"Run {result['run']}: {result['state']} in {result['seconds'] / 60:.1f} min"]
+    if found := result.get("evaluation"):
+        low, high = found["interval"]
+        lines.append(
+            f"{_VERDICTS.get(found['verdict'], found['verdict'])}: {100 * found['difference']:+.1f} points ({100 * low:.1f} to "
+            f"{100 * high:.1f}); tuned {100 * found['tuned']:.1f}, base {100 * found['base']:.1f}"
+        )
+        lines += _arms(store, result["run"])
+    if model := result.get("model"):
+        lines.append(f"Model {model['id']}: {model['path']}")
+    if endpoint := result.get("endpoint"):
+        row = store.row("SELECT key FROM api_keys WHERE revoked IS NULL ORDER BY created DESC LIMIT 1")
+        key = row["key"] if row else "KEY"
+        lines += [
+            "",
+            f"curl {endpoint['base_url']}/chat/completions -H 'Authorization: Bearer {key}' \\",
+            f'  -H \'Content-Type: application/json\' -d \'{{"model": "{endpoint["model"]}", '
+            '"messages": [{"role": "user", "content": "Hello"}]}\'',
+        ]
+    if error := result.get("error"):
+        lines.append(f"{error.get('message', '')} {error.get('hint', '')}".strip())
+    return lines
+
+
+def _arms(store: Store, run: str) -> list[str]:
+    import orjson
+
+    row = store.row("SELECT report FROM evaluations WHERE run = ? ORDER BY id DESC LIMIT 1", (run,))
+    if row is None:
+        return []
+    report = orjson.loads(row["report"])
+    lines = [f"  {arm['label']:36} {100 * arm['score']:5.1f}" for arm in report.get("table", ())]
+    return lines + [f"  {note}" for note in report.get("notes", ())]
