@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import orjson
 
 from app.data.export import ExportResult, export_version, find_version
 from app.data.importer import ImportResult, Preview, import_file, preview
+from app.data.refine import Refined, restore
+from app.errors import UsageError
 from app.store import Store
+from app.store.datasets import erase_dataset
+from app.store.versions import recover
 
 __all__ = [
     "ExportResult",
     "ImportResult",
     "Preview",
+    "Refined",
     "erase",
     "export_version",
     "find_version",
     "import_file",
     "list_datasets",
     "preview",
+    "recover",
+    "restore",
 ]
 
 
 def list_datasets(store: Store) -> list[dict[str, Any]]:
-    """Datasets that were not erased, each with its versions, oldest first."""
+    """Datasets that were not erased, each with its versions, oldest first.  Mends what a crash left half written."""
+    recover(store)
     found = store.rows("SELECT id, name FROM datasets WHERE key IS NOT NULL ORDER BY created")
     versions: dict[str, list[dict[str, Any]]] = {}
     for row in store.rows("SELECT dataset, version, rows, state, splits FROM dataset_versions ORDER BY version"):
@@ -36,10 +43,9 @@ def list_datasets(store: Store) -> list[dict[str, Any]]:
 
 
 def erase(store: Store, dataset: str) -> None:
-    """Erase a dataset for good: its key goes first, then its file, which nobody can read any more."""
-    identity, _ = find_version(store, dataset, None)
-    store.db.execute("UPDATE datasets SET key = NULL, erased = ? WHERE id = ?", (time.time(), identity))
-    for file in store.profile.datasets.glob(f"{identity}.db*"):
-        file.unlink(missing_ok=True)
-    for file in (store.profile.datasets / "rejects").glob(f"{identity}-v*.jsonl"):
-        file.unlink(missing_ok=True)
+    """Erase a dataset (id or name) for good: its key goes first, then its file, which nobody can read any more."""
+    found = store.row("SELECT id FROM datasets WHERE key IS NOT NULL AND (id = ? OR name = ?) ORDER BY created DESC",
+                      (dataset, dataset))
+    if found is None:
+        raise UsageError("dataset.unknown", f"There is no dataset {dataset!r}.", remedy="List them with: main.py datasets")
+    erase_dataset(store, str(found["id"]))

@@ -1,61 +1,57 @@
-"""Child process: the text of a PDF or Word file as JSON lines on standard output.  Run as ``python -m app.data.documents FILE``."""
+"""The text of PDF and Word files, with where it stands.  Runs in the child of parsing.py."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-MEMORY = 450 * 2**20
 MOST_PAGES = 5000
+PASSAGE = 1600
+"""Characters up to which paragraphs of a Word file are joined to one row."""
 
 
-def limit_memory() -> None:
-    """Let a hostile file end this process and not the machine."""
-    if sys.platform != "win32":
-        import resource
+def pdf_pages(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(page from 1, text of the page) for each page that has some."""
+    import logging
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-
-
-def pdf_pages(path: Path) -> Iterator[dict[str, Any]]:
-    """The text of each page that has some."""
     from pypdf import PdfReader
 
-    for number, page in enumerate(PdfReader(path).pages, start=1):
-        if number > MOST_PAGES:
-            raise ValueError(f"It has more than {MOST_PAGES:,} pages")
+    logging.getLogger("pypdf").setLevel(logging.ERROR)
+    reader = PdfReader(path)
+    if len(reader.pages) > MOST_PAGES:
+        raise ValueError(f"It has more than {MOST_PAGES:,} pages")
+    for number, page in enumerate(reader.pages, start=1):
         text = page.extract_text().strip()
         if text:
-            yield {"text": text, "page": number}
+            yield number, {"text": text, "document": path.name, "page": number}
 
 
-def word_paragraphs(path: Path) -> Iterator[dict[str, Any]]:
-    """Paragraphs and table cells in order of their kind."""
-    from docx import Document
-
-    document = Document(str(path))
-    texts = [paragraph.text for paragraph in document.paragraphs]
-    texts += [cell.text for table in document.tables for line in table.rows for cell in line.cells]
-    for number, text in enumerate((text.strip() for text in texts), start=1):
+def word_passages(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(passage from 1, paragraphs and table rows in their order, with the heading above them)."""
+    kept: list[str] = []
+    heading, number = "", 0
+    for text, is_heading in (*_blocks(path), ("", True)):
+        if kept and (is_heading or sum(len(one) for one in kept) >= PASSAGE):
+            number += 1
+            yield number, {"text": "\n\n".join(kept), "document": path.name, "heading": heading}
+            kept = []
+        heading = text if is_heading else heading
         if text:
-            yield {"text": text, "paragraph": number}
+            kept.append(text)
 
 
-def main() -> int:
-    """Exit code 1 and one line on standard error where the file cannot be read."""
-    limit_memory()
-    path = Path(sys.argv[1])
-    try:
-        for record in (pdf_pages if path.suffix.lower() == ".pdf" else word_paragraphs)(path):
-            print(json.dumps(record))
-    except Exception as problem:  # the libraries raise many kinds; the parent turns the line into an error
-        print(f"{type(problem).__name__}: {problem}", file=sys.stderr)
-        return 1
-    return 0
+def _blocks(path: Path) -> Iterator[tuple[str, bool]]:
+    """(text, whether it is a heading) of each paragraph and table row."""
+    from docx import Document
+    from docx.table import Table
 
-
-if __name__ == "__main__":
-    sys.exit(main())
+    for block in Document(str(path)).iter_inner_content():
+        if isinstance(block, Table):
+            for row in block.rows:
+                text = " | ".join(cell.text.strip() for cell in row.cells)
+                if text.strip(" |"):
+                    yield text, False
+        elif block.text.strip():
+            style = block.style.name if block.style is not None else ""
+            yield block.text.strip(), str(style).startswith(("Heading", "Title"))

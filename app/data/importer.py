@@ -5,27 +5,27 @@ The version is "writing" until everything is in; a failure or a stop leaves no r
 
 from __future__ import annotations
 
-import itertools
-import json
+import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
-import xxhash
 
-from app.data.mapping import BadRow, ColumnMapping, check, recognise, to_row
-from app.data.readers import read_rows
+from app.data.mapping import ColumnMapping
+from app.data.parsing import Head, Job, Tail, mapping_for, nothing_usable, read_file
 from app.errors import DatasetError, Place
 from app.store import Store
-from app.store.datasets import DatasetDb, VersionWriter, create_dataset, encode, open_dataset
+from app.store.blocks import Block
+from app.store.datasets import DatasetDb, create_dataset, disk_full, open_dataset
+from app.store.versions import VersionWriter, drop_if_unused
 
-BATCH = 5000
-LOOKED_AT = 50
-"""Rows from which shape and mapping are recognised."""
 Progress = Callable[[float, str], None]
+"""(fraction 0..1, message).  May raise Cancelled, to stop: then nothing is kept."""
+OnBad = Literal["set_aside", "stop"]
+SPARE = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,159 +55,119 @@ class Preview:
     warnings: list[str]
 
 
-@dataclass
-class _Tally:
-    rows: int = 0
-    rejected: int = 0
-    splits: dict[str, int] = field(default_factory=dict)
-    digest: Any = field(default_factory=xxhash.xxh3_128)
-
-
-def preview(path: Path, mapping: ColumnMapping | None = None) -> Preview:
+def preview(path: str | Path, mapping: ColumnMapping | Mapping[str, Any] | None = None) -> Preview:
     """Look at a file without importing it.  Raises DatasetError as the import would."""
-    reader, warnings = _open(path)
-    first = [record for _, record, _ in itertools.islice(reader, LOOKED_AT) if isinstance(record, Mapping)]
-    chosen = mapping or recognise(first, Place.of(path))
-    columns = list(dict.fromkeys(str(name) for record in first for name in record))
-    return Preview(chosen, chosen.label(), columns, [dict(record) for record in first[:5]], warnings)
+    job = _job(Path(path), mapping, None)
+    head = next(iter(read_file(job)))
+    if not isinstance(head, Head):
+        raise nothing_usable(Path(path), [])
+    chosen = ColumnMapping.model_validate(head.mapping)
+    return Preview(chosen, chosen.label(), head.columns, head.first, head.warnings)
 
 
-def _open(path: Path) -> tuple[Iterator[tuple[int, Mapping[str, Any] | str, str]], list[str]]:
+def _job(path: Path, mapping: ColumnMapping | Mapping[str, Any] | None, split_field: str | None) -> Job:
     if not path.is_file():
-        raise DatasetError(
-            "dataset.no_such_file",
-            "There is no such file.",
-            where=Place.of(path),
-            why="The path names no file.",
-            remedy="Check the path.",
-        )
-    if path.stat().st_size == 0:
-        raise DatasetError(
-            "dataset.empty",
-            "The file is empty; nothing was imported.",
-            where=Place.of(path),
-            why="It has 0 bytes.",
-            remedy="Choose another file.",
-        )
-    return read_rows(path)
+        raise DatasetError("dataset.no_such_file", "There is no such file.", where=Place.of(path),
+                           why="It is not a plain file." if path.exists() else "The path names no file.",
+                           remedy="Check the path.")
+    return Job(str(path.resolve()), mapping_for(mapping), split_field)
 
 
 def import_file(
-    store: Store,
-    path: Path,
-    *,
-    name: str | None = None,
-    mapping: ColumnMapping | Mapping[str, Any] | None = None,
-    split_field: str | None = None,
-    progress: Progress | None = None,
+    store: Store, path: str | Path, *, name: str | None = None, mapping: ColumnMapping | Mapping[str, Any] | None = None,
+    split_field: str | None = None, on_bad: OnBad = "set_aside", progress: Progress | None = None,
 ) -> ImportResult:
     """Import a file as a new version of the dataset called ``name`` (default: the file's name).
 
-    Raises DatasetError where the file as a whole cannot be used; then nothing is kept.
+    on_bad: "set_aside" keeps bad rows apart with their reasons; "stop" makes the first one a failure.
+    Raises DatasetError where the file as a whole cannot be used, StoreError store.disk_full; then nothing is kept.
     """
     path = Path(path)
-    reader, warnings = _open(path)
-    head = list(itertools.islice(reader, LOOKED_AT))
-    first = [record for _, record, _ in head if isinstance(record, Mapping)]
-    if not first:
-        raise _nothing_usable(path, [(number, str(reason)) for number, reason, _ in head])
-    place = Place.of(path)
-    chosen = recognise(first, place) if mapping is None else mapping
-    if not isinstance(chosen, ColumnMapping):
-        chosen = ColumnMapping.model_validate(dict(chosen))
-    check(chosen, first, place)
-    split = _split_field(split_field, first, place)
+    job = _job(path, mapping, split_field)
+    _check_room(store, path)
     known = name or path.name.split(".")[0]
     dataset = _dataset(store, known)
-    with open_dataset(store, dataset) as db:
-        writer = VersionWriter(store, db, origin={"file": path.name, "mapping": chosen.model_dump(), "split_field": split})
-        with writer:
-            tally = _fill(db, writer, itertools.chain(head, reader), chosen, split, path, progress)
-            if not tally.rows:
-                raise _nothing_usable(path, writer.first_rejects())
-            content = tally.digest.hexdigest()
-            writer.finish(rows=tally.rows, rejected=tally.rejected, splits=tally.splits, shape=chosen.shape, content_hash=content)
-        rejects = _rejects_file(store, db, dataset, writer.version) if tally.rejected else None
-    return ImportResult(
-        dataset, writer.version, tally.rows, tally.rejected, rejects, warnings, known, content, tally.splits, chosen.shape
-    )
+    try:
+        with open_dataset(store, dataset) as db:
+            return _Import(store, db, job, known, on_bad, progress or (lambda _fraction, _message: None)).run()
+    finally:
+        drop_if_unused(store, dataset)
 
 
-def _split_field(given: str | None, first: list[Mapping[str, Any]], place: Place) -> str:
-    names = {str(name) for record in first for name in record}
-    if given is not None and given and given not in names:
-        raise DatasetError(
-            "dataset.no_such_column",
-            f"There is no column {given!r} that says the split.",
-            where=Place(place.file, field=given),
-            why=f"The file has: {', '.join(sorted(names)[:20])}.",
-            remedy="Correct split_field, or leave it out.",
-        )
-    return given if given is not None else "split" if "split" in names else ""
+def _check_room(store: Store, path: Path) -> None:
+    size, free = path.stat().st_size, shutil.disk_usage(store.profile.datasets).free
+    if free < size + SPARE:
+        raise disk_full(store.profile.datasets, f"the file has {size / 2**20:,.0f} MiB and {free / 2**20:,.0f} MiB are free")
 
 
 def _dataset(store: Store, name: str) -> str:
-    found = store.row("SELECT id FROM datasets WHERE name = ? AND key IS NOT NULL ORDER BY created DESC LIMIT 1", (name,))
-    return str(found["id"]) if found else create_dataset(store, name)
+    with store.write():
+        found = store.row("SELECT id FROM datasets WHERE name = ? AND key IS NOT NULL ORDER BY created DESC LIMIT 1", (name,))
+        return str(found["id"]) if found else create_dataset(store, name)
 
 
-def _nothing_usable(path: Path, rejects: list[tuple[int, str]]) -> DatasetError:
-    number, reason = rejects[0] if rejects else (None, "it has no rows")
-    return DatasetError(
-        "dataset.nothing_usable",
-        "No row of this file can be used; nothing was imported.",
-        where=Place.of(path, number),
-        why=f"The first one: {reason}.",
-        remedy="Mend the file, or correct the mapping.",
-    )
+class _Import:
+    """One import on its way."""
+
+    def __init__(self, store: Store, db: DatasetDb, job: Job, name: str, on_bad: OnBad, progress: Progress) -> None:
+        self._store, self._db, self._job, self._name = store, db, job, name
+        self._on_bad, self._progress = on_bad, progress
+        self._rows, self._fraction, self._began = 0, 0.0, time.monotonic()
+
+    def run(self) -> ImportResult:
+        parts = read_file(self._job, self._tell)
+        head = next(parts)
+        if not isinstance(head, Head):
+            raise nothing_usable(Path(self._job.path), [])
+        origin = {"file": Path(self._job.path).name, "mapping": head.mapping, "split_field": head.split_field,
+                  "columns": head.columns}
+        with VersionWriter(self._store, self._db, origin=origin, wait=self._wait) as writer:
+            tail = None
+            for part in parts:
+                if isinstance(part, Tail):
+                    tail = part
+                elif isinstance(part, tuple):
+                    self._write(writer, *part)
+            if tail is None or not tail.rows:
+                raise nothing_usable(Path(self._job.path), [(one[0], one[1]) for one in tail.first_rejects] if tail else [])
+            shape = str(head.mapping["shape"])
+            writer.finish(rows=tail.rows, rejected=tail.rejected, splits=tail.splits, shape=shape,
+                          content_hash=tail.content_hash, report={"warnings": head.warnings + tail.warnings})
+        warnings = head.warnings + tail.warnings + self._repeated(writer.version, tail.content_hash)
+        rejects = _rejects_file(self._store, self._db, writer.version) if tail.rejected else None
+        return ImportResult(self._db.dataset, writer.version, tail.rows, tail.rejected, rejects, warnings, self._name,
+                            tail.content_hash, tail.splits, shape)
+
+    def _write(self, writer: VersionWriter, block: Block, fraction: float) -> None:
+        if block.rejects and self._on_bad == "stop":
+            number, reason, _ = block.rejects[0]
+            raise DatasetError("dataset.bad_row", "A row cannot be used; nothing was imported.",
+                               where=Place.of(self._job.path, number), why=f"{reason[:1].upper()}{reason[1:]}.",
+                               remedy="Mend the row, or import with on_bad: set_aside.")
+        self._rows += writer.write(block)
+        self._fraction = fraction
+        self._tell()
+
+    def _tell(self) -> None:
+        rate = self._rows / max(time.monotonic() - self._began, 1e-3)
+        self._progress(min(self._fraction, 0.99), f"{self._rows:,} rows, {rate:,.0f} a second")
+
+    def _wait(self) -> None:
+        self._progress(0.0, "Waiting for another import into this dataset")
+
+    def _repeated(self, version: int, content_hash: str) -> list[str]:
+        found = self._store.row("SELECT version FROM dataset_versions WHERE dataset = ? AND version != ? AND state = 'ready' "
+                                "AND content_hash = ? ORDER BY version DESC", (self._db.dataset, version, content_hash))
+        return [f"Version {version} has the same content as version {found['version']}."] if found else []
 
 
-def _fill(
-    db: DatasetDb,
-    writer: VersionWriter,
-    rows: Iterable[tuple[int, Mapping[str, Any] | str, str]],
-    mapping: ColumnMapping,
-    split: str,
-    path: Path,
-    progress: Progress | None,
-) -> _Tally:
-    tally, used, began = _Tally(), mapping.used(), time.monotonic()
-    batch: list[tuple[int, bytes, bytes, str]] = []
-    for number, record, raw in rows:
-        if isinstance(record, str):
-            writer.reject(number, record, raw)
-            tally.rejected += 1
-            continue
-        try:
-            row = to_row(record, mapping, split, used)
-            digest, payload = encode(row)
-        except (BadRow, orjson.JSONEncodeError) as problem:
-            writer.reject(number, str(problem), json.dumps(record, default=str)[:2000])
-            tally.rejected += 1
-            continue
-        batch.append((number, digest, payload, row.split))
-        tally.digest.update(digest)
-        tally.digest.update(row.split.encode())
-        tally.splits[row.split] = tally.splits.get(row.split, 0) + 1
-        if len(batch) >= BATCH:
-            tally.rows += writer.write(batch)
-            batch.clear()
-            if progress is not None:
-                progress(0.0, f"{tally.rows:,} rows, {tally.rows / max(time.monotonic() - began, 1e-3):,.0f} a second")
-    tally.rows += writer.write(batch)
-    if set(tally.splits) == {""}:
-        tally.splits = {}
-    return tally
-
-
-def _rejects_file(store: Store, db: DatasetDb, dataset: str, version: int) -> str:
-    """What was set aside, as JSON lines that can be mended and imported."""
+def _rejects_file(store: Store, db: DatasetDb, version: int) -> str:
+    """What was set aside, as JSON lines; readable by its owner alone, erased with the dataset."""
     folder = store.profile.datasets / "rejects"
     folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / f"{dataset}-v{version}.jsonl"
+    path = folder / f"{db.dataset}-v{version}.jsonl"
     with path.open("wb") as stream:
         for number, reason, raw in db.conn.execute(
-            "SELECT number, reason, raw FROM rejects WHERE version = ? ORDER BY number", (version,)
-        ):
+                "SELECT number, reason, raw FROM rejects WHERE version = ? ORDER BY number", (version,)):
             stream.write(orjson.dumps({"row": number, "reason": reason, "raw": raw}) + b"\n")
     return str(path)

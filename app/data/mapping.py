@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from app.config.node import Params
 from app.errors import DatasetError, Place
@@ -65,6 +65,22 @@ class ColumnMapping(Params):
         if self.shape != "chat":
             return {"preference": "preference", "text": "plain text"}[self.shape]
         return "chat" if self.messages else "instruction" if self.context or self.prompt == "instruction" else "prompt and answer"
+
+
+def mapping_of(value: Mapping[str, Any], place: Place) -> ColumnMapping:
+    """A mapping that a user wrote.  Raises DatasetError dataset.bad_mapping, naming the key."""
+    try:
+        return ColumnMapping.model_validate(dict(value))
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "mapping"
+        raise DatasetError(
+            "dataset.bad_mapping",
+            "The mapping of columns is not valid; nothing was imported.",
+            where=Place(place.file, field=f"mapping.{key}"),
+            why=f"{first['msg']}.",
+            remedy=f"Its keys are: {', '.join(ColumnMapping.model_fields)}; shape is chat, preference or text.",
+        ) from problem
 
 
 class BadRow(Exception):

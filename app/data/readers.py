@@ -3,176 +3,65 @@
 from __future__ import annotations
 
 import csv
-import io
-import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import orjson
-
-from app.data.encoding import LONGEST_LINE, Source, lines, open_source
+from app.data.encoding import LONGEST_LINE, Source, open_source, text_lines
+from app.data.json_reader import Read, json_rows, jsonl_rows
 from app.errors import DatasetError, Place
 
-Read = Iterator[tuple[int, Mapping[str, Any] | str, str]]
-"""(number, record, "") or (number, reason, raw text)."""
-RAW = 2_000
-"""Characters of a set-aside row that are kept."""
-WHOLE_JSON = 64 * 2**20
-_SPACED_COLON = re.compile(rb'"\s+:')
-
-
-def jsonl_rows(source: Source) -> Read:
-    """One JSON object a line."""
-    for number, line in lines(source):
-        if line is None:
-            yield number, f"the line is longer than {LONGEST_LINE // 2**20} MiB", ""
-            continue
-        try:
-            record = orjson.loads(line)
-        except orjson.JSONDecodeError as problem:
-            yield number, _json_reason(str(problem), line), line[:RAW].decode("utf-8", "replace")
-            continue
-        if not isinstance(record, dict):
-            yield number, "it is not a JSON object", line[:RAW].decode("utf-8", "replace")
-        elif _maybe_repeated(line, record) and (key := repeated_key(line)):
-            yield number, f"the key {key!r} stands in it twice", line[:RAW].decode("utf-8", "replace")
-        else:
-            yield number, record, ""
-
-
-def _json_reason(problem: str, line: bytes) -> str:
-    if re.search(rb"[:\[,]\s*-?(NaN|Infinity)\b", line):
-        return "it holds NaN or Infinity, which is not JSON"
-    if "surrogate" in problem:
-        return "it holds half of a surrogate pair"
-    if "recursion" in problem:
-        return "it is nested too deeply"
-    return "it is not valid JSON: " + problem.partition(": line")[0]
-
-
-def _maybe_repeated(line: bytes, record: Any) -> bool:
-    """Cheap: every key of valid JSON is followed by a colon, so a repeated one leaves more colons than keys."""
-    return line.count(b'":') != _keys(record) or _SPACED_COLON.search(line) is not None
-
-
-def _keys(value: Any) -> int:
-    if isinstance(value, dict):
-        return len(value) + sum(_keys(inner) for inner in value.values() if isinstance(inner, dict | list))
-    return sum(_keys(inner) for inner in value if isinstance(inner, dict | list)) if isinstance(value, list) else 0
-
-
-def repeated_key(text: bytes) -> str:
-    """The first key that stands twice in one object, or ""."""
-    found: list[str] = []
-
-    def pairs(items: list[tuple[str, Any]]) -> None:
-        names = [name for name, _ in items]
-        if len(set(names)) != len(names):
-            found.append(next(name for name in names if names.count(name) > 1))
-
-    try:
-        json.loads(text, object_pairs_hook=pairs)
-    except (ValueError, RecursionError):
-        return ""
-    return found[0] if found else ""
-
-
-def json_rows(source: Source) -> Read:
-    """A JSON file: a list of objects, an object that holds one list, or (by its looks) JSON lines."""
-    with source.open_bytes() as stream:
-        text = stream.read(WHOLE_JSON + 1)
-    if len(text) > WHOLE_JSON:
-        raise DatasetError(
-            "dataset.too_large_json",
-            "The JSON file is too large to be read whole; nothing was imported.",
-            where=Place.of(source.path),
-            why=f"It has more than {WHOLE_JSON // 2**20} MiB.",
-            remedy="Save it as JSON lines (.jsonl): one object a line, any size.",
-        )
-    try:
-        content = orjson.loads(text.decode(source.encoding))
-    except (orjson.JSONDecodeError, UnicodeError) as problem:
-        if text.lstrip().startswith(b"{") and b"\n{" in text:
-            yield from jsonl_rows(source)
-            return
-        line = getattr(problem, "lineno", None)
-        raise DatasetError(
-            "dataset.bad_json",
-            "The file is not valid JSON; nothing was imported.",
-            where=Place.of(source.path, line, getattr(problem, "colno", None)),
-            why=_json_reason(str(problem), text[-4096:]) + ".",
-            remedy="Mend the file, or save it as JSON lines so that bad rows can be set aside.",
-        ) from problem
-    yield from _records(content, source, text)
-
-
-def _records(content: Any, source: Source, text: bytes) -> Read:
-    if isinstance(content, dict):
-        content = next((value for value in content.values() if isinstance(value, list)), [content])
-    if not isinstance(content, list):
-        raise DatasetError(
-            "dataset.no_rows",
-            "The JSON file holds no rows; nothing was imported.",
-            where=Place.of(source.path),
-            why="It is neither a list of objects nor an object with one.",
-            remedy="Choose another file.",
-        )
-    if key := repeated_key(text):
-        raise DatasetError(
-            "dataset.repeated_key",
-            "A key stands twice in one object; nothing was imported.",
-            where=Place.of(source.path, field=key),
-            why="Which of the two counts cannot be told.",
-            remedy="Mend the file.",
-        )
-    for number, record in enumerate(content, start=1):
-        if isinstance(record, dict):
-            yield number, record, ""
-        else:
-            yield number, "it is not a JSON object", str(record)[:RAW]
+PASSAGE = 1600
+"""Characters of a row made from running text: paragraphs are joined up to this, so that a row has some context."""
+MOST_COLUMNS = 1000
 
 
 def csv_rows(source: Source, delimiter: str | None = None) -> Read:
-    """A table with a header line.  The delimiter is recognised from it."""
+    """A table with a header line.  The delimiter is recognised from it.  number: the line a row begins on."""
     csv.field_size_limit(LONGEST_LINE)
-    with source.open_text() as stream:
-        head = stream.readline(LONGEST_LINE)
-        mark = delimiter or max(",;\t|", key=head.count)
-        stream.seek(0)
-        reader = csv.reader(stream, delimiter=mark, strict=True)
-        try:
-            header = next(reader)
-            header[0] = header[0].removeprefix("\ufeff")
-            _check_header(header, source)
-            start = reader.line_num + 1
-            for cells in reader:
-                number, start = start, reader.line_num + 1
-                if len(cells) == len(header):
-                    yield number, dict(zip(header, cells, strict=True)), ""
-                elif any(cell.strip() for cell in cells):
-                    yield number, f"it has {len(cells)} cells; the header has {len(header)}", mark.join(cells)[:RAW]
-        except csv.Error as problem:
-            unclosed = "unexpected end" in str(problem) or "field larger" in str(problem)
-            raise DatasetError(
-                "dataset.bad_csv",
-                "The table cannot be read; nothing was imported.",
-                where=Place.of(source.path, start if unclosed and "start" in locals() else reader.line_num),
-                why="A quote is opened and never closed." if unclosed else f"{problem}.",
-                remedy="Mend that line.",
-            ) from problem
-        except UnicodeError as problem:
-            raise DatasetError(
-                "dataset.bad_encoding",
-                "The file changes its encoding; nothing was imported.",
-                where=Place.of(source.path, reader.line_num + 1),
-                why=f"{problem}.",
-                remedy="Save it as UTF-8.",
-            ) from problem
+    mark = delimiter or _delimiter(source)
+    reader = csv.reader(text_lines(source), delimiter=mark, strict=True)
+    start = 1
+    try:
+        header = next(reader)
+        _check_header(header, source)
+        start, width = reader.line_num + 1, len(header)
+        for cells in reader:
+            number, start = start, reader.line_num + 1
+            if len(cells) == width:
+                yield number, dict(zip(header, cells, strict=True)), mark.join(cells)
+            elif any(cell.strip() for cell in cells):
+                yield number, f"it has {len(cells)} cells; the header has {width}", mark.join(cells)
+    except csv.Error as problem:
+        raise _bad_table(source, problem, start, reader.line_num) from problem
+
+
+def _delimiter(source: Source) -> str:
+    head = next(text_lines(source), "")
+    return max(",;\t|", key=head.count)
+
+
+def _bad_table(source: Source, problem: csv.Error, start: int, line: int) -> DatasetError:
+    words = str(problem)
+    unclosed = "unexpected end" in words or "field larger" in words
+    return DatasetError(
+        "dataset.bad_csv",
+        "The table cannot be read; nothing was imported.",
+        where=Place.of(source.path, start if unclosed else line),
+        why="A quote is opened in this row and never closed." if unclosed else f"{words[:1].upper()}{words[1:]}.",
+        remedy="Mend that line.",
+    )
 
 
 def _check_header(header: list[str], source: Source) -> None:
+    if len(header) > MOST_COLUMNS:
+        raise DatasetError(
+            "dataset.too_many_columns",
+            f"The table has {len(header):,} columns; nothing was imported.",
+            where=Place.of(source.path, 1),
+            why=f"At most {MOST_COLUMNS:,} are read.",
+            remedy="Leave out the columns that are not needed.",
+        )
     repeated = next((name for name in header if header.count(name) > 1), None)
     if repeated is not None:
         raise DatasetError(
@@ -185,45 +74,99 @@ def _check_header(header: list[str], source: Source) -> None:
 
 
 def text_rows(source: Source) -> Read:
-    """Plain text and Markdown: one row a paragraph (blank lines part them), with the line it begins on."""
-    paragraph: list[str] = []
-    first = 0
-    with source.open_text() as stream:
-        for number, line in enumerate(io.TextIOWrapper(stream.detach(), source.encoding, errors="replace"), start=1):
-            if line.strip():
-                first = first or number
-                paragraph.append(line.rstrip())
-            elif paragraph:
-                yield first, {"text": "\n".join(paragraph).lstrip("\ufeff"), "line": first}, ""
-                paragraph, first = [], 0
-    if paragraph:
-        yield first, {"text": "\n".join(paragraph).lstrip("\ufeff"), "line": first}, ""
+    """Plain text: paragraphs, parted by blank lines, joined to passages.  number: of the passage, from 1."""
+    name = source.path.name
+    for number, (line, text) in enumerate(_passages(text_lines(source)), start=1):
+        yield number, {"text": text, "document": name, "line": line}, text
 
 
-def read_rows(path: Path) -> tuple[Read, list[str]]:
-    """The rows of a file by its name's ending, and warnings.  Raises DatasetError for a kind that is not supported."""
-    kind = Path(path.stem).suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
-    if kind in (".parquet", ".xlsx", ".pdf", ".docx"):
+def markdown_rows(source: Source) -> Read:
+    """Markdown: passages as in plain text, each with the headings above it; a heading begins a new one."""
+    name, trail = source.path.name, [""] * 6
+    for number, (line, text) in enumerate(_passages(text_lines(source), _is_heading), start=1):
+        first = text.partition("\n")[0]
+        if _is_heading(first):
+            level = len(first) - len(first.lstrip("#"))
+            trail[level - 1 :] = [first.lstrip("#").strip()] + [""] * (6 - level)
+        heading = " > ".join(part for part in trail if part)
+        yield number, {"text": text, "document": name, "line": line, "heading": heading}, text
+
+
+def _is_heading(line: str) -> bool:
+    level = len(line) - len(line.lstrip("#"))
+    return 1 <= level <= 6 and line[level : level + 1] == " "
+
+
+def _passages(lines: Iterator[str], begins: Callable[[str], bool] = lambda _: False) -> Iterator[tuple[int, str]]:
+    """(line, text): whole paragraphs up to PASSAGE characters; a longer paragraph is divided between lines or words."""
+    kept: list[str] = []
+    first, size = 0, 0
+    for number, line in enumerate(lines, start=1):
+        line = line.rstrip()
+        full = size >= PASSAGE if line.strip() else size >= PASSAGE // 2
+        if kept and (full or begins(line)):
+            yield from _divided(first, kept)
+            kept, size = [], 0
+        if line.strip() or kept:
+            first = first if kept else number
+            kept.append(line)
+            size += len(line) + 1
+    yield from _divided(first, kept)
+
+
+def _divided(first: int, kept: list[str]) -> Iterator[tuple[int, str]]:
+    text = "\n".join(kept).strip("\n")
+    while len(text) > 2 * PASSAGE:
+        cut = text.rfind(" ", PASSAGE // 2, PASSAGE)
+        cut = PASSAGE if cut < 0 else cut
+        yield first, text[:cut]
+        text = text[cut:].lstrip()
+    if text.strip():
+        yield first, text
+
+
+TEXT_KINDS: dict[str, Callable[[Source], Read]] = {
+    ".jsonl": jsonl_rows,
+    ".ndjson": jsonl_rows,
+    ".json": json_rows,
+    ".csv": csv_rows,
+    ".tsv": lambda source: csv_rows(source, "\t"),
+    ".txt": text_rows,
+    ".md": markdown_rows,
+    ".markdown": markdown_rows,
+}
+CONTAINERS = (".parquet", ".xlsx", ".pdf", ".docx")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """An opened file.  fraction: how much of it was read, 0..1.  late: warnings that only reading brings."""
+
+    rows: Read
+    warnings: tuple[str, ...]
+    fraction: Callable[[], float]
+    late: Callable[[], list[str]]
+
+
+def kind_of(path: Path) -> str:
+    """The ending that says how to read a file; of "x.csv.gz" it is ".csv"."""
+    return Path(path.stem).suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
+
+
+def open_rows(path: Path) -> Rows:
+    """The rows of a file by its name's ending.  Raises DatasetError for a kind that is not supported."""
+    kind = kind_of(path)
+    if kind in CONTAINERS and path.suffix.lower() != ".gz":
         from app.data import containers
 
-        return containers.READERS[kind](path), []
-    readers = {
-        ".jsonl": jsonl_rows,
-        ".ndjson": jsonl_rows,
-        ".json": json_rows,
-        ".csv": csv_rows,
-        ".txt": text_rows,
-        ".md": text_rows,
-        ".markdown": text_rows,
-        ".tsv": lambda source: csv_rows(source, "\t"),
-    }
-    if kind not in readers:
+        return Rows(containers.READERS[kind](path), (), lambda: 0.0, list)
+    if kind not in TEXT_KINDS:
         raise DatasetError(
             "dataset.unknown_kind",
             "Files of this kind cannot be imported.",
             where=Place.of(path),
-            why=f"Its name ends in {kind or 'nothing'!r}.",
+            why=f"Its name ends in {path.suffix or 'nothing'!r}.",
             remedy="Use CSV, TSV, JSON, JSONL, Parquet, XLSX, TXT, Markdown, PDF or DOCX; text ones also as .gz.",
         )
     source = open_source(path)
-    return readers[kind](source), list(source.warnings)
+    return Rows(TEXT_KINDS[kind](source), source.warnings, source.fraction, source.late_warnings)

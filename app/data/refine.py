@@ -16,8 +16,9 @@ import xxhash
 from app.data.near import NearIndex
 from app.errors import UsageError
 from app.store import Store
-from app.store.datasets import DatasetDb, VersionWriter, decode, open_dataset
+from app.store.datasets import DatasetDb, decode, open_dataset
 from app.store.records import Row
+from app.store.versions import VersionWriter
 
 ORDER = ("test", "calibration", "train", "")
 BROKEN = "\ufffd"

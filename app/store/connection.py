@@ -18,10 +18,11 @@ from app.store.profile import Profile
 BUSY_MS = 10_000
 
 
-def connect(path: Path, key_hex: str) -> Any:
+def connect(path: Path, key_hex: str, cipher: tuple[str, ...] = ()) -> Any:
     """Open an encrypted database file; made if missing.
 
     The connection is in autocommit mode: use :meth:`Store.write` for a transaction.
+    cipher: SQLCipher pragmas that the file was made with ("cipher_page_size = 16384"); none: SQLCipher's defaults.
     Raises StoreError store.wrong_key or store.damaged; the file is left untouched in both cases.
     """
     existed = path.exists() and path.stat().st_size > 0
@@ -29,6 +30,8 @@ def connect(path: Path, key_hex: str) -> Any:
         connection = sqlcipher.connect(str(path), isolation_level=None, check_same_thread=False,
                                        timeout=BUSY_MS / 1000)
         connection.execute(f"PRAGMA key = \"x'{key_hex}'\"")
+        for pragma in cipher:
+            connection.execute(f"PRAGMA {pragma}")
         connection.execute("PRAGMA cipher_log_level = NONE")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         _configure(connection)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import orjson
+import xxhash
+
 Shape = Literal["chat", "text", "preference"]
 SPLITS = ("train", "calibration", "test")
 
@@ -54,3 +57,19 @@ class Row:
         if self.meta:
             content["meta"] = self.meta
         return content
+
+
+def encode(row: Row) -> tuple[bytes, bytes]:
+    """(16-byte hash, payload) of a row: xxh3-128 of its canonical JSON (sorted keys)."""
+    payload = orjson.dumps(row.payload(), option=orjson.OPT_SORT_KEYS)
+    return xxhash.xxh3_128_digest(payload), payload
+
+
+def decode(payload: bytes, *, split: str = "", digest: bytes = b"", position: int = 0) -> Row:
+    """The row that :func:`encode` wrote."""
+    content = orjson.loads(payload)
+    return Row(
+        shape=content["shape"], messages=content.get("messages", []), text=content.get("text", ""),
+        chosen=content.get("chosen", ""), rejected=content.get("rejected", ""), meta=content.get("meta", {}),
+        split=split, hash=digest.hex(), position=position,
+    )

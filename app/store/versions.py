@@ -1,0 +1,213 @@
+"""Writing one version of a dataset: whole or not at all, one writer a dataset, and mended after a crash.
+
+A version is "writing" from its first row to :meth:`VersionWriter.finish`; readers look at "ready" ones only.  Its
+``origin`` names the process that writes it and the first row number it may have used, so that after a ``kill -9``
+:func:`recover` takes out what is left of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from sqlcipher3 import dbapi2 as sqlcipher
+
+from app.errors import DatasetError, StoreError
+from app.store.blocks import LENGTH_BITS, Block
+from app.store.connection import Store
+from app.store.datasets import ROW_INDEX, DatasetDb, erase_dataset, open_dataset
+
+MOST_UNINDEXED = 3_000_000
+"""Rows after which an import into an empty dataset makes the index: making it sorts in memory, some 40 bytes a row."""
+WAIT_SECONDS = 0.2
+_ACTIVE: set[tuple[str, int]] = set()
+"""(dataset, version) that this process writes now."""
+
+_INSERT_NEW = (
+    "INSERT INTO rows (id, hash, payload) SELECT ?1 + key, substr(?2, 1 + 16 * key, 16), "
+    f"substr(?3, 1 + (value >> {LENGTH_BITS}), value & {2**LENGTH_BITS - 1}) FROM json_each(?4)"
+)
+_INSERT_UNKNOWN = (
+    "INSERT INTO rows (hash, payload) SELECT substr(?1, 1 + 16 * key, 16), "
+    f"substr(?2, 1 + (value >> {LENGTH_BITS}), value & {2**LENGTH_BITS - 1}) FROM json_each(?3) "
+    "WHERE true ON CONFLICT (hash) DO NOTHING"
+)
+_SPLIT = "CASE value & 3 WHEN 0 THEN '' WHEN 1 THEN 'train' WHEN 2 THEN 'calibration' ELSE 'test' END"
+
+
+class VersionWriter:
+    """Writes one version.  Leaving ``with`` without :meth:`finish` undoes it: no row of it stays, its state is "failed".
+
+    wait: called about every 0.2 s while another process writes to the same dataset (it may raise, to give up).
+    """
+
+    def __init__(self, store: Store, db: DatasetDb, *, origin: dict[str, Any], parent: int | None = None, note: str = "",
+                 wait: Callable[[], None] | None = None) -> None:
+        self._store, self._db = store, db
+        self.version = _claim(store, db, origin, parent, note, wait)
+        self._finished = False
+        conn = db.conn
+        conn.execute("PRAGMA cache_size = -32768")
+        conn.execute("PRAGMA wal_autocheckpoint = 2000")
+        conn.execute("PRAGMA foreign_keys = OFF")  # row numbers are made here; checking each costs a look-up
+        self._first = _next_row(db)
+        self._next: int | None = None
+        if self._first == 1:
+            conn.execute("DROP INDEX IF EXISTS rows_hash")
+            self._next = 1
+
+    def write(self, block: Block) -> int:
+        """Write a block in one transaction; returns its rows.  Raises StoreError store.disk_full."""
+        spans, places = block.spans.decode(), block.places.decode()
+        with self._db.write() as conn:
+            if self._next is not None:
+                conn.execute(_INSERT_NEW, (self._next, block.hashes, block.payloads, spans))
+                conn.execute("INSERT INTO version_rows (version, position, row, split) "
+                             f"SELECT ?1, value >> 2, ?2 + key, {_SPLIT} FROM json_each(?3)", (self.version, self._next, places))
+                self._next += block.count
+            elif block.count:
+                conn.execute(_INSERT_UNKNOWN, (block.hashes, block.payloads, spans))
+                conn.execute("INSERT INTO version_rows (version, position, row, split) SELECT ?1, value >> 2, "
+                             f"(SELECT id FROM rows WHERE hash = substr(?2, 1 + 16 * key, 16)), {_SPLIT} FROM json_each(?3)",
+                             (self.version, block.hashes, places))
+            conn.executemany("INSERT INTO rejects (version, number, reason, raw) VALUES (?, ?, ?, ?)",
+                             ((self.version, *reject) for reject in block.rejects))
+        if self._next is not None and self._next > MOST_UNINDEXED:
+            self._index()
+        return block.count
+
+    def _index(self) -> None:
+        """Merge rows of equal content and make the index."""
+        if self._next is None:
+            return
+        self._next = None
+        with self._db.write() as conn:
+            conn.execute("CREATE INDEX rows_found ON rows (hash)")
+            conn.execute("CREATE TEMP TABLE merged AS SELECT r.id AS old, f.id AS new FROM "
+                         "(SELECT hash, min(id) AS id FROM rows GROUP BY hash HAVING count(*) > 1) f "
+                         "JOIN rows r ON r.hash = f.hash AND r.id != f.id")
+            if conn.execute("SELECT 1 FROM merged LIMIT 1").fetchone():
+                conn.execute("CREATE UNIQUE INDEX temp.merged_old ON merged (old)")
+                conn.execute("UPDATE version_rows SET row = (SELECT new FROM merged WHERE old = row) "
+                             "WHERE version = ? AND row IN (SELECT old FROM merged)", (self.version,))
+                conn.execute("DELETE FROM rows WHERE id IN (SELECT old FROM merged)")
+            conn.execute("DROP TABLE merged")
+            conn.execute("DROP INDEX rows_found")
+            conn.execute(ROW_INDEX)
+
+    def finish(self, *, rows: int, content_hash: str, splits: dict[str, int], shape: str, rejected: int = 0, removed: int = 0,
+               report: dict[str, Any] | None = None) -> None:
+        """Everything is in: the version may be read."""
+        self._index()
+        self._store.db.execute(
+            "UPDATE dataset_versions SET state = 'ready', rows = ?, rejected = ?, removed = ?, splits = ?, shape = ?, "
+            "content_hash = ?, report = ?, finished = ? WHERE dataset = ? AND version = ?",
+            (rows, rejected, removed, orjson.dumps(splits).decode(), shape, content_hash, orjson.dumps(report or {}).decode(),
+             time.time(), self._db.dataset, self.version))
+        self._finished = True
+
+    def __enter__(self) -> VersionWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if not self._finished:
+                with contextlib.suppress(StoreError, sqlcipher.DatabaseError):  # a full disk: recover() does it later
+                    undo(self._store, self._db, self.version, self._first)
+        finally:
+            _ACTIVE.discard((self._db.dataset, self.version))
+            with contextlib.suppress(sqlcipher.DatabaseError):
+                self._db.conn.execute("PRAGMA foreign_keys = ON")
+
+
+def _next_row(db: DatasetDb) -> int:
+    return int(db.conn.execute("SELECT coalesce(max(id), 0) FROM rows").fetchone()[0]) + 1
+
+
+def _claim(store: Store, db: DatasetDb, origin: dict[str, Any], parent: int | None, note: str,
+           wait: Callable[[], None] | None) -> int:
+    """Take the next version number; waits for another writer of this dataset, and mends after one that died."""
+    while True:
+        with store.write() as catalogue:
+            busy = [row for row in _writing(store, db.dataset) if _is_active(row)]
+            if not busy:
+                for row in _writing(store, db.dataset):
+                    undo(store, db, row["version"], orjson.loads(row["origin"]).get("first_row", 1))
+                newest = store.row("SELECT max(version) AS version FROM dataset_versions WHERE dataset = ?", (db.dataset,))
+                version = int((newest or {}).get("version") or 0) + 1
+                marked = {**origin, "writer": _self(), "first_row": _next_row(db)}
+                catalogue.execute(
+                    "INSERT INTO dataset_versions (dataset, version, state, parent, note, origin, created) "
+                    "VALUES (?, ?, 'writing', ?, ?, ?, ?)",
+                    (db.dataset, version, parent, note, orjson.dumps(marked).decode(), time.time()))
+                _ACTIVE.add((db.dataset, version))
+                return version
+        if wait is not None:
+            wait()
+        time.sleep(WAIT_SECONDS)
+
+
+def _writing(store: Store, dataset: str | None = None) -> list[dict[str, Any]]:
+    where = "AND dataset = ?" if dataset else ""
+    return store.rows(f"SELECT dataset, version, origin FROM dataset_versions WHERE state = 'writing' {where}",
+                      (dataset,) if dataset else ())
+
+
+def _self() -> list[float]:
+    import psutil
+
+    return [os.getpid(), psutil.Process().create_time()]
+
+
+def _is_active(row: dict[str, Any]) -> bool:
+    """Whether the process that writes this version still lives (same pid and same start)."""
+    import psutil
+
+    pid, started = orjson.loads(row["origin"]).get("writer") or (0, 0.0)
+    if pid == os.getpid():
+        return (row["dataset"], row["version"]) in _ACTIVE
+    try:
+        return bool(abs(psutil.Process(int(pid)).create_time() - started) < 0.05)
+    except psutil.Error:
+        return False
+
+
+def undo(store: Store, db: DatasetDb, version: int, first_row: int) -> None:
+    """Take out every row that a version wrote, and mark it failed."""
+    with db.write() as conn:
+        conn.execute("DELETE FROM version_rows WHERE version = ?", (version,))
+        conn.execute("DELETE FROM rejects WHERE version = ?", (version,))
+        conn.execute("DELETE FROM rows WHERE id >= ?", (first_row,))
+        conn.execute("DROP INDEX IF EXISTS rows_found")
+        conn.execute(ROW_INDEX)
+    store.db.execute("UPDATE dataset_versions SET state = 'failed', rows = 0, finished = ? WHERE dataset = ? AND version = ?",
+                     (time.time(), db.dataset, version))
+
+
+def recover(store: Store) -> list[tuple[str, int]]:
+    """Mend after a crash: versions whose writer died are taken out.  Returns their (dataset, version).  Cheap if all is well."""
+    dead = [row for row in _writing(store) if not _is_active(row)]
+    for row in dead:
+        try:
+            with open_dataset(store, row["dataset"]) as db:
+                undo(store, db, row["version"], orjson.loads(row["origin"]).get("first_row", 1))
+        except DatasetError:  # erased since
+            store.db.execute("UPDATE dataset_versions SET state = 'failed' WHERE dataset = ? AND version = ?",
+                             (row["dataset"], row["version"]))
+        drop_if_unused(store, row["dataset"])
+    return [(row["dataset"], row["version"]) for row in dead]
+
+
+def drop_if_unused(store: Store, dataset: str) -> bool:
+    """Remove a dataset of which no version was ever finished; True if it was."""
+    if store.row("SELECT 1 FROM dataset_versions WHERE dataset = ? AND state != 'failed'", (dataset,)):
+        return False
+    erase_dataset(store, dataset)
+    with store.write() as db:
+        db.execute("DELETE FROM dataset_versions WHERE dataset = ?", (dataset,))
+        db.execute("DELETE FROM datasets WHERE id = ?", (dataset,))
+    return True
