@@ -44,8 +44,9 @@ def list_datasets(store: Store) -> list[dict[str, Any]]:
 
 def erase(store: Store, dataset: str) -> None:
     """Erase a dataset (id or name) for good: its key goes first, then its file, which nobody can read any more."""
-    found = store.row("SELECT id FROM datasets WHERE key IS NOT NULL AND (id = ? OR name = ?) ORDER BY created DESC",
-                      (dataset, dataset))
+    found = store.row(
+        "SELECT id FROM datasets WHERE key IS NOT NULL AND (id = ? OR name = ?) ORDER BY created DESC", (dataset, dataset)
+    )
     if found is None:
         raise UsageError("dataset.unknown", f"There is no dataset {dataset!r}.", remedy="List them with: main.py datasets")
     erase_dataset(store, str(found["id"]))

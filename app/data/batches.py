@@ -111,8 +111,11 @@ class _Part:
         counts = Counter(self.splits)
         for split, count in counts.items():
             totals.splits[split] = totals.splits.get(split, 0) + count
-        parts = self.hashes if counts.keys() <= {""} else chain.from_iterable(
-            (digest, split.encode()) for digest, split in zip(self.hashes, self.splits, strict=True))
+        parts = (
+            self.hashes
+            if counts.keys() <= {""}
+            else chain.from_iterable((digest, split.encode()) for digest, split in zip(self.hashes, self.splits, strict=True))
+        )
         totals.digest.update(b"".join(parts))
         clean = [(number, reason, raw.encode("utf-8", "replace").decode()) for number, reason, raw in self.rejects]
         return pack(self.numbers, self.hashes, self.payloads, self.splits, clean)
@@ -187,7 +190,10 @@ class _Maker:
             raise BadRow(f"{name} holds a whole number beyond 64 bits, which cannot be kept exactly")
         if mend_row(row):
             self._totals.mended += 1
-        return payload_of(row)
+        payload = payload_of(row)
+        if b"\\u0000" in payload and (name := _with_nul(row.meta)):
+            raise BadRow(f"{name} holds a NUL character")
+        return payload
 
 
 _PLAIN = frozenset({str, int, bool, type(None)})
@@ -275,6 +281,14 @@ def inexact(meta: Mapping[str, Any]) -> str:
     return ""
 
 
+def _with_nul(meta: Mapping[str, Any]) -> str:
+    """The first column that holds a NUL character, or ""."""
+    for name, value in meta.items():
+        if any(isinstance(one, str) and "\0" in one for one in _leaves(value)):
+            return str(name)
+    return ""
+
+
 def _leaves(value: Any) -> Iterator[Any]:
     open_ = [value]
     while open_:
@@ -291,6 +305,11 @@ def payload_of(row: Row) -> bytes:
         return encode(row)[1]
     except (orjson.JSONEncodeError, RecursionError) as problem:
         reason = str(problem)
-        words = "it is nested too deeply" if "ecursion" in reason else "it holds half of a surrogate pair" \
-            if "surrogate" in reason or "UTF-8" in reason else reason
+        words = (
+            "it is nested too deeply"
+            if "ecursion" in reason
+            else "it holds half of a surrogate pair"
+            if "surrogate" in reason or "UTF-8" in reason
+            else reason
+        )
         raise BadRow(words) from problem

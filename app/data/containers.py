@@ -10,7 +10,7 @@ import decimal
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from app.errors import DatasetError, Place
@@ -45,8 +45,9 @@ def check_zip(path: Path, kind: str) -> None:
         raise _damaged(path, kind, problem) from problem
     for entry in entries:
         name = PurePosixPath(entry.filename.replace("\\", "/"))
+        drive = PureWindowsPath(entry.filename).drive
         link = (entry.external_attr >> 16) & 0o170000 == 0o120000
-        if name.is_absolute() or ".." in name.parts or link:
+        if name.is_absolute() or drive or ".." in name.parts or link:
             raise DatasetError(
                 "dataset.unsafe_archive",
                 f"The {kind} file holds a name that leads out of it; nothing was imported.",

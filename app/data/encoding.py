@@ -18,7 +18,7 @@ LONGEST_LINE = 16 * 2**20
 SAMPLE = 256 * 1024
 BLOCK = 2**20
 MOST_RATIO = 200
-RATIO_FROM = 64 * 2**20
+RATIO_FROM = 16 * 2**20
 """A gzip file may unpack to MOST_RATIO times its size; below RATIO_FROM bytes nobody counts."""
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -132,7 +132,7 @@ def open_source(path: Path) -> Source:
     body = sample
     for mark, _ in _BOMS:
         body = body.removeprefix(mark)
-    if not body.strip():
+    if not body.strip() and len(sample) < SAMPLE:
         raise DatasetError(
             "dataset.empty",
             "The file is empty; nothing was imported.",
@@ -186,8 +186,16 @@ def _is_utf8(sample: bytes) -> bool:
     return True
 
 
-_MAGIC = ((b"PK\x03\x04", "a zip container"), (b"PAR1", "a Parquet file"), (b"%PDF-", "a PDF file"), (b"\x1f\x8b", "a gzip file"),
-          (b"\x7fELF", "a program"), (b"SQLite format 3", "a database"), (b"\x89PNG", "a picture"), (b"GGUF", "a model file"))
+_MAGIC = (
+    (b"PK\x03\x04", "a zip container"),
+    (b"PAR1", "a Parquet file"),
+    (b"%PDF-", "a PDF file"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"\x7fELF", "a program"),
+    (b"SQLite format 3", "a database"),
+    (b"\x89PNG", "a picture"),
+    (b"GGUF", "a model file"),
+)
 
 
 def _refuse_binary(path: Path, sample: bytes, encoding: str) -> None:

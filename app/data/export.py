@@ -147,7 +147,7 @@ def _write_parquet(db: DatasetDb, version: int, path: Path) -> int:
     schema = pa.schema([(name, pa.string()) for name in columns])
     with pq.ParquetWriter(path, schema) as writer:
         batch: list[dict[str, Any]] = []
-        for count, record in enumerate(_records(db, version), start=1):
+        for count, record in enumerate(_records(db, version), start=1):  # noqa: B007
             batch.append({name: _text(record.get(name)) for name in columns})
             if len(batch) == 5000:
                 writer.write_table(pa.Table.from_pylist(batch, schema=schema))

@@ -67,15 +67,25 @@ def preview(path: str | Path, mapping: ColumnMapping | Mapping[str, Any] | None 
 
 def _job(path: Path, mapping: ColumnMapping | Mapping[str, Any] | None, split_field: str | None) -> Job:
     if not path.is_file():
-        raise DatasetError("dataset.no_such_file", "There is no such file.", where=Place.of(path),
-                           why="It is not a plain file." if path.exists() else "The path names no file.",
-                           remedy="Check the path.")
+        raise DatasetError(
+            "dataset.no_such_file",
+            "There is no such file.",
+            where=Place.of(path),
+            why="It is not a plain file." if path.exists() else "The path names no file.",
+            remedy="Check the path.",
+        )
     return Job(str(path.resolve()), mapping_for(mapping), split_field)
 
 
 def import_file(
-    store: Store, path: str | Path, *, name: str | None = None, mapping: ColumnMapping | Mapping[str, Any] | None = None,
-    split_field: str | None = None, on_bad: OnBad = "set_aside", progress: Progress | None = None,
+    store: Store,
+    path: str | Path,
+    *,
+    name: str | None = None,
+    mapping: ColumnMapping | Mapping[str, Any] | None = None,
+    split_field: str | None = None,
+    on_bad: OnBad = "set_aside",
+    progress: Progress | None = None,
 ) -> ImportResult:
     """Import a file as a new version of the dataset called ``name`` (default: the file's name).
 
@@ -119,8 +129,12 @@ class _Import:
         head = next(parts)
         if not isinstance(head, Head):
             raise nothing_usable(Path(self._job.path), [])
-        origin = {"file": Path(self._job.path).name, "mapping": head.mapping, "split_field": head.split_field,
-                  "columns": head.columns}
+        origin = {
+            "file": Path(self._job.path).name,
+            "mapping": head.mapping,
+            "split_field": head.split_field,
+            "columns": head.columns,
+        }
         with VersionWriter(self._store, self._db, origin=origin, wait=self._wait) as writer:
             tail = None
             for part in parts:
@@ -131,19 +145,39 @@ class _Import:
             if tail is None or not tail.rows:
                 raise nothing_usable(Path(self._job.path), [(one[0], one[1]) for one in tail.first_rejects] if tail else [])
             shape = str(head.mapping["shape"])
-            writer.finish(rows=tail.rows, rejected=tail.rejected, splits=tail.splits, shape=shape,
-                          content_hash=tail.content_hash, report={"warnings": head.warnings + tail.warnings})
+            writer.finish(
+                rows=tail.rows,
+                rejected=tail.rejected,
+                splits=tail.splits,
+                shape=shape,
+                content_hash=tail.content_hash,
+                report={"warnings": head.warnings + tail.warnings},
+            )
         warnings = head.warnings + tail.warnings + self._repeated(writer.version, tail.content_hash)
         rejects = _rejects_file(self._store, self._db, writer.version) if tail.rejected else None
-        return ImportResult(self._db.dataset, writer.version, tail.rows, tail.rejected, rejects, warnings, self._name,
-                            tail.content_hash, tail.splits, shape)
+        return ImportResult(
+            self._db.dataset,
+            writer.version,
+            tail.rows,
+            tail.rejected,
+            rejects,
+            warnings,
+            self._name,
+            tail.content_hash,
+            tail.splits,
+            shape,
+        )
 
     def _write(self, writer: VersionWriter, block: Block, fraction: float) -> None:
         if block.rejects and self._on_bad == "stop":
             number, reason, _ = block.rejects[0]
-            raise DatasetError("dataset.bad_row", "A row cannot be used; nothing was imported.",
-                               where=Place.of(self._job.path, number), why=f"{reason[:1].upper()}{reason[1:]}.",
-                               remedy="Mend the row, or import with on_bad: set_aside.")
+            raise DatasetError(
+                "dataset.bad_row",
+                "A row cannot be used; nothing was imported.",
+                where=Place.of(self._job.path, number),
+                why=f"{reason[:1].upper()}{reason[1:]}.",
+                remedy="Mend the row, or import with on_bad: set_aside.",
+            )
         self._rows += writer.write(block)
         self._fraction = fraction
         self._tell()
@@ -156,8 +190,11 @@ class _Import:
         self._progress(0.0, "Waiting for another import into this dataset")
 
     def _repeated(self, version: int, content_hash: str) -> list[str]:
-        found = self._store.row("SELECT version FROM dataset_versions WHERE dataset = ? AND version != ? AND state = 'ready' "
-                                "AND content_hash = ? ORDER BY version DESC", (self._db.dataset, version, content_hash))
+        found = self._store.row(
+            "SELECT version FROM dataset_versions WHERE dataset = ? AND version != ? AND state = 'ready' "
+            "AND content_hash = ? ORDER BY version DESC",
+            (self._db.dataset, version, content_hash),
+        )
         return [f"Version {version} has the same content as version {found['version']}."] if found else []
 
 
@@ -168,6 +205,7 @@ def _rejects_file(store: Store, db: DatasetDb, version: int) -> str:
     path = folder / f"{db.dataset}-v{version}.jsonl"
     with path.open("wb") as stream:
         for number, reason, raw in db.conn.execute(
-                "SELECT number, reason, raw FROM rejects WHERE version = ? ORDER BY number", (version,)):
+            "SELECT number, reason, raw FROM rejects WHERE version = ? ORDER BY number", (version,)
+        ):
             stream.write(orjson.dumps({"row": number, "reason": reason, "raw": raw}) + b"\n")
     return str(path)

@@ -137,8 +137,13 @@ def _object_rows(source: Source) -> Read:
     with source.open_text() as stream:
         text = stream.read(WHOLE_OBJECT + 1)
     if len(text) > WHOLE_OBJECT:
-        raise _bad(source, None, None, f"It is one object of more than {WHOLE_OBJECT // 2**20} MiB",
-                   "Save it as a list of objects, or as JSON lines (.jsonl): one object a line, any size.")
+        raise _bad(
+            source,
+            None,
+            None,
+            f"It is one object of more than {WHOLE_OBJECT // 2**20} MiB",
+            "Save it as a list of objects, or as JSON lines (.jsonl): one object a line, any size.",
+        )
     raw = text.lstrip("\ufeff").encode("utf-8", "replace")
     record = parse(raw)
     if isinstance(record, str):
@@ -168,7 +173,7 @@ class _Window:
     def more(self) -> bool:
         """Read on (as much again as is there); False at the end of the file."""
         self.line += self.text.count("\n", 0, self.at)
-        rest = self.text[self.at:]
+        rest = self.text[self.at :]
         block = self._stream.read(max(BLOCK, len(rest)))
         self.text, self.at, self.ended = rest + block, 0, not block
         return bool(block)
@@ -222,7 +227,7 @@ def _item(window: _Window, source: Source) -> bytes:
         try:
             _, end = _DECODER.raw_decode(window.text, window.at)
             if end < len(window.text) or window.ended:
-                text, window.at = window.text[window.at:end], end
+                text, window.at = window.text[window.at : end], end
                 return text.encode("utf-8", "replace")
         except RecursionError as problem:
             raise _bad(source, *window.here(), "It is nested too deeply") from problem
@@ -242,6 +247,10 @@ def _broken(window: _Window, source: Source, problem: ValueError) -> DatasetErro
 
 
 def _bad(source: Source, line: int | None, column: int | None, why: str, remedy: str = "") -> DatasetError:
-    return DatasetError("dataset.bad_json", "The file is not JSON that can be read; nothing was imported.",
-                        where=Place.of(source.path, line, column), why=f"{why}.",
-                        remedy=remedy or "Mend the file, or save it as JSON lines so that bad rows can be set aside.")
+    return DatasetError(
+        "dataset.bad_json",
+        "The file is not JSON that can be read; nothing was imported.",
+        where=Place.of(source.path, line, column),
+        why=f"{why}.",
+        remedy=remedy or "Mend the file, or save it as JSON lines so that bad rows can be set aside.",
+    )

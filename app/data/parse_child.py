@@ -46,9 +46,16 @@ def main(job_text: str) -> int:
     except BrokenPipeError:  # the reader has stopped
         return 0
     except Exception as problem:  # a library's own failure on a file that is not what it says
-        write_part(out, DatasetError("dataset.unreadable", "The file cannot be read; nothing was imported.",
-                                     where=Place.of(job.path), why=f"{type(problem).__name__}: {str(problem)[:300]}.",
-                                     remedy="Open it in the program that made it and save it again."))
+        write_part(
+            out,
+            DatasetError(
+                "dataset.unreadable",
+                "The file cannot be read; nothing was imported.",
+                where=Place.of(job.path),
+                why=f"{type(problem).__name__}: {str(problem)[:300]}.",
+                remedy="Open it in the program that made it and save it again.",
+            ),
+        )
     return 0
 
 

@@ -92,28 +92,43 @@ def parse_file(job: Job) -> Iterator[Part]:
     totals = Totals()
     for block in blocks(itertools.chain(start, source.rows), mapping, split, totals):
         yield block, source.fraction()
-    yield Tail(totals.rows, totals.rejected, totals.splits_or_none(), totals.digest.hexdigest(),
-               [list(pair) for pair in totals.first_rejects], source.late() + totals.warnings())
+    yield Tail(
+        totals.rows,
+        totals.rejected,
+        totals.splits_or_none(),
+        totals.digest.hexdigest(),
+        [list(pair) for pair in totals.first_rejects],
+        source.late() + totals.warnings(),
+    )
 
 
 def _split_field(given: str | None, first: list[Mapping[str, Any]], place: Place) -> str:
     names = {str(name) for record in first for name in record}
     if given and given not in names:
-        raise DatasetError("dataset.no_such_column", f"There is no column {given!r} that says the split.",
-                           where=Place(place.file, field=given), why=f"The file has: {', '.join(sorted(names)[:20])}.",
-                           remedy="Correct split_field, or leave it out.")
+        raise DatasetError(
+            "dataset.no_such_column",
+            f"There is no column {given!r} that says the split.",
+            where=Place(place.file, field=given),
+            why=f"The file has: {', '.join(sorted(names)[:20])}.",
+            remedy="Correct split_field, or leave it out.",
+        )
     return given if given is not None else "split" if "split" in names else ""
 
 
 def nothing_usable(path: Path, rejects: list[tuple[int, str]]) -> DatasetError:
     """The failure of a file none of whose rows can be used; names the first and its reason."""
     number, reason = rejects[0] if rejects else (None, "it has no rows")
-    return DatasetError("dataset.nothing_usable", "No row of this file can be used; nothing was imported.",
-                        where=Place.of(path, number), why=f"The first one: {reason}.",
-                        remedy="Mend the file, or correct the mapping.")
+    return DatasetError(
+        "dataset.nothing_usable",
+        "No row of this file can be used; nothing was imported.",
+        where=Place.of(path, number),
+        why=f"The first one: {reason}.",
+        remedy="Mend the file, or correct the mapping.",
+    )
 
 
 # ---- the pipe -------------------------------------------------------------------------------------------------------
+
 
 def write_part(stream: IO[bytes], part: Part | DatasetError) -> None:
     """Put one part on the pipe."""
@@ -162,8 +177,13 @@ def _read_in_child(job: Job, tick: Callable[[], None]) -> Iterator[Part]:
     from app.store.profile import project_dir
 
     command = [sys.executable, "-m", "app.data.parse_child", orjson.dumps(asdict(job)).decode()]
-    child = start_child(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=project_dir(),
-                        env={**os.environ, "PYTHONPATH": str(project_dir())})
+    child = start_child(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=project_dir(),
+        env={**os.environ, "PYTHONPATH": str(project_dir())},
+    )
     parts: queue.Queue[Part | BaseException | None] = queue.Queue(_QUEUE)
     stopped = threading.Event()
     pump = threading.Thread(target=_pump, args=(child.stdout, parts, stopped), name="import-reader", daemon=True)
@@ -198,8 +218,9 @@ def _pump(stream: IO[bytes], parts: queue.Queue[Part | BaseException | None], st
             return
 
 
-def _parts(job: Job, child: subprocess.Popen[bytes], parts: queue.Queue[Part | BaseException | None],
-           tick: Callable[[], None]) -> Iterator[Part]:
+def _parts(
+    job: Job, child: subprocess.Popen[bytes], parts: queue.Queue[Part | BaseException | None], tick: Callable[[], None]
+) -> Iterator[Part]:
     clock = _Clock(child.pid)
     while True:
         try:
@@ -241,20 +262,32 @@ class _Clock:
 
     def check(self, job: Job) -> None:
         if self._used() - self._busy > BUSY_SECONDS or time.monotonic() - self._wall > QUIET_SECONDS:
-            raise DatasetError("dataset.too_slow", "The file takes too long to read; nothing was imported.",
-                               where=Place.of(job.path), why=f"No row came in {BUSY_SECONDS:g} seconds of computing.",
-                               remedy="Save the data as CSV or JSON lines.")
+            raise DatasetError(
+                "dataset.too_slow",
+                "The file takes too long to read; nothing was imported.",
+                where=Place.of(job.path),
+                why=f"No row came in {BUSY_SECONDS:g} seconds of computing.",
+                remedy="Save the data as CSV or JSON lines.",
+            )
 
 
 def _ended(job: Job, child: subprocess.Popen[bytes]) -> DatasetError:
     code = child.wait()
     if code == OVER_MEMORY:
-        return DatasetError("dataset.too_heavy", "The file needs too much memory to read; nothing was imported.",
-                            where=Place.of(job.path), why=f"One part of it takes more than {MEMORY // 2**20} MiB when opened.",
-                            remedy="Save the data as JSON lines, or divide the file.")
-    return DatasetError("dataset.unreadable", "The file cannot be read; nothing was imported.", where=Place.of(job.path),
-                        why=f"Its reader ended without an answer (exit code {code}); the file is damaged or hostile.",
-                        remedy="Open it in the program that made it and save it again, or as CSV or JSON lines.")
+        return DatasetError(
+            "dataset.too_heavy",
+            "The file needs too much memory to read; nothing was imported.",
+            where=Place.of(job.path),
+            why=f"One part of it takes more than {MEMORY // 2**20} MiB when opened.",
+            remedy="Save the data as JSON lines, or divide the file.",
+        )
+    return DatasetError(
+        "dataset.unreadable",
+        "The file cannot be read; nothing was imported.",
+        where=Place.of(job.path),
+        why=f"Its reader ended without an answer (exit code {code}); the file is damaged or hostile.",
+        remedy="Open it in the program that made it and save it again, or as CSV or JSON lines.",
+    )
 
 
 OVER_MEMORY = 97

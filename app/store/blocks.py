@@ -28,8 +28,13 @@ class Block:
     rejects: Sequence[tuple[int, str, str]] = ()
 
 
-def pack(positions: Sequence[int], hashes: Sequence[bytes], payloads: Sequence[bytes], splits: Sequence[str],
-         rejects: Sequence[tuple[int, str, str]] = ()) -> Block:
+def pack(
+    positions: Sequence[int],
+    hashes: Sequence[bytes],
+    payloads: Sequence[bytes],
+    splits: Sequence[str],
+    rejects: Sequence[tuple[int, str, str]] = (),
+) -> Block:
     """Rows, given column by column, as a block."""
     lengths = list(map(len, payloads))
     offsets = itertools.accumulate(lengths, initial=0)

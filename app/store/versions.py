@@ -45,8 +45,16 @@ class VersionWriter:
     wait: called about every 0.2 s while another process writes to the same dataset (it may raise, to give up).
     """
 
-    def __init__(self, store: Store, db: DatasetDb, *, origin: dict[str, Any], parent: int | None = None, note: str = "",
-                 wait: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        db: DatasetDb,
+        *,
+        origin: dict[str, Any],
+        parent: int | None = None,
+        note: str = "",
+        wait: Callable[[], None] | None = None,
+    ) -> None:
         self._store, self._db = store, db
         self.version = _claim(store, db, origin, parent, note, wait)
         self._finished = False
@@ -66,16 +74,23 @@ class VersionWriter:
         with self._db.write() as conn:
             if self._next is not None:
                 conn.execute(_INSERT_NEW, (self._next, block.hashes, block.payloads, spans))
-                conn.execute("INSERT INTO version_rows (version, position, row, split) "
-                             f"SELECT ?1, value >> 2, ?2 + key, {_SPLIT} FROM json_each(?3)", (self.version, self._next, places))
+                conn.execute(
+                    "INSERT INTO version_rows (version, position, row, split) "
+                    f"SELECT ?1, value >> 2, ?2 + key, {_SPLIT} FROM json_each(?3)",
+                    (self.version, self._next, places),
+                )
                 self._next += block.count
             elif block.count:
                 conn.execute(_INSERT_UNKNOWN, (block.hashes, block.payloads, spans))
-                conn.execute("INSERT INTO version_rows (version, position, row, split) SELECT ?1, value >> 2, "
-                             f"(SELECT id FROM rows WHERE hash = substr(?2, 1 + 16 * key, 16)), {_SPLIT} FROM json_each(?3)",
-                             (self.version, block.hashes, places))
-            conn.executemany("INSERT INTO rejects (version, number, reason, raw) VALUES (?, ?, ?, ?)",
-                             ((self.version, *reject) for reject in block.rejects))
+                conn.execute(
+                    "INSERT INTO version_rows (version, position, row, split) SELECT ?1, value >> 2, "
+                    f"(SELECT id FROM rows WHERE hash = substr(?2, 1 + 16 * key, 16)), {_SPLIT} FROM json_each(?3)",
+                    (self.version, block.hashes, places),
+                )
+            conn.executemany(
+                "INSERT INTO rejects (version, number, reason, raw) VALUES (?, ?, ?, ?)",
+                ((self.version, *reject) for reject in block.rejects),
+            )
         if self._next is not None and self._next > MOST_UNINDEXED:
             self._index()
         return block.count
@@ -87,27 +102,52 @@ class VersionWriter:
         self._next = None
         with self._db.write() as conn:
             conn.execute("CREATE INDEX rows_found ON rows (hash)")
-            conn.execute("CREATE TEMP TABLE merged AS SELECT r.id AS old, f.id AS new FROM "
-                         "(SELECT hash, min(id) AS id FROM rows GROUP BY hash HAVING count(*) > 1) f "
-                         "JOIN rows r ON r.hash = f.hash AND r.id != f.id")
+            conn.execute(
+                "CREATE TEMP TABLE merged AS SELECT r.id AS old, f.id AS new FROM "
+                "(SELECT hash, min(id) AS id FROM rows GROUP BY hash HAVING count(*) > 1) f "
+                "JOIN rows r ON r.hash = f.hash AND r.id != f.id"
+            )
             if conn.execute("SELECT 1 FROM merged LIMIT 1").fetchone():
                 conn.execute("CREATE UNIQUE INDEX temp.merged_old ON merged (old)")
-                conn.execute("UPDATE version_rows SET row = (SELECT new FROM merged WHERE old = row) "
-                             "WHERE version = ? AND row IN (SELECT old FROM merged)", (self.version,))
+                conn.execute(
+                    "UPDATE version_rows SET row = (SELECT new FROM merged WHERE old = row) "
+                    "WHERE version = ? AND row IN (SELECT old FROM merged)",
+                    (self.version,),
+                )
                 conn.execute("DELETE FROM rows WHERE id IN (SELECT old FROM merged)")
             conn.execute("DROP TABLE merged")
             conn.execute("DROP INDEX rows_found")
             conn.execute(ROW_INDEX)
 
-    def finish(self, *, rows: int, content_hash: str, splits: dict[str, int], shape: str, rejected: int = 0, removed: int = 0,
-               report: dict[str, Any] | None = None) -> None:
+    def finish(
+        self,
+        *,
+        rows: int,
+        content_hash: str,
+        splits: dict[str, int],
+        shape: str,
+        rejected: int = 0,
+        removed: int = 0,
+        report: dict[str, Any] | None = None,
+    ) -> None:
         """Everything is in: the version may be read."""
         self._index()
         self._store.db.execute(
             "UPDATE dataset_versions SET state = 'ready', rows = ?, rejected = ?, removed = ?, splits = ?, shape = ?, "
             "content_hash = ?, report = ?, finished = ? WHERE dataset = ? AND version = ?",
-            (rows, rejected, removed, orjson.dumps(splits).decode(), shape, content_hash, orjson.dumps(report or {}).decode(),
-             time.time(), self._db.dataset, self.version))
+            (
+                rows,
+                rejected,
+                removed,
+                orjson.dumps(splits).decode(),
+                shape,
+                content_hash,
+                orjson.dumps(report or {}).decode(),
+                time.time(),
+                self._db.dataset,
+                self.version,
+            ),
+        )
         self._finished = True
 
     def __enter__(self) -> VersionWriter:
@@ -128,8 +168,9 @@ def _next_row(db: DatasetDb) -> int:
     return int(db.conn.execute("SELECT coalesce(max(id), 0) FROM rows").fetchone()[0]) + 1
 
 
-def _claim(store: Store, db: DatasetDb, origin: dict[str, Any], parent: int | None, note: str,
-           wait: Callable[[], None] | None) -> int:
+def _claim(
+    store: Store, db: DatasetDb, origin: dict[str, Any], parent: int | None, note: str, wait: Callable[[], None] | None
+) -> int:
     """Take the next version number; waits for another writer of this dataset, and mends after one that died."""
     while True:
         with store.write() as catalogue:
@@ -143,7 +184,8 @@ def _claim(store: Store, db: DatasetDb, origin: dict[str, Any], parent: int | No
                 catalogue.execute(
                     "INSERT INTO dataset_versions (dataset, version, state, parent, note, origin, created) "
                     "VALUES (?, ?, 'writing', ?, ?, ?, ?)",
-                    (db.dataset, version, parent, note, orjson.dumps(marked).decode(), time.time()))
+                    (db.dataset, version, parent, note, orjson.dumps(marked).decode(), time.time()),
+                )
                 _ACTIVE.add((db.dataset, version))
                 return version
         if wait is not None:
@@ -153,8 +195,9 @@ def _claim(store: Store, db: DatasetDb, origin: dict[str, Any], parent: int | No
 
 def _writing(store: Store, dataset: str | None = None) -> list[dict[str, Any]]:
     where = "AND dataset = ?" if dataset else ""
-    return store.rows(f"SELECT dataset, version, origin FROM dataset_versions WHERE state = 'writing' {where}",
-                      (dataset,) if dataset else ())
+    return store.rows(
+        f"SELECT dataset, version, origin FROM dataset_versions WHERE state = 'writing' {where}", (dataset,) if dataset else ()
+    )
 
 
 def _self() -> list[float]:
@@ -184,8 +227,10 @@ def undo(store: Store, db: DatasetDb, version: int, first_row: int) -> None:
         conn.execute("DELETE FROM rows WHERE id >= ?", (first_row,))
         conn.execute("DROP INDEX IF EXISTS rows_found")
         conn.execute(ROW_INDEX)
-    store.db.execute("UPDATE dataset_versions SET state = 'failed', rows = 0, finished = ? WHERE dataset = ? AND version = ?",
-                     (time.time(), db.dataset, version))
+    store.db.execute(
+        "UPDATE dataset_versions SET state = 'failed', rows = 0, finished = ? WHERE dataset = ? AND version = ?",
+        (time.time(), db.dataset, version),
+    )
 
 
 def recover(store: Store) -> list[tuple[str, int]]:
@@ -196,8 +241,9 @@ def recover(store: Store) -> list[tuple[str, int]]:
             with open_dataset(store, row["dataset"]) as db:
                 undo(store, db, row["version"], orjson.loads(row["origin"]).get("first_row", 1))
         except DatasetError:  # erased since
-            store.db.execute("UPDATE dataset_versions SET state = 'failed' WHERE dataset = ? AND version = ?",
-                             (row["dataset"], row["version"]))
+            store.db.execute(
+                "UPDATE dataset_versions SET state = 'failed' WHERE dataset = ? AND version = ?", (row["dataset"], row["version"])
+            )
         drop_if_unused(store, row["dataset"])
     return [(row["dataset"], row["version"]) for row in dead]
 
