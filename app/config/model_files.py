@@ -158,6 +158,14 @@ def _no_weights(path: Path) -> ModelFileError:
                    remedy="Name a folder that holds config.json and *.safetensors.")
 
 
+def check_weights_file(file: Path) -> list[tuple[str, int, int]]:
+    """(dtype, numbers, bytes) of each tensor of one safetensors file.  Raises ModelFileError model.damaged or model.link."""
+    if file.is_symlink():
+        raise _refuse("model.link", file, "A weight file is a link; it was not loaded.",
+                      why="A link can lead to any file on this computer.", remedy="Copy it with its links resolved (cp -L).")
+    return _header(file)
+
+
 def _header(file: Path) -> list[tuple[str, int, int]]:
     """(dtype, numbers, bytes) of each tensor.  Checks that the header describes exactly the bytes that follow it."""
     total = file.stat().st_size

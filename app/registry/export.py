@@ -1,182 +1,198 @@
-"""Merge an adapter into its base, convert to GGUF with llama.cpp's own converter, quantise.  Runs in a step worker."""
+"""Export: sizes first, then the original's answers, merge, convert, quantise, prove, report."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from app.config.artifacts import Model
-from app.config.subprocess_tools import run_child
-from app.errors import EnvironmentFault, Place, RegistryError
-from app.store.profile import share_dir
+import psutil
 
-BITS = {"f16": 16.0, "q8_0": 8.5, "q5_k_m": 5.7, "q4_k_m": 4.9, "q4_0": 4.55}
-"""Bits a weight takes on average, for the size that is shown before; the packed scales included."""
-WITHOUT_COMPILER = ("f16", "q8_0")
-CONVERT_SECONDS = 1800.0
-Tick = Callable[[], None]
+from app.config.artifacts import Artifact, Model, Report
+from app.config.model_files import ModelFolder, check_model_folder
+from app.config.node import StepContext
+from app.errors import ConfigError, Place
+from app.registry.adapter_check import check_adapter
+from app.registry.convert import check_quantizations, convert, converter, quantise
+from app.registry.export_node import ExportParams
+from app.registry.files import need_space, sha256
+from app.registry.gguf_check import check_gguf
+from app.registry.original import Original, answer_all, conversations, load_original, save_merged, texts
+from app.registry.prompts import held_out_questions, packaged_questions
+from app.registry.proof import Case, prove
+from app.registry.sizes import Quantization, estimate_size
+from app.registry.versions import slug
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
-    """One written file."""
+class Source:
+    """What is exported: a checked folder, and the adapter on it if there is one."""
 
-    quantization: str
-    path: Path
-    size: int
-    sha256: str
+    model: Model
+    folder: ModelFolder
+    adapter: Path | None
 
-
-def estimate_size(parameters: int, quantization: str) -> int:
-    """Bytes the file will have, roughly: known before anything is written."""
-    return int(parameters * BITS[quantization] / 8)
-
-
-def can_quantise() -> bool:
-    """Whether llama-cpp-python was built on this machine; without it only f16 and q8_0 can be written."""
-    return importlib.util.find_spec("llama_cpp") is not None
+    @property
+    def stem(self) -> str:
+        """The start of each file's name."""
+        return slug(self.model.name)
 
 
-def require_room(folder: Path, parameters: int, quantizations: list[str]) -> None:
-    """Refuse an export that the disk cannot take: merged weights, the f16 file and each asked file."""
-    need = parameters * 4 + sum(estimate_size(parameters, name) for name in quantizations)
-    free = shutil.disk_usage(folder).free
-    if need > free:
-        raise EnvironmentFault(
-            "export.no_room",
-            "There is not enough room for the export.",
-            where=Place.of(folder),
-            why=f"It needs about {need / 1e9:.1f} GB; {free / 1e9:.1f} GB are free.",
-            remedy="Make room, or ask for fewer files.",
-        )
+def export(ctx: StepContext, params: ExportParams) -> dict[str, Artifact]:
+    """Run the whole export.  Raises ModelFileError, EnvironmentFault, RegistryError; nothing half-written stays."""
+    wanted: list[Quantization] = list(params.quantization)
+    check_quantizations(wanted)
+    converter()
+    source = _source(ctx.input("model"))
+    sizes = _announce(ctx, source, wanted)
+    threads = _threads(ctx)
+    ctx.progress(0.02, "Loading the original")
+    case, merged = _original(ctx, source, params, threads)
+    try:
+        files = _write(ctx, source, wanted, merged, threads)
+    finally:
+        shutil.rmtree(merged, ignore_errors=True)
+    entries = _prove_all(ctx, files, case, params, sizes)
+    shutil.rmtree(ctx.workdir / "proof", ignore_errors=True)
+    return _results(ctx, source, params, entries, case)
 
 
-def merge(model: Model, target: Path) -> Path:
-    """The tuned model as a plain Hugging Face folder (bf16 safetensors), its adapter added in float32.
-
-    An adapter trained on a 4-bit base is merged into the unquantised one.
-    """
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
+def _source(model: Model) -> Source:
+    if model.format == "gguf":
+        raise ConfigError("export.already_gguf", "The model is a GGUF file already.", where=Place.of(model.path),
+                          remedy="Register or deploy it as it is.")
     if model.format == "hf":
-        return Path(model.path)
-    if model.format != "lora" or not model.base:
-        raise RegistryError(
-            "export.not_trainable",
-            "Only an adapter or a Hugging Face folder can be exported.",
-            why=f"This is a {model.format} model.",
-            remedy="Export the output of a training step.",
-        )
-    base = AutoModelForCausalLM.from_pretrained(model.base, dtype=torch.float32, trust_remote_code=False, use_safetensors=True)
-    merged = PeftModel.from_pretrained(base, model.path).merge_and_unload().to(torch.bfloat16)
-    shutil.rmtree(target, ignore_errors=True)
-    merged.save_pretrained(target)
-    own = (Path(model.path) / "tokenizer.json").exists()
-    AutoTokenizer.from_pretrained(model.path if own else model.base, trust_remote_code=False).save_pretrained(target)
-    return target
+        return Source(model, check_model_folder(model.path), None)
+    if not model.base:
+        raise ConfigError("export.no_base", "Nothing says which base model this adapter belongs to.",
+                          where=Place.of(model.path), remedy="Use the output of a training step.")
+    folder = check_model_folder(model.base)
+    check_adapter(Path(model.path), folder)
+    return Source(model, folder, Path(model.path))
 
 
-def convert(folder: Path, target: Path, quantization: str, tick: Tick) -> None:
-    """A Hugging Face folder as GGUF (f16 or q8_0)."""
-    converter = share_dir() / "llama.cpp" / "convert_hf_to_gguf.py"
-    if not converter.is_file():
-        raise EnvironmentFault(
-            "export.no_converter",
-            "llama.cpp's converter is missing.",
-            where=Place.of(converter),
-            remedy="Run packaging/setup.sh again.",
-        )
-    done = run_child(
-        [sys.executable, converter, folder, "--outfile", target, "--outtype", quantization],
-        tick=tick,
-        environment={"HF_HUB_OFFLINE": "1", "NO_LOCAL_GGUF": "", "OMP_NUM_THREADS": "2"},
-        timeout=CONVERT_SECONDS,
-    )
-    if done.code != 0 or not target.is_file():
-        lines = [line for line in done.tail.strip().splitlines() if line.strip()]
-        raise RegistryError(
-            "export.convert",
-            "The model could not be converted to GGUF.",
-            where=Place.of(folder),
-            why=lines[-1][:400] if lines else f"The converter ended with {done.code}.",
-            remedy="llama.cpp may not support this architecture; serve the folder with the transformers engine.",
-        )
+def _announce(ctx: StepContext, source: Source, wanted: list[Quantization]) -> dict[str, int]:
+    """Say how large the files will be and refuse what cannot fit: merged folder, f16 file and the others lie side by side."""
+    sizes: dict[str, int] = {kind: estimate_size(source.folder, kind) for kind in wanted}
+    half = estimate_size(source.folder, "f16")
+    need_space(ctx.outputs_dir, int(1.05 * (2 * half + sum(sizes.values()))), "export the model")
+    told = ", ".join(f"{kind} about {size / 1e6:,.0f} MB" for kind, size in sizes.items())
+    ctx.event(f"Files to come: {told}.", kind="estimate", data={"sizes": dict(sizes)})
+    return sizes
 
 
-_QUANTISE = """
-import sys, llama_cpp
-params = llama_cpp.llama_model_quantize_default_params()
-params.ftype = getattr(llama_cpp, "LLAMA_FTYPE_MOSTLY_" + sys.argv[3].upper())
-params.nthread = int(sys.argv[4])
-sys.exit(llama_cpp.llama_model_quantize(sys.argv[1].encode(), sys.argv[2].encode(), params))
-"""
+def _threads(ctx: StepContext) -> int:
+    """Threads from Settings; automatic: the cores that are free now, because two threads on one free core collapse."""
+    import torch
+
+    from app.store import settings
+
+    wanted = int(settings.get(ctx.store, "threads"))
+    if wanted < 1:
+        busy = psutil.cpu_percent(interval=0.3) / 100
+        wanted = max(1, round((psutil.cpu_count(logical=False) or 1) * (1 - busy)))
+    torch.set_num_threads(wanted)
+    return wanted
 
 
-def quantise(source: Path, target: Path, quantization: str, tick: Tick) -> None:
-    """An f16 file as another quantisation, in a child process: native code that fails must not take the step with it."""
-    if not can_quantise():
-        raise EnvironmentFault(
-            "export.no_quantiser",
-            f"{quantization} cannot be written on this machine.",
-            why="llama-cpp-python was not built: there was no compiler at set-up.",
-            remedy="Choose q8_0 or f16; or install g++ and make and run packaging/setup.sh again.",
-        )
-    done = run_child([sys.executable, "-c", _QUANTISE, source, target, quantization, "2"], tick=tick, timeout=CONVERT_SECONDS)
-    if done.code != 0 or not target.is_file():
-        raise RegistryError(
-            "export.quantise",
-            f"The file could not be quantised to {quantization}.",
-            where=Place.of(source),
-            why=done.tail.strip().splitlines()[-1][:400] if done.tail.strip() else f"Exit code {done.code}.",
-            remedy="Choose q8_0.",
-        )
+def _original(ctx: StepContext, source: Source, params: ExportParams, threads: int) -> tuple[Case, Path]:
+    """The original's answers, and its merged folder."""
+    loaded = load_original(Path(source.model.path), source.folder.path if source.adapter else None, source.folder.parameters)
+    rows = ctx.input("rows") if ctx.has_input("rows") else None
+    questions = held_out_questions(ctx.store, rows, params.prompts) if rows else packaged_questions(params.prompts)
+    ctx.progress(0.08, "The original answers")
+    answered = answer_all(loaded, questions, ctx.workdir / "proof" / "original", new_tokens=params.new_tokens,
+                          tick=lambda part: ctx.progress(0.08 + 0.27 * part))
+    case = Case(conversations(loaded.tokenizer), texts(loaded.tokenizer, [one.answer for one in answered]), answered,
+                loaded.tokenizer.bos_token or "", params.new_tokens, threads, bool(loaded.tokenizer.chat_template))
+    return case, _merge(ctx, loaded)
 
 
-def write_files(folder: Path, outputs: Path, name: str, quantizations: list[str], tick: Tick) -> list[Exported]:
-    """All asked files, f16 first since the others are made from it."""
-    found: dict[str, Path] = {}
-    needs_f16 = "f16" in quantizations or any(q not in WITHOUT_COMPILER for q in quantizations)
-    f16 = outputs / f"{name}-f16.gguf"
-    if needs_f16:
-        convert(folder, f16, "f16", tick)
-        found["f16"] = f16
-    for quantization in [q for q in quantizations if q != "f16"]:
-        target = outputs / f"{name}-{quantization}.gguf"
-        if quantization == "q8_0" and not (needs_f16 and can_quantise()):
-            convert(folder, target, "q8_0", tick)
-        else:
-            quantise(f16, target, quantization, tick)
-        found[quantization] = target
-    if "f16" not in quantizations and needs_f16:
-        f16.unlink()
-    return [Exported(q, found[q], found[q].stat().st_size, file_hash(found[q])) for q in quantizations]
+def _merge(ctx: StepContext, loaded: Original) -> Path:
+    ctx.progress(0.36, "Merging")
+    merged = ctx.workdir / "merged"
+    shutil.rmtree(merged, ignore_errors=True)
+    had_adapter, loaded_in = loaded.adapted, loaded.dtype
+    kept_in = save_merged(loaded, merged)
+    if had_adapter:
+        ctx.event(f"The adapter is merged into the base in {loaded_in} and kept as {kept_in}.")
+    return merged
 
 
-def file_hash(path: Path) -> str:
-    """sha256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+def _write(ctx: StepContext, source: Source, wanted: list[Quantization], merged: Path, threads: int) -> dict[Quantization, Path]:
+    """One file for each quantisation.  All but the converter's own formats are made from the f16 file."""
+    files = {kind: ctx.outputs_dir / f"{source.stem}-{kind}.gguf" for kind in wanted}
+    small = [kind for kind in wanted if kind not in ("f16", "q8_0")]
+    half = files.get("f16") or ctx.workdir / f"{source.stem}-f16.gguf"
+    if small or "f16" in files:
+        ctx.progress(0.4, "Converting to GGUF")
+        convert(merged, half, "f16", name=source.model.name, tick=ctx.check_cancelled)
+    if "q8_0" in files:
+        ctx.progress(0.5, "Writing q8_0")
+        convert(merged, files["q8_0"], "q8_0", name=source.model.name, tick=ctx.check_cancelled)
+    for number, kind in enumerate(small):
+        ctx.progress(0.55 + 0.05 * number / len(small), f"Quantising to {kind}")
+        quantise(half, files[kind], kind, threads=threads, tick=ctx.check_cancelled)
+    if "f16" not in files:
+        half.unlink(missing_ok=True)
+    return files
 
 
-def parameters_of(folder: Path) -> int:
-    """How many weights a folder holds."""
-    from app.config.model_files import check_model_folder
+def _prove_all(ctx: StepContext, files: dict[Quantization, Path], case: Case, params: ExportParams,
+               sizes: dict[str, int]) -> list[dict[str, Any]]:
+    entries = []
+    for number, (kind, file) in enumerate(files.items()):
+        ctx.progress(0.6 + 0.38 * number / len(files), f"Comparing {kind} with the original")
+        found = check_gguf(file)
+        proof = prove(file, case, params.pass_mark, ctx.workdir / "proof" / kind, ctx.check_cancelled)
+        entries.append({"quantization": kind, "path": str(file), "size": file.stat().st_size, "estimated_size": sizes[kind],
+                        "sha256": sha256(file), "context": found.context, "chat_template_hash": found.template_hash, **proof})
+        _tell(ctx, entries[-1])
+    return entries
 
-    return check_model_folder(folder).parameters
+
+def _tell(ctx: StepContext, entry: dict[str, Any]) -> None:
+    kind, size = entry["quantization"], entry["size"] / 1e6
+    if "top1" in entry:
+        ctx.metric(f"export.{kind}.kl", entry["kl"], unit="nats")
+        ctx.metric(f"export.{kind}.top1", entry["top1"])
+    if entry["passed"]:
+        ctx.event(f"{kind}: {size:,.0f} MB, proof passed. Same next token {100 * entry['top1']:.1f} %, same answers "
+                  f"{100 * entry['same_answers']:.0f} %, quality lost {100 * entry['quality_lost']:.1f} %.", level="good")
+    else:
+        ctx.event(f"{kind}: {size:,.0f} MB, proof failed. {' '.join(entry['reasons'])}", level="warning")
 
 
-def describe(folder: Path) -> dict[str, int]:
-    """Context length as the configuration states it."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return {"context": int(config.get("max_position_embeddings") or 0)}
+def _choose(entries: list[dict[str, Any]], serve: str) -> dict[str, Any]:
+    """The served file: the one asked for, else the smallest that passed, else the one closest to the original."""
+    for entry in entries:
+        if entry["quantization"] == serve:
+            return entry
+    passed = [entry for entry in entries if entry["passed"]]
+    if passed:
+        return min(passed, key=lambda entry: int(entry["size"]))
+    return max(entries, key=lambda entry: float(entry.get("top1", -1.0)))
+
+
+def _results(ctx: StepContext, source: Source, params: ExportParams, entries: list[dict[str, Any]],
+             case: Case) -> dict[str, Artifact]:
+    chosen = _choose(entries, params.serve)
+    summary = {"passed": chosen["passed"], "reasons": chosen["reasons"], "quantization": chosen["quantization"],
+               "pass_mark": params.pass_mark.model_dump(), "questions": len(case.answered), "files": entries}
+    content = json.dumps({**summary, "answers": [{"prompt": one.messages, "original": one.answer} for one in case.answered]},
+                         indent=1, ensure_ascii=False).encode()
+    report = ctx.outputs_dir / "proof.json"
+    partial = report.with_suffix(".partial")
+    partial.write_bytes(content)
+    partial.replace(report)
+    model = Model(
+        content_hash=chosen["sha256"], path=chosen["path"], format="gguf", name=source.model.name,
+        base=source.model.base or source.model.path,
+        details={"quantization": chosen["quantization"], "parameters": source.folder.parameters, "context": chosen["context"],
+                 "chat_template_hash": chosen["chat_template_hash"],
+                 "files": [{key: entry[key] for key in ("quantization", "path", "size", "sha256")} for entry in entries]})
+    return {"model": model,
+            "proof": Report(content_hash=hashlib.sha256(content).hexdigest(), path=str(report), summary=summary)}

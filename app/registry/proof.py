@@ -1,185 +1,207 @@
-"""Export proof: the written file is loaded and compared with the model it was made from.
+"""The export proof: does a file answer like the model it was made from?
 
-Compared on the same token ids: next-token probabilities (mean KL divergence, share of equal first choices); and on the
-same questions: whole greedy answers, chat format and word pieces.
+Measured on the serving engine: the chat template's text, the tokens, greedy answers.  Measured on the same token ids:
+top-1 agreement, mean Kullback-Leibler divergence KL(original ‖ file) in nats a token, and the rise in perplexity
+("quality lost": exp(mean drop in log-probability of the given tokens) - 1).
 """
 
 from __future__ import annotations
 
-import hashlib
+import json
+import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-Messages = list[dict[str, str]]
-Tell = Callable[[float, str], None]
-ANSWER_TOKENS = 48
-COMPARED_TOKENS = 256
-CONVERSATIONS: tuple[Messages, ...] = (
-    [{"role": "user", "content": "What is a licence?"}],
-    [{"role": "system", "content": "Answer in one sentence."}, {"role": "user", "content": "What is a contract?"}],
-    [
-        {"role": "user", "content": "Name a colour."},
-        {"role": "assistant", "content": "Blue."},
-        {"role": "user", "content": "Another — with “quotes”,\nplease: é, 漢, 🙂"},
-    ],
-    [{"role": "user", "content": "List three duties of a tenant."}],
-    [{"role": "user", "content": "Translate to French: The invoice is due on 3 May."}],
-    [{"role": "user", "content": 'Answer with JSON: {"ok": true}'}],
-)
-"""Questions where no held-out rows are bound; also the conversations whose chat format is compared."""
+from app.config.subprocess_tools import Finished, run_child
+from app.registry.convert import QUIET, can_quantise
+from app.registry.original import Answered
+from app.registry.pass_mark import PassMark
+from app.store.profile import project_dir
+
+Tick = Callable[[], None]
+TOP = 512
+"""Tokens whose probability the serving engine is asked for where llama-cpp-python is not there; the rest counts as one."""
+_SECONDS = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """What passes.  agreement: share of equal first choices; divergence: mean KL in nats."""
+class Case:
+    """What the original said: the yardstick of every file of one export."""
 
-    agreement: float
-    divergence: float
+    conversations: list[dict[str, Any]]
+    texts: list[dict[str, Any]]
+    answered: list[Answered]
+    bos: str
+    new_tokens: int
+    threads: int
+    chat: bool
 
-
-@dataclass(slots=True)
-class FileProof:
-    """Evidence about one file.  quality_lost: 1 - agreement, the share of first choices that changed."""
-
-    quantization: str
-    path: str
-    size: int
-    sha256: str
-    agreement: float
-    divergence: float
-    quality_lost: float
-    same_answers: float
-    template_identical: bool
-    tokens_identical: bool
-    passed: bool
+    @property
+    def context(self) -> int:
+        """Tokens that the longest item needs, rounded up."""
+        longest = max(len(one.prompt) + max(len(one.continuation), self.new_tokens) for one in self.answered)
+        told = max((len(one["ids"]) for one in self.conversations), default=0)
+        return 256 * (max(longest, told) // 256 + 1)
 
 
-@dataclass
-class Original:
-    """The model before export: per conversation its text, ids, log-probabilities and greedy answer."""
+@dataclass(frozen=True, slots=True)
+class Closeness:
+    """Figures over all measured tokens.  lost: rise in perplexity, 0.02 is two per cent.  covered: probability seen."""
 
-    texts: list[str]
-    ids: list[list[int]]
-    logprobs: list[np.ndarray[Any, np.dtype[np.float32]]]
-    answers: list[str]
-    template: str
+    top1: float
+    kl: float
+    lost: float
+    tokens: int
+    covered: float
 
 
-def read_original(folder: Path, questions: list[Messages], tell: Tell) -> Original:
-    """Ask the Hugging Face folder.  bf16 weights, computed in float32."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def prove(file: Path, case: Case, mark: PassMark, folder: Path, tick: Tick | None = None) -> dict[str, Any]:
+    """Compare one file with the original; the fields of the report's ``files`` entry, with ``passed`` and ``reasons``.
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True)
-    model.eval()
-    found = Original([], [], [], [], str(tokenizer.chat_template or ""))
-    for number, messages in enumerate(questions):
-        tell(number / len(questions), "Asking the original")
-        text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-        ids = tokenizer(text, add_special_tokens=False)["input_ids"][-COMPARED_TOKENS:]
-        with torch.inference_mode():
-            written = model.generate(
-                torch.tensor([ids]), max_new_tokens=ANSWER_TOKENS, do_sample=False, pad_token_id=tokenizer.eos_token_id
-            )[0]
-            logits = model(written[None]).logits[0].float()
-        found.texts.append(text)
-        found.ids.append(written.tolist())
-        found.logprobs.append(torch.log_softmax(logits, -1).numpy())
-        found.answers.append(tokenizer.decode(written[len(ids) :], skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    An engine that crashes or refuses the file is a failed proof, not an error.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    exact = _exact_logits(file, case, folder, tick)
+    asked = _ask_engine(file, case, folder, tick, measure=exact is None)
+    if isinstance(asked, str):
+        return {"passed": False, "reasons": [asked]}
+    close = exact or _from_top(asked["measured"], case)
+    template, tokens = _templates(asked["rendered"], case), _tokens(asked, case)
+    same = [_same(ours.answer, theirs) for ours, theirs in zip(case.answered, asked["answers"], strict=True)]
+    entry = {
+        "same_answers": sum(same) / len(same), "questions": len(same), "quality_lost": max(close.lost, 0.0),
+        "top1": close.top1, "kl": close.kl, "tokens": close.tokens, "perplexity_change": close.lost,
+        "template_identical": template, "tokens_identical": tokens,
+        "logits": "full vocabulary (llama-cpp-python)" if exact else
+        f"most likely {TOP} tokens, the rest as one (xllamacpp); {100 * close.covered:.1f} % of the probability seen"}
+    reasons = _reasons(close, template, tokens, mark)
+    return {**entry, "passed": not reasons, "reasons": reasons}
+
+
+def _reasons(close: Closeness, template: bool | None, tokens: bool, mark: PassMark) -> list[str]:
+    """Why a file does not pass; empty if it does.  NaN never passes."""
+    found = []
+    if not close.top1 >= mark.top1:
+        found.append(f"It chooses the same next token as the original in {100 * close.top1:.1f} % of cases; "
+                     f"{100 * mark.top1:.1f} % are asked.")
+    if not close.kl <= mark.kl:
+        found.append(f"Its divergence from the original is {close.kl:.4f} nats a token; at most {mark.kl:g} is allowed.")
+    if mark.template and template is False:
+        found.append("Its chat template gives another text than the original's.")
+    if mark.tokens and not tokens:
+        found.append("Its tokeniser splits text in another way than the original's.")
     return found
 
 
-def prove(
-    file: Path,
-    quantization: str,
-    size: int,
-    sha256: str,
-    original: Original,
-    questions: list[Messages],
-    bounds: Bounds,
-    tell: Tell,
-) -> FileProof:
-    """Load one file and compare it."""
-    llama = _Llama(file)
+def _same(ours: str, theirs: str) -> bool:
+    return ours.strip() == theirs.strip()
+
+
+def _strip_bos(text: str, bos: str) -> str:
+    return text[len(bos):] if bos and text.startswith(bos) else text
+
+
+def _templates(rendered: list[dict[str, Any] | None], case: Case) -> bool | None:
+    """Whether every conversation gives the same text.  llama.cpp leaves out the first token's text and adds the token."""
+    if not case.conversations:
+        return None
+    return all(theirs is not None and _strip_bos(theirs["text"], case.bos) == _strip_bos(ours["text"], case.bos)
+               for ours, theirs in zip(case.conversations, rendered, strict=True))
+
+
+def _tokens(asked: dict[str, Any], case: Case) -> bool:
+    plain = all(ours["ids"] == theirs for ours, theirs in zip(case.texts, asked["tokens"], strict=True))
+    return plain and all(theirs is None or ours["ids"] == theirs["ids"]
+                         for ours, theirs in zip(case.conversations, asked["rendered"], strict=True))
+
+
+def _ask_engine(file: Path, case: Case, folder: Path, tick: Tick | None, *, measure: bool) -> dict[str, Any] | str:
+    """What the serving engine says, or why it says nothing."""
+    answer = folder / "answer.json"
+    answer.unlink(missing_ok=True)
+    questions = [{"messages": one.messages} if case.chat else {"prompt": one.prompt} for one in case.answered]
+    job = {"path": str(file), "threads": case.threads, "context": case.context, "new_tokens": case.new_tokens, "top": TOP,
+           "conversations": [one["messages"] for one in case.conversations], "texts": [one["text"] for one in case.texts],
+           "questions": questions, "measured": _items(case) if measure else []}
+    done = _child("app.registry.engine_child", job, folder / "job.json", tick, str(answer))
+    if done.code != 0 or not answer.exists():
+        return f"The serving engine did not answer with this file ({_why(done)})."
+    found: dict[str, Any] = json.loads(answer.read_bytes())
+    return found
+
+
+def _exact_logits(file: Path, case: Case, folder: Path, tick: Tick | None) -> Closeness | None:
+    """From all logits, if llama-cpp-python is here and its build survives a decode; else None."""
+    if not can_quantise():
+        return None
+    items = [{**item, "file": str(folder / f"{number:04d}.npy")} for number, item in enumerate(_items(case))]
+    job = {"path": str(file), "threads": case.threads, "context": case.context, "measured": items}
+    done = _child("app.registry.logits_child", job, folder / "logits.json", tick)
+    if done.code != 0:
+        return None
     try:
-        agreements, divergences, same = [], [], []
-        for number, ids in enumerate(original.ids):
-            tell(number / len(original.ids), f"Asking the {quantization} file")
-            own = llama.logprobs(ids)
-            theirs = original.logprobs[number]
-            agreements.append(float((own.argmax(-1) == theirs.argmax(-1)).mean()))
-            divergences.append(float((np.exp(theirs) * (theirs - own)).sum(-1).mean()))
-            same.append(llama.answer(questions[number]).strip() == original.answers[number].strip())
-        template = llama.template() == original.template
-        tokens = all(
-            llama.tokenize(text)[-COMPARED_TOKENS:] == ids[: len(llama.tokenize(text)[-COMPARED_TOKENS:])]
-            for text, ids in zip(original.texts, original.ids, strict=True)
-        )
+        pairs = [(np.load(one.logprobs), np.load(item["file"]), one.continuation)
+                 for one, item in zip(case.answered, items, strict=True)]
+        return closeness(pairs)
     finally:
-        llama.close()
-    agreement, divergence = float(np.mean(agreements)), float(np.mean(divergences))
-    passed = template and tokens and agreement >= bounds.agreement and divergence <= bounds.divergence
-    return FileProof(
-        quantization,
-        str(file),
-        size,
-        sha256,
-        agreement,
-        divergence,
-        1 - agreement,
-        float(np.mean(same)),
-        template,
-        tokens,
-        passed,
-    )
+        for item in items:
+            Path(item["file"]).unlink(missing_ok=True)
 
 
-class _Llama:
-    """A GGUF file through llama-cpp-python's low-level calls."""
-
-    def __init__(self, file: Path) -> None:
-        import llama_cpp
-
-        self._llama = llama_cpp.Llama(str(file), n_ctx=2048, n_batch=512, logits_all=True, verbose=False, n_threads=2)
-
-    def logprobs(self, ids: list[int]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """(tokens, vocabulary) log-probabilities of what follows each token."""
-        self._llama.reset()
-        self._llama.eval(ids)
-        logits = np.asarray(self._llama.scores[: len(ids)], dtype=np.float32)
-        highest = logits.max(-1, keepdims=True)
-        result: np.ndarray[Any, np.dtype[np.float32]] = logits - highest - np.log(np.exp(logits - highest).sum(-1, keepdims=True))
-        return result
-
-    def answer(self, messages: Messages) -> str:
-        """The greedy answer, through the file's own chat format."""
-        self._llama.reset()
-        reply: Any = self._llama.create_chat_completion(messages, max_tokens=ANSWER_TOKENS, temperature=0.0)  # type: ignore[arg-type]
-        return str(reply["choices"][0]["message"]["content"])
-
-    def template(self) -> str:
-        """The chat template in the file."""
-        return str(self._llama.metadata.get("tokenizer.chat_template", ""))
-
-    def tokenize(self, text: str) -> list[int]:
-        """Token ids, special tokens recognised."""
-        return list(self._llama.tokenize(text.encode(), add_bos=False, special=True))
-
-    def close(self) -> None:
-        """Free the memory."""
-        self._llama.close()
+def _items(case: Case) -> list[dict[str, Any]]:
+    return [{"prompt": one.prompt, "continuation": one.continuation} for one in case.answered]
 
 
-def template_hash(template: str) -> str:
-    """Short identity of a chat template."""
-    return hashlib.sha256(template.encode()).hexdigest()[:16]
+def _child(module: str, job: dict[str, Any], place: Path, tick: Tick | None, *more: str) -> Finished:
+    place.write_text(json.dumps(job), encoding="utf-8")
+    return run_child([sys.executable, "-m", module, str(place), *more], cwd=project_dir(), environment=QUIET, tick=tick,
+                     timeout=_SECONDS)
 
 
-def as_json(proof: FileProof) -> dict[str, Any]:
-    """For the report."""
-    return asdict(proof)
+def _why(done: Finished) -> str:
+    if done.code < 0 or done.code > 128:
+        return f"it crashed, signal {-done.code if done.code < 0 else done.code - 128}"
+    lines = [line for line in done.tail.splitlines() if line.strip()]
+    return lines[-1].strip()[:200] if lines else f"exit code {done.code}"
+
+
+def closeness(pairs: list[tuple[Any, Any, list[int]]]) -> Closeness:
+    """From (original log-probabilities, the file's, the given tokens), each (tokens, vocabulary), float32, nats.
+
+    KL(P ‖ Q) = Σ p (log p - log q).  Vocabularies padded to different sizes are compared on what they share.
+    """
+    agree, divergence, drop, tokens = 0, 0.0, 0.0, 0
+    for ours, theirs, given in pairs:
+        width = min(ours.shape[1], theirs.shape[1])
+        p, q = ours[:, :width].astype(np.float64), theirs[:, :width].astype(np.float64)
+        agree += int((p.argmax(-1) == q.argmax(-1)).sum())
+        divergence += float((np.exp(p) * (p - q)).sum())
+        places = np.arange(len(given))
+        drop += float((p[places, given] - q[places, given]).sum())
+        tokens += len(given)
+    return Closeness(agree / tokens, divergence / tokens, float(np.expm1(drop / tokens)), tokens, 1.0)
+
+
+def _from_top(measured: list[list[dict[str, Any]]], case: Case) -> Closeness:
+    """As :func:`closeness`, where only the file's most likely tokens are known and all others are taken as one.
+
+    Merging outcomes never raises a divergence, so this one is a lower bound; ``covered`` says how much was seen.
+    """
+    agree, divergence, drop, covered, tokens = 0, 0.0, 0.0, 0.0, 0
+    for one, found in zip(case.answered, measured, strict=True):
+        ours = np.load(one.logprobs).astype(np.float64)
+        for row, given, best in zip(ours, one.continuation, found, strict=True):
+            ids, q = np.array(best["ids"]), np.array(best["logprobs"], dtype=np.float64)
+            p = row[ids]
+            rest_p, rest_q = max(1 - float(np.exp(p).sum()), 1e-12), max(1 - float(np.exp(q).sum()), 1e-12)
+            divergence += float((np.exp(p) * (p - q)).sum()) + rest_p * float(np.log(rest_p / rest_q))
+            agree += int(int(row.argmax()) == int(ids[0]))
+            seen = np.flatnonzero(ids == given)
+            drop += float(row[given] - (q[seen[0]] if len(seen) else min(float(q.min()), np.log(rest_q))))
+            covered += float(np.exp(p).sum())
+            tokens += 1
+    return Closeness(agree / tokens, divergence / tokens, float(np.expm1(drop / tokens)), tokens, covered / tokens)
