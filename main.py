@@ -6,5 +6,13 @@ import sys
 
 from app.cli import main
 
+
+def window(arguments: list[str]) -> int:
+    """Open the window; Qt is imported only here."""
+    from ui.main import run_window
+
+    return run_window(arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], window))

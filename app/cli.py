@@ -90,13 +90,13 @@ def _models_parser(add: Callable[[str, Handler, str], argparse.ArgumentParser]) 
     bring.set_defaults(handler=_models_import)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run one command; returns the exit code.  No traceback reaches a user."""
+def main(arguments: Sequence[str], window: Callable[[list[str]], int]) -> int:
+    """Run one command, or open the window; returns the exit code.  No traceback reaches a user."""
     as_json = "--json" in arguments
     try:
         given = parser().parse_args(list(arguments))
         if given.command is None:
-            return _window(list(arguments))
+            return _window(list(arguments), window)
         handler: Handler = given.handler
         return handler(given)
     except NeuroWeaverError as problem:
@@ -157,21 +157,13 @@ def show(given: argparse.Namespace, content: dict[str, Any], lines: Sequence[str
 # ---- window -------------------------------------------------------------------------------------------------------
 
 
-def has_display() -> bool:
-    """Whether a window can be shown."""
-    if sys.platform in ("win32", "darwin"):
-        return True
-    wanted = os.environ.get("QT_QPA_PLATFORM", "")
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or wanted in ("offscreen", "minimal", "vnc"))
+def _window(arguments: list[str], window: Callable[[list[str]], int]) -> int:
+    from app.doctor import has_display
 
-
-def _window(arguments: list[str]) -> int:
     if has_display():
-        from ui.main import run_window
-
-        return run_window(["neuroweaver", *arguments])
+        return window(["neuroweaver", *arguments])
     say("There is no display here, so the starter kit runs without a window, and its model is served afterwards.")
-    return main(["run", "legal", "--keep-serving", *arguments])
+    return main(["run", "legal", "--keep-serving", *arguments], window)
 
 
 # ---- runs ---------------------------------------------------------------------------------------------------------
@@ -193,7 +185,7 @@ def _run(given: argparse.Namespace) -> int:
 
     with Store.open() as store:
         run = runs.submit(store, given.source, overrides(given.set), environment=given.environment)
-        with follow.service_for(store, keep=given.keep_serving) as keeper:
+        with follow.service_for(store) as keeper:
             state = follow.follow(store, run, say)
             result = runs.result(store, run)
             show(given, result, follow.summary_lines(store, result))
@@ -225,7 +217,7 @@ def _resume(given: argparse.Namespace) -> int:
 
     with Store.open() as store:
         run = runs.resume(store, given.run)
-        with follow.service_for(store, keep=False):
+        with follow.service_for(store):
             state = follow.follow(store, run, say)
             result = runs.result(store, run)
             show(given, result, follow.summary_lines(store, result))
@@ -286,12 +278,19 @@ def _models(given: argparse.Namespace) -> int:
 
     with Store.open() as store:
         found = list_models(store)
-    lines = [
-        f"{version['id']}  {version['state']}{'  live' if version['id'] == model['live'] else ''}"
+    models = [
+        {
+            "name": model.name,
+            "live": model.live,
+            "versions": [
+                {"id": one.id, "version": one.version, "state": one.state, "format": one.format, "path": one.path, "size": one.size}
+                for one in model.versions
+            ],
+        }
         for model in found
-        for version in model["versions"]
     ]
-    return show(given, {"models": found}, lines or ["No model yet. A run makes one: main.py run legal"])
+    lines = [f"{one.id}  {one.state}{'  live' if one.live else ''}" for model in found for one in model.versions]
+    return show(given, {"models": models}, lines or ["No model yet. A run makes one: main.py run legal"])
 
 
 def _models_import(given: argparse.Namespace) -> int:
@@ -299,14 +298,14 @@ def _models_import(given: argparse.Namespace) -> int:
 
     with Store.open() as store:
         version = import_model(store, given.path, name=given.name)
-    return show(given, {"model": version}, [f"Imported as {version}"])
+    return show(given, {"model": version.id, "path": version.path, "format": version.format}, [f"Imported as {version.id}"])
 
 
 def _deploy(given: argparse.Namespace) -> int:
-    from app.registry.api import deploy
+    from app.workflow.doors import deploy
 
     with Store.open() as store:
-        alias = deploy(store, given.model, alias=given.alias)
+        alias = deploy(store, given.model, given.alias)
     return show(given, {"model": alias, "state": "starting"}, [f"{alias} is served by the endpoint (main.py service)"])
 
 
@@ -316,7 +315,7 @@ def _chat(given: argparse.Namespace) -> int:
     from app.gateway.client import stream_chat
     from app.workflow import follow
 
-    with Store.open() as store, follow.service_for(store, keep=False):
+    with Store.open() as store, follow.service_for(store):
         presence = find_service(store.profile)
         if presence is None or presence.base_url is None:
             raise UsageError("endpoint.off", "The endpoint is switched off.", remedy="Switch it on in Settings.")

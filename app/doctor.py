@@ -29,6 +29,14 @@ ENGINES = {
 }
 
 
+def has_display() -> bool:
+    """Whether a window can be shown."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    wanted = os.environ.get("QT_QPA_PLATFORM", "")
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or wanted in ("offscreen", "minimal", "vnc"))
+
+
 def checks() -> list[dict[str, str]]:
     """All checks; one that fails itself is an error and hides no other."""
     found: list[dict[str, str]] = []
@@ -57,8 +65,6 @@ def _python() -> Iterator[Check]:
 
 
 def _qt() -> Iterator[Check]:
-    from app.cli import has_display
-
     version = _version("pyside6-essentials")
     if version is None:
         yield "Qt", "error", "PySide6 is not installed", "Run packaging/setup.sh again."

@@ -104,7 +104,7 @@ def is_alive(pid: int | None, started: float | None) -> bool:
     try:
         process = psutil.Process(pid)
         same = abs(process.create_time() - started) < 0.05
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
 
@@ -121,7 +121,9 @@ class Finished:
 def start_child(arguments: Sequence[str | Path], **options: Any) -> subprocess.Popen[bytes]:
     """Start a program that dies with this process.  options: as for Popen (cwd, env, stdout, ...)."""
     launcher = [sys.executable, "-I", str(Path(__file__).with_name("_launch.py")), str(os.getpid())]
-    return subprocess.Popen([*launcher, *map(str, arguments)], **({"stdin": subprocess.DEVNULL} | options))
+    given: dict[str, Any] = {"stdin": subprocess.DEVNULL} | options
+    child: Any = subprocess.Popen([*launcher, *map(str, arguments)], **given)
+    return child  # type: ignore[no-any-return]
 
 
 def run_child(

@@ -39,7 +39,7 @@ def kits(_store: Store) -> list[KitCard]:
 def _card(file: Path) -> KitCard:
     name = file.parent.name
     try:
-        import yaml  # type: ignore[import-untyped]
+        import yaml
 
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         content = yaml.load(file.read_text(encoding="utf-8"), Loader=loader)  # both are safe loaders

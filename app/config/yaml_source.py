@@ -149,7 +149,7 @@ class _Builder:
     @staticmethod
     def _scalar(node: yaml.Node) -> Any:
         text = str(node.value)
-        if getattr(node, "style", None) in ("'", '"', "|", ">") or node.tag == f"{_STANDARD}str" and text in ("", "~"):
+        if getattr(node, "style", None) in ("'", '"', "|", ">") or (node.tag == f"{_STANDARD}str" and text in ("", "~")):
             return text
         if text in ("", "~", "null", "Null", "NULL"):
             return None

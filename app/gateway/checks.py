@@ -188,8 +188,7 @@ def common(body: Json) -> Json:
             found[name] = value % 2**32 if name == "seed" else value
     if words := stops(body):
         found["stop"] = words
-    if (many := number(body, "n", 1, 1, whole=True)) not in (None, 1):
-        raise bad("n", "n must be 1.")
+    number(body, "n", 1, 1, whole=True)
     if (bias := body.get("logit_bias")) is not None:
         found["logit_bias"] = _bias(bias)
     _stream_options(body)

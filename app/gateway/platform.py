@@ -116,25 +116,25 @@ class Platform:
     def openapi() -> Json:
         """The OpenAPI document of every route."""
         paths: Json = {}
-        secured = [{"key": []}]
+        secured: list[Json] = [{"key": []}]
         for path, (method, summary, fields) in ROUTES.items():
             entry: Json = {"summary": summary, "security": secured, "responses": {"200": {"description": "OK"}}}
             if fields:
                 schema = {"type": "object", "properties": {name: {"type": kind} for name, kind in fields.items()}}
                 entry["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
             paths[path] = {method.lower(): entry}
-        for path, fields in (
+        for path, names in (
             ("/v1/chat/completions", sorted(checks.CHAT)),
             ("/v1/completions", sorted(checks.COMPLETION)),
             ("/v1/embeddings", sorted(checks.EMBEDDING)),
         ):
-            schema = {"type": "object", "properties": {name: {} for name in fields}, "additionalProperties": False}
+            open_schema: Json = {"type": "object", "properties": {name: {} for name in names}, "additionalProperties": False}
             paths[path] = {
                 "post": {
                     "summary": "As OpenAI's",
                     "security": secured,
                     "responses": {"200": {"description": "OK"}},
-                    "requestBody": {"content": {"application/json": {"schema": schema}}},
+                    "requestBody": {"content": {"application/json": {"schema": open_schema}}},
                 }
             }
         paths["/v1/models"] = {

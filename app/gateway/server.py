@@ -153,7 +153,7 @@ class Gateway:
             await self._refuse(
                 exchange, ApiError(500, f"The endpoint could not answer ({type(problem).__name__}).", code="internal")
             )
-        if exchange.path.startswith("/v1/") and exchange.path != "/v1/models":
+        if exchange.path.startswith("/v1/") and not exchange.path.startswith("/v1/models"):
             self._meter.note(exchange)
 
     async def _refuse(self, exchange: Exchange, problem: ApiError) -> None:

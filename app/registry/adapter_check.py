@@ -40,9 +40,9 @@ def _config(file: Path) -> dict[str, Any]:
             raise ValueError("it is far larger than such a file can be")
         config = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as problem:
-        raise _refuse("model.damaged", file, "adapter_config.json is damaged.", f"{problem}.", "Fetch the adapter again.") from problem
+        raise _damaged(file, f"{problem}.") from problem
     if not isinstance(config, dict):
-        raise _refuse("model.damaged", file, "adapter_config.json is damaged.", "It is not an object.", "Fetch the adapter again.")
+        raise _damaged(file, "It is not an object.")
     for key in _CODE:
         if config.get(key):
             raise _refuse("model.remote_code", file, "This adapter asks for code of its own; it was not loaded.",
@@ -57,7 +57,7 @@ def _rank(folder: Path, config: dict[str, Any]) -> int:
                       "Only LoRA adapters can be merged.", "peft_type")
     rank = config.get("r")
     if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= _MOST_RANK:
-        raise _refuse("model.damaged", file, "The adapter's rank is not usable.", f"It is {rank!r}.", "Fetch the adapter again.", "r")
+        raise _damaged(file, f"Its rank is {rank!r}.", "r")
     return rank
 
 
@@ -84,8 +84,8 @@ def _compare(file: Path, found: list[Entry], base: dict[str, tuple[int, ...]], r
     for entry in found:
         part = next((part for part in _PARTS if entry.name.endswith(part)), None)
         if part is None or not entry.name.startswith(_PREFIX):
-            raise _refuse("model.adapter_kind", file, "The adapter holds weights that cannot be merged.", "They are no LoRA pair.",
-                          "Use an adapter that changes linear layers only.", entry.name[:120])
+            raise _refuse("model.adapter_kind", file, "The adapter holds weights that cannot be merged.",
+                          "They are no LoRA pair.", "Use an adapter that changes linear layers only.", entry.name[:120])
         target = entry.name.removeprefix(_PREFIX).removesuffix(part) + ".weight"
         shape = base.get(target)
         if shape is None or len(shape) != 2:
@@ -103,6 +103,10 @@ def _compare(file: Path, found: list[Entry], base: dict[str, tuple[int, ...]], r
 def _mismatch(file: Path, name: str, why: str) -> ModelFileError:
     return _refuse("model.adapter_mismatch", file, "The adapter does not belong to this base model.", why,
                    "Use the base model that the adapter was trained on.", name[:120])
+
+
+def _damaged(file: Path, why: str, field: str | None = None) -> ModelFileError:
+    return _refuse("model.damaged", file, f"{file.name} is damaged.", why, "Fetch the adapter again.", field)
 
 
 def _refuse(code: str, file: Path, what: str, why: str, remedy: str, field: str | None = None) -> ModelFileError:

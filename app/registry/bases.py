@@ -40,7 +40,7 @@ def base_file(store: Store, folder: Path, *, tick: Callable[[], None] | None = N
     checked = check_model_folder(folder)
     identity = "".join(f"{shard.name}{shard.stat().st_size}{shard.stat().st_mtime_ns}" for shard in checked.shards)
     name = f"{folder.name}-{hashlib.sha256(f'{folder.resolve()}{identity}'.encode()).hexdigest()[:12]}"
-    target = store.profile.cache / "bases" / f"{name}-q8_0.gguf"
+    target = store.profile.models / ".bases" / f"{name}-q8_0.gguf"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         convert(folder, target, "q8_0", tick=tick)

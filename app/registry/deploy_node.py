@@ -15,7 +15,7 @@ class Gate(Params):
 
     min_gain: float | None = Field(
         None, ge=-1, le=1, description="Least difference to the base in the evaluation (0.05: five points); none: not asked")
-    require_better: bool = Field(False, description="The interval of the difference must lie above min_gain (above 0 without one)")
+    require_better: bool = Field(False, description="The whole interval of the difference must lie above min_gain (or 0)")
     require_proof: bool = Field(True, description="The export proof must have passed")
 
 

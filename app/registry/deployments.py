@@ -99,8 +99,8 @@ def write_deployment(store: Store, alias: str, version: str, engine: str, path: 
 
 def _check(alias: str, engine: str, path: str, options: Mapping[str, Any]) -> None:
     if not _ALIAS.fullmatch(alias):
-        raise UsageError("deploy.bad_alias", f"{alias[:100]!r} cannot be the name of a served model.", where=Place.of(field="alias"),
-                         remedy="Use letters, digits, dot, colon, hyphen, underscore; at most 100.")
+        raise UsageError("deploy.bad_alias", f"{alias[:100]!r} cannot be the name of a served model.",
+                         where=Place.of(field="alias"), remedy="Use letters, digits, dot, colon, hyphen, underscore; at most 100.")
     if engine not in ENGINES.values():
         raise UsageError("deploy.bad_engine", f"There is no engine {engine!r}.", where=Place.of(field="engine"),
                          remedy=f"One of: {', '.join(sorted(set(ENGINES.values())))}.")
@@ -123,7 +123,7 @@ def ensure_base_deployment(store: Store, base: str, *, tick: Callable[[], None] 
     """Serve a base model (a Hugging Face folder) as "<name>-base", so that answers can be compared side by side.
 
     The starter model's own GGUF is used where it is the base; another base is converted to q8_0 once and kept in the
-    profile's cache (some seconds for each 100M parameters).  Raises RegistryError export.* if it cannot be converted.
+    profile's models folder (some seconds for each 100M parameters).  Raises RegistryError export.* if it cannot be converted.
     """
     file = base_file(store, Path(base), tick=tick)
     name = slug(Path(base).name)

@@ -317,7 +317,8 @@ class _Reader:
             path=self.path, size=self.size, architecture=architecture,
             name=str(self.metadata.get("general.name") or self.path.stem)[:200],
             parameters=sum(tensor.numbers for tensor in tensors), context=context if isinstance(context, int) else 0,
-            vocabulary=vocabulary, template=template, template_hash=hashlib.sha256(template.encode()).hexdigest() if template else None,
+            vocabulary=vocabulary, template=template,
+            template_hash=hashlib.sha256(template.encode()).hexdigest() if template else None,
             file_type=file_type if isinstance(file_type, int) else None, data_start=start, metadata=self.metadata,
             tensors=tuple(tensors))
 

@@ -51,13 +51,15 @@ class LlamaCpp:
         answer = _checked(self._server.handle_embeddings({"input": text}))
         if answer is None:
             raise ServingError("engine.answer", "The engine gave no vector.")
-        return list(answer["data"][0]["embedding"]), int(answer["usage"]["prompt_tokens"])
+        found = answer["data"][0]["embedding"]
+        vector = found[0] if found and isinstance(found[0], list) else found  # some versions wrap it once more
+        return [float(value) for value in vector], int(answer["usage"]["prompt_tokens"])
 
 
 def _checked(answer: Any) -> Json | None:
     if isinstance(answer, dict) and "error" in answer:
         raise ValueError(str(answer["error"].get("message", "The engine refused the request.")))
-    return answer
+    return answer if isinstance(answer, dict) else None
 
 
 def load(assignment: Assignment) -> LlamaCpp:

@@ -348,6 +348,7 @@ class Pool:
     async def _load(served: Served) -> None:
         with contextlib.suppress(NeuroWeaverError):  # noted in the table by then
             await served.ensure()
+            served.note("ready")
 
     async def _rest(self) -> None:
         idle = float(settings.get(self._store, "engine.idle_seconds"))

@@ -57,15 +57,15 @@ class Transformers:
             raise ValueError(f"The prompt has {ids.shape[1]} tokens; the context holds {self._context}.")
         shape = _Shape(kind, str(request.get("model", "")))
         stream = bool(request.get("stream"))
-        pieces, count, finish = [], 0, "length"
+        pieces, total, finish = [], 0, "length"
         if stream and kind == "chat":
             send(shape.piece({"role": "assistant", "content": ""}))
         for piece, count, ended in self._tokens(ids, min(int(request.get("max_tokens") or 256), room), request):
-            finish = "stop" if ended else finish
+            finish, total = "stop" if ended else finish, count
             pieces.append(piece)
             if stream and piece and send(shape.piece({"content": piece} if kind == "chat" else piece)):
                 return None
-        usage = {"prompt_tokens": int(ids.shape[1]), "completion_tokens": count, "total_tokens": int(ids.shape[1]) + count}
+        usage = {"prompt_tokens": int(ids.shape[1]), "completion_tokens": total, "total_tokens": int(ids.shape[1]) + total}
         if not stream:
             return shape.whole("".join(pieces), finish, usage)
         send(shape.piece({} if kind == "chat" else "", finish))

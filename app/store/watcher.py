@@ -20,7 +20,7 @@ class Watcher:
         if stamp == self._stamp:
             return set()
         self._stamp = stamp
-        found = {name: revision for name, revision in self._store.db.execute("SELECT name, revision FROM revisions")}
+        found: dict[str, int] = dict(self._store.db.execute("SELECT name, revision FROM revisions").fetchall())
         changed = {name for name, revision in found.items() if self._revisions.get(name) != revision}
         first, self._revisions = not self._revisions, found
         return set() if first else changed

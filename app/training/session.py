@@ -130,7 +130,7 @@ def _examples(ctx: StepContext, params: QloraParams, rows: Rows, tokenizer: Any,
               seed: int) -> tuple[Encoded, list[Example]]:
     longest = min(params.max_length, context or params.max_length)
     with open_dataset(ctx.store, rows.dataset) as data:
-        split = "train" if rows.splits.get("train") else "" if rows.splits.get("") else None
+        split = "train" if rows.splits.get("train") else ""  # never None: that reads the test rows too
         train = encode_rows(data.iter_rows(rows.version, split), tokenizer, longest)
         held = encode_rows(data.iter_rows(rows.version, "calibration"), tokenizer, longest) if params.eval_rows else None
     _tell_left_out(ctx, train, longest)

@@ -96,7 +96,8 @@ def start_attempt(store: Store, run: str, step: str, number: int, accelerator: b
         [sys.executable, "-m", "app.workflow.worker"], cwd=project_dir(), env=_environment(store), stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **group_options())
     _note_start(store, run, step, number, process.pid)
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     keep_output(process.stdout, folder)
     line = Assignment(str(store.profile.home), store.key.hex, run, step, number, os.getpid()).line()
     with contextlib.suppress(OSError):  # it died at once: reaping explains that

@@ -46,10 +46,14 @@ def import_file(store: Store, path: Path, name: str | None, split_field: str | N
 
 
 def deploy(store: Store, model: str, alias: str | None) -> str:
-    """Release and serve a model; returns its alias."""
-    from app.registry.api import deploy as release
+    """Release a version (its id, or a model's name), serve it, and its base beside it; returns its alias."""
+    from app.registry import api
 
-    return release(store, model, alias=alias)
+    chosen = api.find_version(store, model)
+    api.release(store, chosen, alias=alias)
+    if chosen.base:
+        api.ensure_base_deployment(store, chosen.base)
+    return alias or str(chosen.model)
 
 
 def metrics(store: Store) -> dict[str, Any]:

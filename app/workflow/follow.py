@@ -53,8 +53,8 @@ class Keeper:
 
 
 @contextlib.contextmanager
-def service_for(store: Store, *, keep: bool) -> Iterator[Keeper]:
-    """The profile's running service, else one for the time of the block.  keep: say where it will answer."""
+def service_for(store: Store) -> Iterator[Keeper]:
+    """The profile's running service, else one for the time of the block."""
     found = find_service(store.profile)
     if found is not None:
         yield Keeper(found, None)

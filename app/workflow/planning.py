@@ -27,7 +27,8 @@ def plan_step(store: Store, run: str, step: str) -> Plan:
     """Hash the step and look it up.  Reads files the step names; raises what the node's fingerprint raises."""
     row = store.row("SELECT * FROM steps WHERE run = ? AND id = ?", (run, step))
     run_row = store.row("SELECT seed, resolved FROM runs WHERE id = ?", (run,))
-    assert row is not None and run_row is not None
+    assert row is not None
+    assert run_row is not None
     node = make_node(row)
     fingerprint = node.fingerprint()
     if not node.cacheable:

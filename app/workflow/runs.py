@@ -234,7 +234,7 @@ def result(store: Store, run: str) -> dict[str, Any]:
             for step in steps
         ],
     }
-    found |= _evaluation(store, row, steps) | _model(steps) | _endpoint(store, steps)
+    found |= _evaluation(steps) | _model(steps) | _endpoint(store, steps)
     if row["state"] == "failed":
         why = row["why"] or next((step["why"] for step in steps if step["why"]), None)
         found["error"] = from_record(orjson.loads(why)).as_json() if why else {"type": "run.failed", "message": "The run failed."}
@@ -253,7 +253,7 @@ def _outputs(steps: list[dict[str, Any]], node: str, port: str) -> dict[str, Any
     return None
 
 
-def _evaluation(store: Store, run: Mapping[str, Any], steps: list[dict[str, Any]]) -> dict[str, Any]:
+def _evaluation(steps: list[dict[str, Any]]) -> dict[str, Any]:
     made = _outputs(steps, "evaluate.compare", "evaluation")
     if made is None:
         return {}

@@ -285,7 +285,7 @@ class Problem:
     hint: str
 
 
-def problems(store: Store, text: str, path: str) -> list[Problem]:
+def problems(_store: Store, text: str, path: str) -> list[Problem]:
     """Every fault of a document's text, in line order; [] if it can run."""
     from app.workflow.runs import check_text
 
