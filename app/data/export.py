@@ -1,10 +1,19 @@
-"""Write a dataset version to a file: everything that came in comes out again, with the split beside it."""
+"""Write a dataset version to a file: everything that came in comes out again, with the split beside it.
+
+Columns have the names they had in the imported file.  An instruction with further input comes out as one text, which
+an import turns into the same row.  JSON lines keep every value as it is.  Parquet keeps the types of the columns
+(text, whole numbers, numbers, truth values; lists and objects as JSON text).  CSV has text alone; there a cell that
+begins like a formula gets an apostrophe before it, so that no spreadsheet runs it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import errno
 import json
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +22,14 @@ import orjson
 
 from app.errors import DatasetError, Place, UsageError
 from app.store import Store
-from app.store.datasets import DatasetDb, open_dataset
+from app.store.datasets import DatasetDb, disk_full, open_dataset
 from app.store.records import Row
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins so is a formula to a spreadsheet; an apostrophe before it makes it text."""
+BATCH = 5000
 Progress = Callable[[float, str], None]
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,31 +64,55 @@ def find_version(store: Store, dataset: str, version: int | None) -> tuple[str, 
     return str(found["id"]), version if version is not None else int(versions[-1])
 
 
-def flat(row: Row) -> dict[str, Any]:
-    """A row as columns that an import recognises again."""
-    if row.shape == "text":
-        record: dict[str, Any] = {"text": row.text}
-    elif row.shape == "preference":
-        record = {"prompt": row.messages[-1]["content"]} if row.messages else {}
-        record |= {"chosen": row.chosen, "rejected": row.rejected}
-    elif [message["role"] for message in row.messages] == ["user", "assistant"]:
-        record = {"prompt": row.messages[0]["content"], "answer": row.messages[1]["content"]}
-    else:
-        record = {"messages": row.messages}
+def flat(row: Row, mapping: Mapping[str, Any], split_name: str) -> Record:
+    """A row as columns, named as in the file it came from (mapping: of the import, empty if unknown)."""
+    record = _content(row, mapping)
     record |= {name: value for name, value in row.meta.items() if name not in record}
-    return record | ({"split": row.split} if row.split else {})
+    if row.split:
+        record[split_name if split_name not in record else f"{split_name}_used"] = row.split
+    return record
+
+
+def _content(row: Row, mapping: Mapping[str, Any]) -> Record:
+    if row.shape == "text":
+        return {mapping.get("text") or "text": row.text}
+    if row.shape == "preference":
+        return _preference(row, mapping)
+    system, turns = _without_system(row, mapping)
+    prompt, answer = mapping.get("prompt"), mapping.get("answer")
+    if [message["role"] for message in turns] == ["user", "assistant"] and not mapping.get("messages"):
+        return system | {prompt or "prompt": turns[0]["content"], answer or "answer": turns[1]["content"]}
+    return system | {mapping.get("messages") or "messages": turns}
+
+
+def _preference(row: Row, mapping: Mapping[str, Any]) -> Record:
+    chosen, rejected = mapping.get("chosen") or "chosen", mapping.get("rejected") or "rejected"
+    if not row.messages:
+        return {chosen: row.chosen, rejected: row.rejected}
+    if len(row.messages) == 1 and row.messages[0]["role"] == "user":
+        return {mapping.get("prompt") or "prompt": row.messages[0]["content"], chosen: row.chosen, rejected: row.rejected}
+    ends = ({"role": "assistant", "content": row.chosen}, {"role": "assistant", "content": row.rejected})
+    return {chosen: [*row.messages, ends[0]], rejected: [*row.messages, ends[1]]}
+
+
+def _without_system(row: Row, mapping: Mapping[str, Any]) -> tuple[Record, list[dict[str, str]]]:
+    column = mapping.get("system")
+    if column and row.messages and row.messages[0]["role"] == "system":
+        return {column: row.messages[0]["content"]}, row.messages[1:]
+    return {}, row.messages
 
 
 def export_version(
-    store: Store, dataset: str, *, version: int | None = None, to: Path, progress: Progress | None = None
+    store: Store, dataset: str, version: int | None = None, *, to: str | Path, progress: Progress | None = None
 ) -> ExportResult:
     """Write the kept rows as JSONL, CSV or Parquet by the name's ending; written beside and renamed.
 
-    In CSV a cell that begins like a formula gets an apostrophe before it, so that no spreadsheet runs it.
+    Raises UsageError for an unknown dataset, version or ending; DatasetError or StoreError where it cannot be written:
+    then a file that was there before is still there.
     """
+    to = Path(to)
     identity, number = find_version(store, dataset, version)
-    writers = {".jsonl": _write_jsonl, ".csv": _write_csv, ".parquet": _write_parquet}
-    writer = writers.get(to.suffix.lower())
+    writer = {".jsonl": _write_jsonl, ".csv": _write_csv, ".parquet": _write_parquet}.get(to.suffix.lower())
     if writer is None:
         raise UsageError(
             "dataset.unknown_export",
@@ -85,51 +120,92 @@ def export_version(
             where=Place.of(to),
             remedy="Let the name end in .jsonl, .csv or .parquet.",
         )
-    beside = to.with_name(f".{to.name}.part")
+    beside = to.with_name(f".{to.name}.{os.getpid()}.part")
     try:
         with open_dataset(store, identity) as db:
-            count = writer(db, number, beside)
+            count = writer(_Source(store, db, number, progress), beside)
         beside.replace(to)
     except OSError as problem:
-        beside.unlink(missing_ok=True)
-        raise DatasetError(
-            "dataset.unwritable",
-            "The file could not be written.",
-            where=Place.of(to),
-            why=f"{problem.strerror or problem}.",
-            remedy="Choose another folder or make room.",
-        ) from problem
-    if progress is not None:
-        progress(1.0, f"{count:,} rows written")
+        raise _unwritable(to, problem) from problem
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
     return ExportResult(identity, number, count, str(to))
 
 
-def _records(db: DatasetDb, version: int) -> Iterator[dict[str, Any]]:
-    return (flat(row) for row in db.iter_rows(version))
+def _unwritable(to: Path, problem: OSError) -> Exception:
+    if problem.errno == errno.ENOSPC:
+        return disk_full(to, problem.strerror or "no space left")
+    return DatasetError(
+        "dataset.unwritable",
+        "The file could not be written.",
+        where=Place.of(to),
+        why=f"{problem.strerror or problem}.",
+        remedy="Choose another folder.",
+    )
 
 
-def _write_jsonl(db: DatasetDb, version: int, path: Path) -> int:
+class _Source:
+    """The rows of a version as flat records; may be read twice."""
+
+    def __init__(self, store: Store, db: DatasetDb, version: int, progress: Progress | None) -> None:
+        found = (
+            store.row("SELECT origin, rows FROM dataset_versions WHERE dataset = ? AND version = ?", (db.dataset, version)) or {}
+        )
+        origin = orjson.loads(found.get("origin") or "{}")
+        self._mapping: Mapping[str, Any] = origin.get("mapping") or {}
+        self._split = str(origin.get("split_field") or "split")
+        self._order = {str(name): place for place, name in enumerate(origin.get("columns") or ())}
+        self._total, self._db, self._version, self._progress = int(found.get("rows") or 0), db, version, progress
+
+    def records(self) -> Iterator[Record]:
+        for count, row in enumerate(self._db.iter_rows(self._version), start=1):
+            if self._progress is not None and count % BATCH == 0:
+                self._progress(min(count / max(self._total, 1), 0.99), f"{count:,} rows written")
+            record = flat(row, self._mapping, self._split)
+            yield {name: record[name] for name in sorted(record, key=self._place)} if self._order else record
+
+    def _place(self, name: str) -> int:
+        return self._order.get(name, len(self._order))
+
+    def columns(self) -> dict[str, set[type]]:
+        """Every column with the types of its values, in the order of the file."""
+        found: dict[str, set[type]] = {}
+        for record in self.records():
+            for name, value in record.items():
+                found.setdefault(name, set()).add(_type_of(value))
+        return {name: found[name] for name in sorted(found, key=self._place)}
+
+
+def _type_of(value: Any) -> type:
+    """The type of a value; a whole number that no 64-bit column with a sign holds counts as mixed."""
+    return object if type(value) is int and not -(2**63) <= value < 2**63 else type(value)
+
+
+def _write_jsonl(source: _Source, path: Path) -> int:
     count = 0
     with path.open("wb") as stream:
-        for count, record in enumerate(_records(db, version), start=1):  # noqa: B007  # the last value is the count
+        for record in source.records():
             stream.write(orjson.dumps(record) + b"\n")
+            count += 1
+        _keep(stream)
     return count
 
 
-def _columns(db: DatasetDb, version: int) -> list[str]:
-    names: dict[str, None] = {}
-    for record in _records(db, version):
-        names.update(dict.fromkeys(record))
-    return list(names)
+def _keep(stream: Any) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
 
 
-def _write_csv(db: DatasetDb, version: int, path: Path) -> int:
-    columns, count = _columns(db, version), 0
+def _write_csv(source: _Source, path: Path) -> int:
+    columns, count = list(source.columns()), 0
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow([safe_cell(name) for name in columns])
-        for count, record in enumerate(_records(db, version), start=1):  # noqa: B007
+        for record in source.records():
             writer.writerow([safe_cell(record.get(name)) for name in columns])
+            count += 1
+        _keep(stream)
     return count
 
 
@@ -139,22 +215,40 @@ def safe_cell(value: Any) -> str:
     return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA) else text
 
 
-def _write_parquet(db: DatasetDb, version: int, path: Path) -> int:
+def _write_parquet(source: _Source, path: Path) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns, count = _columns(db, version), 0
-    schema = pa.schema([(name, pa.string()) for name in columns])
+    kinds = {name: _arrow_kind(types) for name, types in source.columns().items()}
+    arrow = {"text": pa.string(), "json": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+    schema = pa.schema([(name, arrow[kind]) for name, kind in kinds.items()])
+    batch: list[Record] = []
+    count = 0
     with pq.ParquetWriter(path, schema) as writer:
-        batch: list[dict[str, Any]] = []
-        for count, record in enumerate(_records(db, version), start=1):  # noqa: B007
-            batch.append({name: _text(record.get(name)) for name in columns})
-            if len(batch) == 5000:
+        for record in source.records():
+            count += 1
+            batch.append({name: _arrow_value(record.get(name), kind) for name, kind in kinds.items()})
+            if len(batch) == BATCH:
                 writer.write_table(pa.Table.from_pylist(batch, schema=schema))
                 batch.clear()
         writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+    with path.open("rb+") as stream:
+        _keep(stream)
     return count
 
 
-def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _arrow_kind(types: set[type]) -> str:
+    """The Parquet type of a column; a column of mixed types is JSON text."""
+    known = types - {type(None)}
+    if known <= {str}:
+        return "text"
+    single = {frozenset({int}): "int", frozenset({float}): "float", frozenset({int, float}): "float", frozenset({bool}): "bool"}
+    return single.get(frozenset(known), "json")
+
+
+def _arrow_value(value: Any, kind: str) -> Any:
+    if value is None or kind == "text" or kind == "bool":
+        return value
+    if kind == "json":
+        return json.dumps(value, ensure_ascii=False)
+    return float(value) if kind == "float" else value

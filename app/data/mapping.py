@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
 from pydantic import Field, ValidationError
 
 from app.config.node import Params
@@ -193,6 +195,9 @@ def _messages(record: Mapping[str, Any], mapping: ColumnMapping) -> list[dict[st
 
 
 def _conversation(value: Any, name: str) -> list[dict[str, str]]:
+    if isinstance(value, str) and value.lstrip().startswith("["):  # a CSV cell holds the list as JSON
+        with contextlib.suppress(orjson.JSONDecodeError):
+            value = orjson.loads(value)
     if not isinstance(value, list) or not value:
         raise BadRow(f"{name} is not a list of messages")
     messages = [_message(one, name) for one in value]

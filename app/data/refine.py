@@ -1,27 +1,33 @@
 """The first cut of refining: what is removed from a version and why.  Nothing is lost: a removed row keeps its place.
 
 Held-out rows are looked at first, so that of a training row and the test row it repeats the test row stays.
+Memory is bounded whatever the number of rows: decisions go into the new version as they are made.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import xxhash
 
-from app.data.near import NearIndex
+from app.data.near import Repeats
+from app.data.splitting import assign
 from app.errors import UsageError
 from app.store import Store
-from app.store.datasets import DatasetDb, decode, open_dataset
-from app.store.records import Row
+from app.store.datasets import DatasetDb, open_dataset
+from app.store.records import SPLITS, Row, decode
 from app.store.versions import VersionWriter
 
 ORDER = ("test", "calibration", "train", "")
 BROKEN = "\ufffd"
+DOCUMENT = "document"
+"""The column by which rows are grouped where none is named and there are groups enough."""
+FEWEST_GROUPS = 10
+STEP = 500
 Tell = Callable[[float, str], None]
 Reason = tuple[str, str]
 
@@ -39,13 +45,18 @@ class Rules:
     group_field: str = ""
     seed: int = 0
 
-
-@dataclass
-class Outcome:
-    """Decisions by position: split, and where removed the reason and what it repeats."""
-
-    splits: dict[int, str] = field(default_factory=dict)
-    removed: dict[int, Reason] = field(default_factory=dict)
+    def check(self) -> None:
+        """Raise UsageError for shares that are no shares."""
+        unknown = [name for name in self.split if name not in SPLITS]
+        total = sum(share for name, share in self.split.items() if name != "train")
+        if unknown or any(share < 0 for share in self.split.values()) or total >= 1:
+            raise UsageError(
+                "refine.bad_split",
+                "The shares of the splits do not fit.",
+                why=f"They are {self.split}.",
+                remedy="Name test and calibration with shares that leave something for train, for example "
+                "{test: 0.1, calibration: 0.05}.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +77,189 @@ def text_of(row: Row) -> str:
 
 
 def refine(store: Store, dataset: str, version: int, rules: Rules, tell: Tell) -> Refined:
-    """Make a new version of a dataset without its bad rows."""
+    """Make a new version of a dataset without its bad rows.  Raises UsageError for rules that do not fit."""
+    rules.check()
     with open_dataset(store, dataset) as db:
-        outcome = _decide(db, version, rules, tell)
-        tell(0.9, "Writing the new version")
-        return _write(store, db, version, outcome, rules)
+        return _Refining(store, db, version, rules, tell).run()
 
 
-def _decide(db: DatasetDb, version: int, rules: Rules, tell: Tell) -> Outcome:
-    outcome = Outcome()
-    total = db.conn.execute("SELECT count(*) FROM version_rows WHERE version = ? AND state = 'kept'", (version,)).fetchone()[0]
-    splits = {row[0] for row in db.conn.execute("SELECT DISTINCT split FROM version_rows WHERE version = ?", (version,))}
-    own = _Reader(db, version)
-    index = NearIndex(rules.near_threshold, rules.seed, own.text) if rules.near else None
-    exact: dict[bytes, int] = {}
-    for seen, row in enumerate(_held_out_first(db, version, splits), start=1):
-        outcome.splits[row.position] = row.split
-        if reason := _bad(row, rules) or _repeats(row, exact, index, outcome):
-            outcome.removed[row.position] = reason
-        if seen % 200 == 0:
-            tell(0.9 * seen / total, f"{seen:,} of {total:,} rows looked at, {len(outcome.removed):,} removed")
-    if splits == {""} and rules.split:
-        _assign_splits(db, version, outcome, rules)
-    return outcome
+class _Refining:
+    """One refinement on its way."""
+
+    def __init__(self, store: Store, db: DatasetDb, version: int, rules: Rules, tell: Tell) -> None:
+        self._store, self._db, self._parent, self._rules, self._tell = store, db, version, rules, tell
+        self._removed: Counter[str] = Counter()
+        self._waiting: list[tuple[str, str, int, int]] = []
+        self._warnings: list[str] = []
+        self._codes = bytearray()
+        total, last = db.conn.execute(
+            "SELECT count(*), coalesce(max(position), 0) FROM version_rows WHERE version = ? AND state = 'kept'", (version,)
+        ).fetchone()
+        self._total, self._last = int(total), int(last)
+
+    def run(self) -> Refined:
+        found = self._store.row(
+            "SELECT shape FROM dataset_versions WHERE dataset = ? AND version = ?", (self._db.dataset, self._parent)
+        )
+        shape = str((found or {}).get("shape") or "chat")
+        origin = {**_source(self._store, self._db.dataset, self._parent), "refined": self._parent}
+        with VersionWriter(
+            self._store,
+            self._db,
+            origin=origin,
+            parent=self._parent,
+            note="Refined",
+            wait=lambda: self._tell(0.0, "Waiting for another writer of this dataset"),
+        ) as writer:
+            copy_version(self._db, self._parent, writer.version)
+            splits = self._look_at_all(writer.version)
+            if self._total and self._removed.total() == self._total:
+                raise UsageError(
+                    "refine.nothing_left",
+                    "Refining would remove every row; no version was made.",
+                    why=f"Removed: {dict(self._removed)}.",
+                    remedy="Relax the rules, or look at the rows first.",
+                )
+            if splits == {""} and self._rules.split:
+                self._divide(writer.version)
+            self._tell(0.95, "Writing the new version")
+            counts, content, kept = figures(self._db, writer.version)
+            removed = dict(self._removed)
+            report = {
+                "checked": self._total,
+                "kept": kept,
+                "removed": removed,
+                "splits": counts,
+                "warnings": self._warnings,
+                "rules": {
+                    "near_duplicates": self._rules.near_threshold if self._rules.near else None,
+                    "languages": list(self._rules.languages),
+                    "shortest": self._rules.shortest,
+                    "longest": self._rules.longest,
+                },
+            }
+            writer.finish(
+                rows=kept,
+                removed=_removed_rows(self._db, writer.version),
+                splits=counts,
+                shape=shape,
+                content_hash=content,
+                report=report,
+            )
+        return Refined(self._db.dataset, writer.version, kept, counts, content, report)
+
+    def _look_at_all(self, version: int) -> set[str]:
+        conn = self._db.conn
+        splits = {row[0] for row in conn.execute("SELECT DISTINCT split FROM version_rows WHERE version = ?", (self._parent,))}
+        self._codes = bytearray(self._last + 1)
+        repeats = Repeats(
+            near=self._rules.near,
+            threshold=self._rules.near_threshold,
+            seed=self._rules.seed,
+            text_of=self._text,
+            rows=self._total,
+            folder=Path(self._store.profile.cache),
+        )
+        try:
+            for seen, row in enumerate(_held_out_first(self._db, self._parent, splits), start=1):
+                self._codes[row.position] = ORDER.index(row.split)
+                if reason := bad(row, self._rules) or self._repeated(row, repeats):
+                    self._remove(version, row.position, reason)
+                if seen % STEP == 0:
+                    self._tell(
+                        0.9 * seen / self._total, f"{seen:,} of {self._total:,} rows looked at, {self._removed.total():,} removed"
+                    )
+        finally:
+            repeats.close()
+        self._flush()
+        return splits
+
+    def _repeated(self, row: Row, repeats: Repeats) -> Reason | None:
+        found = repeats.find_or_add(row.position, text_of(row))
+        if found is None:
+            return None
+        earlier, alike = found
+        kind = "exact_duplicate" if alike == 1.0 else "near_duplicate"
+        if self._codes[earlier] != self._codes[row.position]:
+            kind = "leak"
+        return kind, f"row {earlier}" if alike == 1.0 else f"row {earlier}, {100 * alike:.0f} % alike"
+
+    def _text(self, position: int) -> str:
+        payload = self._db.conn.execute(
+            "SELECT r.payload FROM version_rows v JOIN rows r ON r.id = v.row WHERE v.version = ? AND v.position = ?",
+            (self._parent, position),
+        ).fetchone()[0]
+        return text_of(decode(payload))
+
+    def _remove(self, version: int, position: int, reason: Reason) -> None:
+        self._removed[reason[0]] += 1
+        self._waiting.append((*reason, version, position))
+        if len(self._waiting) >= 2000:
+            self._flush()
+
+    def _flush(self) -> None:
+        with self._db.write() as conn:
+            conn.executemany(
+                "UPDATE version_rows SET state = 'removed', reason = ?, detail = ? WHERE version = ? AND position = ?",
+                self._waiting,
+            )
+        self._waiting.clear()
+
+    def _divide(self, version: int) -> None:
+        """Give each row a split; rows of one group together."""
+        column = self._rules.group_field or self._own_group()
+        groups: Counter[str] = Counter(self._group(row, column) for row in self._db.iter_rows(version))
+        if len(groups) == 1:
+            self._warnings.append(f"All rows belong to one {column or 'group'}; nothing was held back.")
+        chosen = assign(groups, self._rules.split, self._rules.seed)
+        waiting: list[tuple[str, int, int]] = []
+        for row in self._db.iter_rows(version):
+            waiting.append((chosen[self._group(row, column)], version, row.position))
+            if len(waiting) >= 5000:
+                self._set_splits(waiting)
+        self._set_splits(waiting)
+
+    def _set_splits(self, waiting: list[tuple[str, int, int]]) -> None:
+        with self._db.write() as conn:
+            conn.executemany("UPDATE version_rows SET split = ? WHERE version = ? AND position = ?", waiting)
+        waiting.clear()
+
+    def _own_group(self) -> str:
+        """ "document" if every row has it and there are groups enough, else "" (each row for itself)."""
+        seen: set[str] = set()
+        for row in self._db.iter_rows(self._parent):
+            if DOCUMENT not in row.meta:
+                return ""
+            seen.add(str(row.meta[DOCUMENT]))
+        return DOCUMENT if len(seen) >= FEWEST_GROUPS else ""
+
+    def _group(self, row: Row, column: str) -> str:
+        if column and column not in row.meta:
+            raise UsageError(
+                "refine.no_group",
+                f"Row {row.position} has no {column!r} to group by.",
+                remedy="Name a column that every row has, or leave group_field out.",
+            )
+        return str(row.meta[column]) if column else row.hash
+
+
+def _source(store: Store, dataset: str, version: int) -> dict[str, Any]:
+    """What a version inherits of its parent's origin: where the rows came from."""
+    import orjson
+
+    found = store.row("SELECT origin FROM dataset_versions WHERE dataset = ? AND version = ?", (dataset, version))
+    origin = orjson.loads(found["origin"]) if found else {}
+    return {name: origin[name] for name in ("file", "mapping", "split_field", "columns", "types") if name in origin}
+
+
+def copy_version(db: DatasetDb, source: int, target: int) -> None:
+    """Copy the places of a version, its removed rows too."""
+    with db.write() as conn:
+        conn.execute(
+            "INSERT INTO version_rows (version, position, row, split, state, reason, detail) SELECT ?, position, row, "
+            "split, state, reason, detail FROM version_rows WHERE version = ?",
+            (target, source),
+        )
 
 
 def _held_out_first(db: DatasetDb, version: int, splits: Iterable[str]) -> Iterator[Row]:
@@ -96,21 +267,8 @@ def _held_out_first(db: DatasetDb, version: int, splits: Iterable[str]) -> Itera
         yield from db.iter_rows(version, split)
 
 
-class _Reader:
-    """Reads the text of a position again, for verifying a candidate."""
-
-    def __init__(self, db: DatasetDb, version: int) -> None:
-        self._db, self._version = db, version
-
-    def text(self, position: int) -> str:
-        payload = self._db.conn.execute(
-            "SELECT r.payload FROM version_rows v JOIN rows r ON r.id = v.row WHERE v.version = ? AND v.position = ?",
-            (self._version, position),
-        ).fetchone()[0]
-        return text_of(decode(payload))
-
-
-def _bad(row: Row, rules: Rules) -> Reason | None:
+def bad(row: Row, rules: Rules) -> Reason | None:
+    """(reason, detail) for a row that is bad by itself, or None."""
     text = text_of(row)
     if not text or (row.shape == "chat" and not row.answer.strip()):
         return "empty", ""
@@ -134,78 +292,14 @@ def language(text: str) -> str:
     return str(py3langid.classify(text[:2000])[0])
 
 
-def _repeats(row: Row, exact: dict[bytes, int], index: NearIndex | None, outcome: Outcome) -> Reason | None:
-    text = text_of(row)
-    digest = xxhash.xxh3_128_digest(" ".join(text.casefold().split()).encode())
-    earlier = exact.setdefault(digest, row.position)
-    if earlier != row.position:
-        return _kind("exact_duplicate", row, earlier, outcome), f"row {earlier}"
-    near = index.find_or_add(row.position, text) if index is not None else None
-    if near is not None:
-        return _kind("near_duplicate", row, near[0], outcome), f"row {near[0]}, {100 * near[1]:.0f} % alike"
-    return None
+def _removed_rows(db: DatasetDb, version: int) -> int:
+    """Rows that a version removed, those that its parents removed before with them."""
+    sql = "SELECT count(*) FROM version_rows WHERE version = ? AND state = 'removed'"
+    return int(db.conn.execute(sql, (version,)).fetchone()[0])
 
 
-def _kind(name: str, row: Row, earlier: int, outcome: Outcome) -> str:
-    return "leak" if outcome.splits.get(earlier, row.split) != row.split else name
-
-
-def _assign_splits(db: DatasetDb, version: int, outcome: Outcome, rules: Rules) -> None:
-    """Rows of one group (a document, say) go to one split together; the choice depends on content and seed alone."""
-    for row in db.iter_rows(version):
-        if rules.group_field and rules.group_field not in row.meta:
-            raise UsageError(
-                "refine.no_group",
-                f"Row {row.position} has no {rules.group_field!r} to group by.",
-                remedy="Name a column that every row has, or leave group_field out.",
-            )
-        group = str(row.meta[rules.group_field]) if rules.group_field else row.hash
-        drawn = int.from_bytes(hashlib.sha256(f"{rules.seed}:{group}".encode()).digest()[:8], "big") / 2**64
-        outcome.splits[row.position] = choose_split(drawn, rules.split)
-
-
-def choose_split(drawn: float, shares: dict[str, float]) -> str:
-    """The split in whose share of 0..1 the number falls; what is left over goes to train."""
-    for name, share in shares.items():
-        if drawn < share:
-            return name
-        drawn -= share
-    return "train"
-
-
-def _write(store: Store, db: DatasetDb, version: int, outcome: Outcome, rules: Rules) -> Refined:
-    shape = (store.row("SELECT shape FROM dataset_versions WHERE dataset = ? AND version = ?", (db.dataset, version)) or {}).get(
-        "shape"
-    )
-    with VersionWriter(store, db, origin={"refined": version}, parent=version, note="Refined") as writer:
-        with db.write() as conn:
-            conn.execute(
-                "INSERT INTO version_rows (version, position, row, split, state, reason, detail) SELECT ?, position, row, "
-                "split, state, reason, detail FROM version_rows WHERE version = ?",
-                (writer.version, version),
-            )
-            conn.executemany(
-                "UPDATE version_rows SET split = ? WHERE version = ? AND position = ? AND split != ?",
-                ((split, writer.version, position, split) for position, split in outcome.splits.items()),
-            )
-            conn.executemany(
-                "UPDATE version_rows SET state = 'removed', reason = ?, detail = ? WHERE version = ? AND position = ?",
-                ((*reason, writer.version, position) for position, reason in outcome.removed.items()),
-            )
-        splits, content, kept = _figures(db, writer.version)
-        report = {
-            "checked": len(outcome.splits),
-            "kept": kept,
-            "rules": {"near_duplicates": rules.near_threshold if rules.near else None},
-            "removed": dict(Counter(reason for reason, _ in outcome.removed.values())),
-        }
-        writer.finish(
-            rows=kept, removed=len(outcome.removed), splits=splits, shape=shape or "chat", content_hash=content, report=report
-        )
-    return Refined(db.dataset, writer.version, kept, splits, content, report)
-
-
-def _figures(db: DatasetDb, version: int) -> tuple[dict[str, int], str, int]:
+def figures(db: DatasetDb, version: int) -> tuple[dict[str, int], str, int]:
+    """(rows of each split, content hash, rows) of what a version keeps."""
     digest, splits = xxhash.xxh3_128(), Counter[str]()
     for row_hash, split in db.conn.execute(
         "SELECT r.hash, v.split FROM version_rows v JOIN rows r ON r.id = v.row WHERE v.version = ? "
@@ -219,26 +313,43 @@ def _figures(db: DatasetDb, version: int) -> tuple[dict[str, int], str, int]:
 
 
 def restore(store: Store, dataset: str, version: int, positions: Iterable[int]) -> Refined:
-    """A new version in which removed rows are back."""
+    """A new version in which removed rows are back.  Raises UsageError if one of them is not removed in ``version``."""
+    wanted = sorted(set(positions))
     with open_dataset(store, dataset) as db:
-        with VersionWriter(store, db, origin={"restored": version}, parent=version, note="Rows restored") as writer:
+        removed = {
+            row[0]
+            for row in db.conn.execute("SELECT position FROM version_rows WHERE version = ? AND state = 'removed'", (version,))
+        }
+        if not wanted or not removed.issuperset(wanted):
+            strange = next((one for one in wanted if one not in removed), "none")
+            raise UsageError(
+                "dataset.not_removed",
+                f"Row {strange} is not a removed row of version {version}.",
+                remedy="Choose among the rows that refining removed.",
+            )
+        found = store.row("SELECT shape FROM dataset_versions WHERE dataset = ? AND version = ?", (dataset, version)) or {}
+        origin = {**_source(store, dataset, version), "restored": version}
+        with VersionWriter(store, db, origin=origin, parent=version, note="Rows restored") as writer:
+            copy_version(db, version, writer.version)
             with db.write() as conn:
-                conn.execute(
-                    "INSERT INTO version_rows (version, position, row, split, state, reason, detail) SELECT ?, position, row, "
-                    "split, state, reason, detail FROM version_rows WHERE version = ?",
-                    (writer.version, version),
-                )
                 conn.executemany(
                     "UPDATE version_rows SET state = 'kept', reason = NULL, detail = NULL WHERE version = ? AND position = ?",
-                    ((writer.version, position) for position in positions),
+                    ((writer.version, position) for position in wanted),
                 )
-            splits, content, kept = _figures(db, writer.version)
-            left = Counter(
-                row[0]
-                for row in db.conn.execute(
-                    "SELECT reason FROM version_rows WHERE version = ? AND state = 'removed'", (writer.version,)
-                )
+            splits, content, kept = figures(db, writer.version)
+            left = dict(
+                db.conn.execute(
+                    "SELECT reason, count(*) FROM version_rows WHERE version = ? AND state = 'removed' GROUP BY reason",
+                    (writer.version,),
+                ).fetchall()
             )
-            report = {"kept": kept, "removed": dict(left)}
-            writer.finish(rows=kept, removed=sum(left.values()), splits=splits, shape="chat", content_hash=content, report=report)
+            report = {"kept": kept, "removed": left, "restored": len(wanted)}
+            writer.finish(
+                rows=kept,
+                removed=sum(left.values()),
+                splits=splits,
+                shape=str(found.get("shape") or "chat"),
+                content_hash=content,
+                report=report,
+            )
         return Refined(dataset, writer.version, kept, splits, content, report)
