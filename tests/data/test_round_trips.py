@@ -1,0 +1,220 @@
+"""Every format in and out again: the same rows, metadata, types and splits."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.data import api
+from app.data.export import safe_cell
+from app.errors import DatasetError, UsageError
+from app.store import Store
+from app.store.datasets import open_dataset
+from app.store.records import Row
+
+PAIRS = [
+    {"prompt": "What is a lien?", "answer": "A right over property.", "id": 1, "score": 0.5, "ok": True, "tags": ["a", "b"]},
+    {"prompt": "Wie heißt „Pfandrecht“?", "answer": "Ein Recht\nan einer Sache.", "id": 2, "score": 2.25, "ok": False, "tags": []},
+    {"prompt": "emoji 👩‍👩‍👧", "answer": "'quoted', \"both\"", "id": 3, "score": -1.0, "ok": None, "tags": ["c"]},
+]
+WORDS = [{key: str(value) for key, value in row.items() if key in ("prompt", "answer", "id")} for row in PAIRS]
+
+
+def rows_of(store: Store, done: Any) -> list[Row]:
+    with open_dataset(store, done.dataset) as db:
+        return list(db.iter_rows(done.version))
+
+
+def content(store: Store, done: Any) -> list[tuple[dict[str, Any], str]]:
+    return [(row.payload(), row.split) for row in rows_of(store, done)]
+
+
+def jsonl(rows: list[dict[str, Any]]) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        path = folder / "data.jsonl"
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        return path
+
+    return make
+
+
+def json_list(folder: Path) -> Path:
+    (folder / "data.json").write_text(json.dumps(PAIRS, indent=2), encoding="utf-8")
+    return folder / "data.json"
+
+
+def packed(folder: Path) -> Path:
+    path = folder / "data.jsonl.gz"
+    path.write_bytes(gzip.compress(jsonl(PAIRS)(folder).read_bytes()))
+    return path
+
+
+def table(name: str, delimiter: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        path = folder / name
+        with path.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, list(WORDS[0]), delimiter=delimiter)
+            writer.writeheader()
+            writer.writerows(WORDS)
+        return path
+
+    return make
+
+
+def parquet(folder: Path) -> Path:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(PAIRS), folder / "data.parquet")
+    return folder / "data.parquet"
+
+
+def excel(folder: Path) -> Path:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.append(list(WORDS[0]))
+    for row in WORDS:
+        sheet.append(list(row.values()))
+    book.save(folder / "data.xlsx")
+    return folder / "data.xlsx"
+
+
+def note(folder: Path) -> Path:
+    (folder / "note.txt").write_text("First paragraph.\n\nSecond, with ü.\n", encoding="utf-8")
+    return folder / "note.txt"
+
+
+def markdown(folder: Path) -> Path:
+    (folder / "note.md").write_text("# Top\n\nOne.\n\n## Inner\n\nTwo.\n", encoding="utf-8")
+    return folder / "note.md"
+
+
+def word(folder: Path) -> Path:
+    import docx
+
+    document = docx.Document()
+    document.add_heading("Duties", 1)
+    document.add_paragraph("A trustee acts in good faith.")
+    document.save(str(folder / "note.docx"))
+    return folder / "note.docx"
+
+
+def pdf(folder: Path) -> Path:
+    stream = b"BT /F1 12 Tf 72 720 Td (A trustee acts in good faith.) Tj ET"
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>",
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    body, offsets = b"%PDF-1.4\n", []
+    for number, one in enumerate(objects, start=1):
+        offsets.append(len(body))
+        body += b"%d 0 obj\n%s\nendobj\n" % (number, one)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    tail = b"xref\n0 6\n0000000000 65535 f \n%strailer\n<< /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (table, len(body))
+    (folder / "note.pdf").write_bytes(body + tail)
+    return folder / "note.pdf"
+
+
+CHAT = [
+    {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
+    {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "r"}], "source": "x"},
+]
+PREFERENCE = [{"prompt": "q", "chosen": "good", "rejected": "bad", "by": 7}]
+CLASH = [{"question": "q", "answer": "a", "text": "meta text", "prompt2": "z", "content": {"deep": [1, None, 2.5]}}]
+SPLIT = [{"prompt": f"q{number}", "answer": "a", "split": split} for number, split in enumerate(["train", "val", "test", ""])]
+SOURCES = [
+    pytest.param(jsonl(PAIRS), id="JSON lines"),
+    pytest.param(json_list, id="JSON list"),
+    pytest.param(packed, id="gzip"),
+    pytest.param(table("data.csv", ","), id="CSV"),
+    pytest.param(table("data.tsv", "\t"), id="TSV"),
+    pytest.param(table("semi.csv", ";"), id="CSV with semicolons"),
+    pytest.param(parquet, id="Parquet"),
+    pytest.param(excel, id="Excel"),
+    pytest.param(note, id="text"),
+    pytest.param(markdown, id="Markdown"),
+    pytest.param(word, id="Word"),
+    pytest.param(pdf, id="PDF"),
+    pytest.param(jsonl(PREFERENCE), id="preference"),
+    pytest.param(jsonl(CLASH), id="metadata named like a part"),
+    pytest.param(jsonl(SPLIT), id="split"),
+]
+
+
+TYPED = [jsonl(SPLIT)]
+WORDY = [table("data.csv", ","), table("data.tsv", "\t"), excel, jsonl(SPLIT), jsonl(CHAT[1:])]
+CASES = [
+    *(pytest.param(source.values[0], ".jsonl", id=f"{source.id} as JSON lines") for source in SOURCES),
+    *(pytest.param(make, ".parquet", id=f"typed columns {number} as Parquet") for number, make in enumerate(TYPED)),
+    *(pytest.param(make, ".csv", id=f"words {number} as CSV") for number, make in enumerate(WORDY)),
+]
+
+
+@pytest.mark.parametrize(("make", "ending"), CASES)
+def test_what_came_in_comes_out_and_in_again(make: Callable[[Path], Path], ending: str, tmp_path: Path, store: Store) -> None:
+    first = api.import_file(store, make(tmp_path), name="first")
+    assert first.rejected == 0
+    out = tmp_path / f"out{ending}"
+    assert api.export_version(store, "first", to=out).rows == first.rows
+    again = api.import_file(store, out, name="again")
+    assert content(store, again) == content(store, first)
+    assert again.content_hash == first.content_hash
+    assert again.splits == first.splits
+
+
+@pytest.mark.parametrize(("make", "words"), [(word, "trustee acts"), (pdf, "trustee acts"), (markdown, "Two."), (note, "ü")])
+def test_documents_become_text_with_their_place(make: Callable[[Path], Path], words: str, tmp_path: Path, store: Store) -> None:
+    path = make(tmp_path)
+    rows = rows_of(store, api.import_file(store, path))
+    assert any(words in row.text for row in rows)
+    assert all(row.shape == "text" and row.meta["document"] == path.name for row in rows)
+
+
+def test_types_of_metadata_are_kept(tmp_path: Path, store: Store) -> None:
+    for make in (jsonl(PAIRS), json_list, parquet):
+        (row, *_) = rows_of(store, api.import_file(store, make(tmp_path), name=make.__name__))
+        assert row.meta == {"id": 1, "score": 0.5, "ok": True, "tags": ["a", "b"]}
+        assert type(row.meta["ok"]) is bool
+        assert type(row.meta["id"]) is int
+
+
+def test_no_formula_leaves_in_csv_and_none_is_changed_in_json_lines(tmp_path: Path, store: Store) -> None:
+    rows = [{"prompt": "=cmd()|'/c calc'!A0", "answer": "-1+1", "x": "@a"}, {"prompt": "plain", "answer": "+1", "x": "\tb"}]
+    first = api.import_file(store, jsonl(rows)(tmp_path), name="first")
+    api.export_version(store, "first", to=tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as stream:
+        cells = [cell for line in csv.reader(stream) for cell in line]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t"))]
+    api.export_version(store, "first", to=tmp_path / "out.jsonl")
+    assert content(store, api.import_file(store, tmp_path / "out.jsonl", name="again")) == content(store, first)
+
+
+@pytest.mark.parametrize("value", ["=1", "+1", "-1", "@x", "\tx", "\rx"])
+def test_cell_that_begins_like_a_formula_is_guarded(value: str) -> None:
+    assert safe_cell(value) == f"'{value}"
+
+
+def test_export_faults_are_typed_and_leave_nothing(tmp_path: Path, store: Store) -> None:
+    api.import_file(store, jsonl(PAIRS)(tmp_path), name="first")
+    with pytest.raises(UsageError) as kind:
+        api.export_version(store, "first", to=tmp_path / "out.xml")
+    assert kind.value.code == "dataset.unknown_export"
+    with pytest.raises(DatasetError) as folder:
+        api.export_version(store, "first", to=tmp_path / "none" / "out.csv")
+    assert folder.value.code == "dataset.unwritable"
+    with pytest.raises(UsageError) as version:
+        api.export_version(store, "first", version=9, to=tmp_path / "out.csv")
+    assert version.value.code == "dataset.no_such_version"
+    assert sorted(path.name for path in tmp_path.glob("*out*")) == []
