@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.config.artifacts import Artifact
 
@@ -25,6 +25,13 @@ class Params(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+
+DocumentPath = Annotated[Path, Field(json_schema_extra={"document_path": True})]
+"""Type of a parameter that names a file or folder: relative to the document that set it, absolute when the node runs.
+
+``path: DocumentPath = Field(description=...)``; also inside nested models, lists and ``DocumentPath | None``.  The mark is the
+``json_schema_extra``: a field that states one of its own must repeat it.
+"""
 
 P = TypeVar("P", bound=Params)
 
