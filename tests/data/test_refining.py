@@ -13,7 +13,7 @@ from app.config.artifacts import Rows
 from app.data import api
 from app.data.near import jaccard, shingles
 from app.data.refine_node import Refine, RefineParams
-from app.errors import Cancelled
+from app.errors import Cancelled, UsageError
 from app.store import Store
 from app.store.datasets import open_dataset
 from tests.context import FakeContext
@@ -121,6 +121,18 @@ def test_foreign_rows_go(bench: Bench) -> None:
     assert bench.removed(rows) == {2: "language"}
 
 
+def test_removed_row_comes_back_and_nothing_else_changes(bench: Bench) -> None:
+    first, _, _ = bench.refine([{"text": "one and the same"}, {"text": "one and the same"}, {"text": "other"}, {"text": "OTHER"}])
+    assert set(bench.removed(first)) == {2, 4}
+    back = api.restore(bench.store, first.dataset, first.version, [2])
+    restored = Rows(content_hash=back.content_hash, dataset=back.dataset, version=back.version, rows=back.rows)
+    assert bench.removed(restored) == {4: "exact_duplicate"}
+    assert restored.rows == 3
+    assert set(bench.removed(first)) == {2, 4}, "the earlier version is untouched"
+    found = bench.store.row("SELECT shape FROM dataset_versions WHERE version = ?", (back.version,))
+    assert found == {"shape": "text"}
+
+
 def test_rows_of_one_group_stay_in_one_split(bench: Bench) -> None:
     given = [{"text": _text(number, 12), "case": f"case {number % 50}"} for number in range(400)]
     rows, _, _ = bench.refine(given, group_field="case", split={"test": 0.2, "calibration": 0.1})
@@ -136,6 +148,14 @@ def test_rows_of_one_group_stay_in_one_split(bench: Bench) -> None:
 def test_own_split_is_kept(bench: Bench) -> None:
     rows, _, _ = bench.refine([{"text": _text(number), "split": "test" if number == 3 else "train"} for number in range(9)])
     assert rows.splits == {"train": 8, "test": 1}
+
+
+def test_group_that_a_row_lacks_is_refused_and_no_version_stays(bench: Bench) -> None:
+    with pytest.raises(UsageError) as caught:
+        bench.refine([{"text": "a row"}], group_field="case")
+    assert caught.value.code == "refine.no_group"
+    states = bench.store.rows("SELECT state FROM dataset_versions ORDER BY version")
+    assert [row["state"] for row in states] == ["ready", "failed"]
 
 
 def test_stopping_leaves_no_row_of_the_new_version(bench: Bench) -> None:

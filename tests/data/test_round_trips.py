@@ -132,6 +132,12 @@ CHAT = [
     {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "r"}], "source": "x"},
 ]
 PREFERENCE = [{"prompt": "q", "chosen": "good", "rejected": "bad", "by": 7}]
+LONG_PREFERENCE = [
+    {
+        "chosen": [*CHAT[0]["messages"], {"role": "user", "content": "c"}, {"role": "assistant", "content": "good"}],
+        "rejected": [*CHAT[0]["messages"], {"role": "user", "content": "c"}, {"role": "assistant", "content": "bad"}],
+    }
+]
 CLASH = [{"question": "q", "answer": "a", "text": "meta text", "prompt2": "z", "content": {"deep": [1, None, 2.5]}}]
 SPLIT = [{"prompt": f"q{number}", "answer": "a", "split": split} for number, split in enumerate(["train", "val", "test", ""])]
 SOURCES = [
@@ -147,13 +153,15 @@ SOURCES = [
     pytest.param(markdown, id="Markdown"),
     pytest.param(word, id="Word"),
     pytest.param(pdf, id="PDF"),
+    pytest.param(jsonl(CHAT), id="chat"),
     pytest.param(jsonl(PREFERENCE), id="preference"),
+    pytest.param(jsonl(LONG_PREFERENCE), id="preference between conversations"),
     pytest.param(jsonl(CLASH), id="metadata named like a part"),
     pytest.param(jsonl(SPLIT), id="split"),
 ]
 
 
-TYPED = [jsonl(SPLIT)]
+TYPED = [jsonl([{"prompt": "q", "answer": "a", "id": 1, "score": 0.5, "ok": True}]), jsonl(SPLIT), jsonl(PREFERENCE)]
 WORDY = [table("data.csv", ","), table("data.tsv", "\t"), excel, jsonl(SPLIT), jsonl(CHAT[1:])]
 CASES = [
     *(pytest.param(source.values[0], ".jsonl", id=f"{source.id} as JSON lines") for source in SOURCES),
