@@ -12,6 +12,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
 CARD = {
@@ -33,6 +34,18 @@ def packaged_gguf() -> Path:
     return found[0]
 
 
+def restore_digits(tokenizer: Any) -> None:
+    """Split numbers into digits first, as the model was trained and as llama.cpp does ("smollm").
+
+    transformers leaves this part out when it reads a tokenizer from GGUF; "order:\n\n1." then gives other tokens in
+    training than in serving, which the export proof refuses.
+    """
+    from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
+
+    tokenizer.backend_tokenizer.pre_tokenizer = Sequence([
+        Digits(individual_digits=True), ByteLevel(add_prefix_space=False, trim_offsets=True, use_regex=True)])
+
+
 def build(target: Path) -> None:
     """Write the model to ``target``."""
     import torch
@@ -43,6 +56,7 @@ def build(target: Path) -> None:
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    restore_digits(tokenizer)
     loaded = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.bfloat16)
     config = loaded.config
     if hasattr(config, "quantization_config"):
