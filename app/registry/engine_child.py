@@ -15,8 +15,12 @@ import secrets
 import sys
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+SLOTS = 4
+"""Questions answered at once, as in serving."""
 
 
 class Engine:
@@ -28,7 +32,7 @@ class Engine:
         key = secrets.token_hex(16)
         params = xllamacpp.CommonParams()
         params.model.path = job["path"]
-        params.n_parallel, params.n_ctx = 1, job["context"]
+        params.n_parallel, params.n_ctx = SLOTS, SLOTS * job["context"]
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = job["threads"]
         params.cache_ram_mib, params.warmup, params.verbosity = 0, False, -1
         params.check_tensors, params.api_keys = True, [key]
@@ -69,7 +73,7 @@ class Engine:
         found = []
         for position in range(len(continuation)):
             made = self.post("/completion", {"prompt": prompt + continuation[:position], "temperature": 0, "n_predict": 1,
-                                             "n_probs": top, "cache_prompt": True})
+                                             "n_probs": top, "cache_prompt": True, "id_slot": 0})
             best = made["completion_probabilities"][0]["top_logprobs"]
             found.append({"ids": [one["id"] for one in best], "logprobs": [one["logprob"] for one in best]})
         return found
@@ -79,10 +83,12 @@ def main(job_file: str, answer_file: str) -> None:
     """Do the job; the answer appears whole or not at all."""
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     engine = Engine(job)
+    with ThreadPoolExecutor(SLOTS) as pool:
+        answers = list(pool.map(lambda question: engine.answer(question, job["new_tokens"]), job["questions"]))
     answer = {
         "rendered": [engine.rendered(messages) for messages in job["conversations"]],
         "tokens": [engine.tokens(text) for text in job["texts"]],
-        "answers": [engine.answer(question, job["new_tokens"]) for question in job["questions"]],
+        "answers": answers,
         "measured": [engine.measured(one["prompt"], one["continuation"], job["top"]) for one in job["measured"]],
     }
     partial = Path(answer_file).with_suffix(".partial")

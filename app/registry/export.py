@@ -16,7 +16,7 @@ from app.config.model_files import ModelFolder, check_model_folder
 from app.config.node import StepContext
 from app.errors import ConfigError, Place
 from app.registry.adapter_check import check_adapter
-from app.registry.convert import check_quantizations, convert, converter, quantise
+from app.registry.convert import can_quantise, check_quantizations, convert, converter, quantise
 from app.registry.export_node import ExportParams
 from app.registry.files import need_space, sha256
 from app.registry.gguf_check import check_gguf
@@ -106,7 +106,8 @@ def _original(ctx: StepContext, source: Source, params: ExportParams, threads: i
     ctx.progress(0.08, "The original answers")
     answered = answer_all(loaded, questions, ctx.workdir / "proof" / "original", new_tokens=params.new_tokens,
                           tick=lambda part: ctx.progress(0.08 + 0.27 * part))
-    case = Case(conversations(loaded.tokenizer), texts(loaded.tokenizer, [one.answer for one in answered]), answered,
+    said = [text for one in answered for text in (one.answer, one.messages[-1]["content"])]
+    case = Case(conversations(loaded.tokenizer), texts(loaded.tokenizer, said), answered,
                 loaded.tokenizer.bos_token or "", params.new_tokens, threads, bool(loaded.tokenizer.chat_template))
     return case, _merge(ctx, loaded)
 
@@ -132,13 +133,21 @@ def _write(ctx: StepContext, source: Source, wanted: list[Quantization], merged:
         convert(merged, half, "f16", name=source.model.name, tick=ctx.check_cancelled)
     if "q8_0" in files:
         ctx.progress(0.5, "Writing q8_0")
-        convert(merged, files["q8_0"], "q8_0", name=source.model.name, tick=ctx.check_cancelled)
+        _write_q8(ctx, merged, half, files["q8_0"], source.model.name, threads)
     for number, kind in enumerate(small):
         ctx.progress(0.55 + 0.05 * number / len(small), f"Quantising to {kind}")
         quantise(half, files[kind], kind, threads=threads, tick=ctx.check_cancelled)
     if "f16" not in files:
         half.unlink(missing_ok=True)
     return files
+
+
+def _write_q8(ctx: StepContext, merged: Path, half: Path, target: Path, name: str, threads: int) -> None:
+    """From the f16 file where that is there and can be used (a quarter of the time), else by the converter."""
+    if half.exists() and can_quantise():
+        quantise(half, target, "q8_0", threads=threads, tick=ctx.check_cancelled)
+    else:
+        convert(merged, target, "q8_0", name=name, tick=ctx.check_cancelled)
 
 
 def _prove_all(ctx: StepContext, files: dict[Quantization, Path], case: Case, params: ExportParams,

@@ -18,7 +18,7 @@ class ExportParams(Params):
         ["q8_0"], min_length=1, description="Number formats, one file each; f16 and q8_0 need no compiler on this machine")
     serve: Literal["auto", "f16", "q8_0", "q5_k_m", "q4_k_m", "q4_0"] = Field(
         "auto", description="The file that is served; auto: the smallest one that passed its proof")
-    prompts: int = Field(16, ge=1, le=256, description="Held-out questions (or packaged ones) that original and file both answer")
+    prompts: int = Field(12, ge=1, le=256, description="Held-out questions (or packaged ones) that original and file both answer")
     new_tokens: int = Field(48, ge=1, le=512, description="Longest answer compared, in tokens")
     pass_mark: PassMark = Field(PassMark.model_validate({}), description="What a file must reach")
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from app.config.artifacts import Model
 from app.config.model_files import PICKLES, ModelFolder, check_model_folder
@@ -59,8 +62,14 @@ def import_model(store: Store, path: str | Path, *, name: str | None = None, tic
 
 
 def _waiting_room(store: Store) -> Path:
-    """A new folder on the volume of the registry, so that files are moved in, not copied a second time."""
-    return Path(tempfile.mkdtemp(prefix=".import-", dir=store.profile.models))
+    """A new folder on the volume of the registry, so that files are moved in, not copied a second time.
+
+    Rooms of processes that were killed are cleared first.
+    """
+    for room in store.profile.models.glob(".import-*"):
+        if not psutil.pid_exists(int(room.name.split("-")[1])):
+            shutil.rmtree(room, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f".import-{os.getpid()}-", dir=store.profile.models))
 
 
 def _lineage(source: Path, **more: Any) -> dict[str, Any]:

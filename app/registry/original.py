@@ -17,6 +17,7 @@ from app.registry.prompts import CONVERSATIONS, TEXTS, Messages, Question
 
 Tick = Callable[[float], None]
 _HALF_MAX = 65504.0
+BATCH = 16
 FULL_PRECISION_SHARE = 0.7
 """32-bit arithmetic is used where the weights take no more than this share of the free memory."""
 
@@ -105,10 +106,11 @@ def encode(tokenizer: Any, text: str) -> list[int]:
 def answer_all(original: Original, questions: list[Question], folder: Path, *, new_tokens: int, tick: Tick) -> list[Answered]:
     """Greedy answers, and log-probabilities on the taught answer (on the greedy one where none is known)."""
     folder.mkdir(parents=True, exist_ok=True)
+    prompts = [encode(original.tokenizer, render(original.tokenizer, question.messages)) for question in questions]
+    greedy = [made for start in range(0, len(prompts), BATCH) for made in _greedy(original, prompts[start:start + BATCH], new_tokens)]
+    tick(0.5)
     answered = []
-    for number, question in enumerate(questions):
-        prompt = encode(original.tokenizer, render(original.tokenizer, question.messages))
-        written = _greedy(original, prompt, new_tokens)
+    for number, (question, prompt, written) in enumerate(zip(questions, prompts, greedy, strict=True)):
         end = original.tokenizer.eos_token_id
         expected = [*encode(original.tokenizer, question.expected), end] if question.expected else []
         continuation = (expected or written or [end])[:new_tokens]
@@ -116,18 +118,22 @@ def answer_all(original: Original, questions: list[Question], folder: Path, *, n
         np.save(file, _logprobs(original, prompt, continuation))
         text = original.tokenizer.decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         answered.append(Answered(question.messages, prompt, continuation, text, file))
-        tick((number + 1) / len(questions))
+        tick(0.5 + 0.5 * (number + 1) / len(questions))
     return answered
 
 
-def _greedy(original: Original, prompt: list[int], new_tokens: int) -> list[int]:
-    ids = torch.tensor([prompt], device=original.model.device)
+def _greedy(original: Original, prompts: list[list[int]], new_tokens: int) -> list[list[int]]:
+    """The most likely continuation of each prompt, up to and with its end token."""
+    width, end = max(map(len, prompts)), original.tokenizer.eos_token_id
+    pad = end if original.tokenizer.pad_token_id is None else original.tokenizer.pad_token_id
+    ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=original.model.device)
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=original.model.device)
     with torch.inference_mode():
         made = original.model.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=new_tokens, do_sample=False, num_beams=1,
-            repetition_penalty=1.0, temperature=None, top_p=None, top_k=None,
-            pad_token_id=original.tokenizer.pad_token_id or original.tokenizer.eos_token_id)
-    return [int(token) for token in made[0, len(prompt):]]
+            input_ids=ids, attention_mask=mask, max_new_tokens=new_tokens, do_sample=False, num_beams=1,
+            repetition_penalty=1.0, temperature=None, top_p=None, top_k=None, pad_token_id=pad)
+    rows = [[int(token) for token in row[width:]] for row in made]
+    return [row[:row.index(end) + 1] if end in row else row for row in rows]
 
 
 def _logprobs(original: Original, prompt: list[int], continuation: list[int]) -> Any:
