@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ TOP = ("name", "description", "extends", "environment", "environments", "base_mo
 OWN = ("kit",)
 """Keys that describe one document and are not inherited."""
 LONGEST_CHAIN = 10
+HOME_NOTE = ".home.json"
+"""Suffix of a note beside a draft: the folder that the draft's relative paths start from (app.config.views.keep_draft)."""
 Faults = list[NeuroWeaverError]
 
 
@@ -69,10 +71,18 @@ class Layers:
             target[key] = value
             for known in (self.places, self.folders):
                 for stale in [known_path for known_path in known if known_path[: len(here)] == here]:
-                    del known[stale]  # type: ignore[attr-defined]
+                    del known[stale]
             self.places |= {known: place for known, place in over.places.items() if known[: len(here)] == here}
             self.folders |= {known: folder for known, folder in over.folders.items() if known[: len(here)] == here}
             self.folders[here] = over.folder(here)
+
+
+def written(value: Any, path: Path_ = ()) -> Iterator[Path_]:
+    """Paths of all values inside mappings and lists."""
+    if isinstance(value, dict | list):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield (*path, key)
+            yield from written(part, (*path, key))
 
 
 def nearest(name: Any, known: Iterable[str], otherwise: str = "Known") -> str:
@@ -115,17 +125,19 @@ def _usable(name: str) -> Path | None:
 
 
 def inherit(source: Source, folder: Path, faults: Faults) -> Layers:
-    """The document and all that it extends, merged.  What cannot be inherited is a fault, and the rest goes on."""
+    """The document and all that it extends, merged.  What cannot be inherited is a fault, and the rest goes on.
+
+    Raises ConfigError config.not_a_mapping for a document that is none.
+    """
     own = [Path(source.file).resolve()] if source.file else []
     return _inherit(source, folder, own, faults)
 
 
 def _inherit(source: Source, folder: Path, chain: list[Path], faults: Faults) -> Layers:
-    value = source.value
+    value = {} if source.value is None else source.value
     if not isinstance(value, dict):
-        faults.append(ConfigError("config.not_a_mapping", "The document is not a mapping.", where=Place(source.file, 1, 1),
+        raise (ConfigError("config.not_a_mapping", "The document is not a mapping.", where=Place(source.file, 1, 1),
                                   why="It begins with something else than “key: value”.", remedy="Begin with name: and steps:."))
-        return Layers({}, {(): Place(source.file, 1, 1)}, {(): folder})
     own = Layers(copy.deepcopy(value), {path: source.place(path) for path in source.places}, {(): folder})
     if value.get("extends") is None:
         return own
@@ -200,7 +212,8 @@ def override(layers: Layers, overrides: Mapping[str, Any], faults: Faults) -> No
         nested: Any = value
         for part in reversed(parts):
             nested = {part: nested}
-        layers.merge(Layers(nested, {parts: Place(file="--set", field=name)}, {(): Path.cwd()}))
+        place = Place(file="--set", field=name)
+        layers.merge(Layers(nested, {(*parts, *path): place for path in [(), *written(value)]}, {(): Path.cwd()}))
 
 
 def split_environment(overrides: Mapping[str, Any], environment: str | None) -> tuple[dict[str, Any], str | None]:

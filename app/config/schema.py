@@ -29,13 +29,13 @@ _TOP: dict[str, Any] = {
 
 
 def document_schema(nodes: Mapping[str, NodeClass]) -> dict[str, Any]:
-    """The schema (JSON Schema 2020-12).  A document that extends another may leave out what it inherits, so no key is required
-    beyond a step's ``node``; app.config.document.load is the full check.
+    """The schema (JSON Schema 2020-12).  No key is required, since a document may inherit any of them; the full check is
+    app.config.document.load.
     """
     definitions: dict[str, Any] = {}
     steps = [_step(name, node, definitions) for name, node in nodes.items()]
     properties = {key: _TOP[key] for key in TOP if key in _TOP}
-    properties["steps"] = {"type": "object", "additionalProperties": {"oneOf": steps}}
+    properties["steps"] = {"type": "object", "additionalProperties": {"anyOf": steps}}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "NeuroWeaver workflow", "type": "object",
             "additionalProperties": False, "properties": properties, "$defs": definitions}
 
@@ -44,5 +44,5 @@ def _step(name: str, node: NodeClass, definitions: dict[str, Any]) -> dict[str, 
     """One node's form of a step; its models go into ``definitions`` under names of their own."""
     schema = node.params_model.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
     definitions |= {f"{name}.{model}": content for model, content in schema.pop("$defs", {}).items()}
-    return {"type": "object", "title": node.title, "additionalProperties": False, "required": ["node", *schema.get("required", [])],
+    return {"type": "object", "title": node.title, "additionalProperties": False,
             "properties": {"node": {"const": name}, **_COMMON, **schema.get("properties", {})}}

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from app.errors import ConfigError, Place
-from app.store import Store
+from app.config.merging import HOME_NOTE
+from app.config.yaml_source import parse, read_text
+from app.errors import ConfigError, NeuroWeaverError, Place
 from app.store.profile import project_dir
+
+if TYPE_CHECKING:
+    from app.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +46,20 @@ def kits(_store: Store) -> list[KitCard]:
 def _card(file: Path) -> KitCard:
     name = file.parent.name
     try:
-        import yaml
-
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader=loader)  # both are safe loaders
-        about = content.get("kit") or {}
-    except Exception as problem:  # whatever is wrong with one kit costs that kit alone
-        return KitCard(name, name, "", "", "", None, "", "", str(file), problem=f"{type(problem).__name__}: {problem}")
+        content = parse(read_text(file), file).value
+        if not isinstance(content, dict) or not isinstance(content.get("kit"), dict):
+            raise ConfigError("config.no_kit", "kit.yaml does not say what the kit is.", where=Place.of(file),
+                              remedy="Add kit: with title, domain, summary, licence and sources.")
+    except NeuroWeaverError as problem:  # a broken kit costs that kit alone
+        return KitCard(name, name, "", "", "", None, "", "", str(file), problem=str(problem))
+    about = content["kit"]
+    measured = about.get("measured")
     return KitCard(
-        name=name, title=str(about.get("title") or content.get("name") or name), domain=str(about.get("domain", "")),
-        description=str(about.get("summary") or about.get("description") or content.get("description") or ""),
-        base_model=str(content.get("base_model", "")), rows=_rows(about),
-        licence=str(about.get("licence") or about.get("license") or ""), version=str(about.get("version", "")),
-        source=str(file), measured=about.get("measured") or {}, steps=_nodes(content.get("steps")))
+        name=name, title=str(about.get("title") or content.get("name") or name), domain=str(about.get("domain") or ""),
+        description=str(about.get("summary") or content.get("description") or ""),
+        base_model=str(content.get("base_model") or ""), rows=_rows(about), licence=str(about.get("licence") or ""),
+        version=str(about.get("version") or ""), source=str(file), measured=measured if isinstance(measured, dict) else {},
+        steps=_nodes(content.get("steps")))
 
 
 def _nodes(steps: Any) -> tuple[str, ...]:
@@ -61,7 +69,9 @@ def _nodes(steps: Any) -> tuple[str, ...]:
 
 def _rows(about: Mapping[str, Any]) -> int | None:
     rows = about.get("rows")
-    return sum(rows.values()) if isinstance(rows, dict) else rows if isinstance(rows, int) else None
+    if isinstance(rows, dict):
+        return sum(count for count in rows.values() if isinstance(count, int))
+    return rows if isinstance(rows, int) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,36 +85,50 @@ class DocumentView:
 
 
 def kit_document(_store: Store, kit: str) -> DocumentView:
-    """The document of a kit."""
+    """The document of a kit.  Raises ConfigError if it cannot be read."""
     file = project_dir() / "kits" / kit / "kit.yaml"
-    return DocumentView(kit, str(file), file.read_text(encoding="utf-8"), saved=True)
+    return DocumentView(kit, str(file), read_text(file), saved=True)
 
 
 def read_document(_store: Store, path: str) -> DocumentView:
-    """The document in a file.  Raises ConfigError config.unreadable."""
-    file = Path(path)
-    try:
-        return DocumentView(file.stem, str(file), file.read_text(encoding="utf-8"), saved=True)
-    except (OSError, UnicodeDecodeError) as problem:
-        raise ConfigError("config.unreadable", "The document cannot be read.", where=Place.of(file), why=f"{problem}.",
-                          remedy="Check that the file exists and is UTF-8 text.") from problem
+    """The document in a file.  Raises ConfigError config.unreadable or config.too_large."""
+    return DocumentView(Path(path).stem, path, read_text(Path(path)), saved=True)
 
 
-def save_document(_store: Store, path: str, text: str) -> DocumentView:
-    """Write a document, whole or not at all.  Raises ConfigError config.unwritable."""
-    file = Path(path)
-    beside = file.with_name(f".{file.name}.new")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(file)
-    except OSError as problem:
-        raise ConfigError("config.unwritable", "The document was not saved.", where=Place.of(file), why=f"{problem}.",
-                          remedy="Choose another folder.") from problem
-    return DocumentView(file.stem, str(file), text, saved=True)
+def save_document(store: Store, path: str, text: str) -> DocumentView:
+    """Write a document, whole or not at all, and keep it as a version.  Raises ConfigError config.unwritable."""
+    from app.config import versions
+
+    _write(Path(path), text)
+    versions.save(store, path, text)
+    return DocumentView(Path(path).stem, path, text, saved=True)
 
 
-def keep_draft(store: Store, text: str, name: str) -> str:
-    """Keep an edited text that was not saved, so that it can be run; its path."""
+def keep_draft(store: Store, text: str, name: str, path: str = "") -> str:
+    """Keep an edited text that was not saved, so that it can be run; its path.
+
+    path: where the text belongs; relative paths in it go on starting there.
+    """
     folder = store.profile.cache / "drafts"
     folder.mkdir(parents=True, exist_ok=True)
-    return save_document(store, str(folder / f"{name or 'workflow'}.yaml"), text).path
+    file = folder / f"{re.sub(r'[^A-Za-z0-9._-]', '_', name).lstrip('.') or 'workflow'}.yaml"
+    note = file.with_name(file.name + HOME_NOTE)
+    if path:
+        _write(note, json.dumps({"folder": str(Path(path).resolve().parent)}))
+    else:
+        note.unlink(missing_ok=True)
+    _write(file, text)
+    return str(file)
+
+
+def _write(file: Path, text: str) -> None:
+    beside = file.with_name(f".{file.name}.new")
+    try:
+        with beside.open("w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(file)
+    except (OSError, UnicodeEncodeError) as problem:
+        raise ConfigError("config.unwritable", "The document was not saved.", where=Place.of(file), why=f"{problem}.",
+                          remedy="Choose another folder.") from problem

@@ -130,7 +130,7 @@ class _Builder:
         self._count = 0
 
     def document(self) -> Any:
-        """The one document of the stream; {} if there is none."""
+        """The one document of the stream; {} if the stream is empty."""
         self._events.get_event()  # stream start
         event = self._events.get_event()
         if isinstance(event, yaml.StreamEndEvent):
@@ -141,7 +141,7 @@ class _Builder:
         after = self._events.get_event()
         if not isinstance(after, yaml.StreamEndEvent):
             self._stop(after, (), "config.syntax", "The file holds a second document.", "Keep one document in a file.")
-        return {} if value is None else value
+        return value
 
     def _value(self, event: Any, path: Path_) -> Any:
         self._source.places.setdefault(path, _spot(event))
@@ -153,6 +153,7 @@ class _Builder:
         before, anchor = self._count, event.anchor
         if anchor:
             self._anchors[anchor] = None
+        value: Any
         if isinstance(event, yaml.MappingStartEvent):
             value = self._mapping(event, path)
         elif isinstance(event, yaml.SequenceStartEvent):

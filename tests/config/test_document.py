@@ -1,151 +1,176 @@
-"""Workflow documents: places of faults, inheritance, overlays, overrides, and what YAML is not allowed to do."""
+"""Workflow documents: each fault has its place, all are told together, and what is right comes out complete."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from app.config.document import document_schema, find_document, load, load_text
-from app.config.yaml_source import parse, parse_value
-from app.errors import ConfigError, UsageError
-from app.workflow import registry
-from app.workflow.runs import check_text
+from app.config.checks import STEP
+from app.config.document import document_schema, load_text, who_set
+from app.config.merging import TOP
+from app.errors import UsageError
+from tests.config.conftest import NODES, find
 
-GOOD = """
-name: Sample
+GOOD = """\
+name: Small
 base_model: smollm2-135m-instruct
-seed: 7
+seed: 3
 steps:
-  source: {node: dataset.import, path: rows.jsonl}
-  refine: {node: data.refine, needs: source, near_duplicates: {threshold: 0.8}}
+  source: {node: t.source, path: data/rows.jsonl}
+  refine: {node: t.refine, needs: source, near_duplicates: {threshold: 0.8}}
+  train:
+    node: t.train
+    needs: [refine]
+    epochs: 4
 """
 
 
-def read(text: str, **options: Any) -> Any:
-    return load_text(text, registry.find, **options)
+def test_a_good_document_is_complete(read, tmp_path):
+    document = read(GOOD)
+    assert document.steps["train"].params == {
+        "epochs": 4, "rate": 0.001, "lora": {"threshold": 0.7}, "layers": [1, 2]}
+    assert document.steps["train"].needs == ("refine",)
+    assert document.steps["source"].params["path"] == str(tmp_path / "data" / "rows.jsonl")
+    assert (document.name, document.seed, document.base_dir) == ("Small", 3, str(tmp_path))
 
 
-@pytest.mark.parametrize(("text", "code", "line"), [
-    pytest.param("a: !!python/object/apply:os.system [ls]", "config.tag", 1, id="object tag"),
-    pytest.param("name: x\nname: y", "config.duplicate_key", 2, id="duplicate key"),
-    pytest.param("a: &a\n  b: *a", "config.recursive", None, id="recursive anchor"),
-    pytest.param("a: [1, 2", "config.syntax", 1, id="unclosed list"),
-    pytest.param("x: " + "[" * 60 + "]" * 60, "config.too_deep", 1, id="deep"),
-    pytest.param("- a\n- b", "config.not_a_mapping", 1, id="a list"),
-])
-def test_a_broken_document_names_the_line(text: str, code: str, line: int | None) -> None:
-    with pytest.raises(ConfigError) as caught:
-        read(text)
-    assert caught.value.code == code
-    if line is not None:
-        assert caught.value.where.line == line
+def one(param: str) -> str:
+    return f"steps:\n  train:\n    node: t.train\n    {param}\n"
 
 
-def test_billion_laughs_is_refused_quickly() -> None:
-    lines = ["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
-    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
-    with pytest.raises(ConfigError, match="beyond all measure"):
-        parse("\n".join(lines))
+@pytest.mark.parametrize(
+    ("text", "code", "line", "words"),
+    [
+        pytest.param("nme: x\n" + GOOD, "config.unknown_key", 1, "'nme'.*'name'", id="unknown key"),
+        pytest.param(one("epocs: 1"), "config.unknown_key", 4, "'epocs'.*'epochs'", id="unknown parameter"),
+        pytest.param(one("lora: {treshold: 1}"), "config.unknown_key", 4, "'treshold'.*'threshold'", id="unknown nested"),
+        pytest.param("steps:\n  r:\n    node: t.refine\n    near_duplicates:\n      treshold: 1", "config.unknown_key", 5,
+                     "'threshold'", id="unknown inside an optional model"),
+        pytest.param(one("epochs: many"), "config.value", 4, "valid integer.*'many'", id="wrong type"),
+        pytest.param(one("epochs: 0"), "config.value", 4, "greater than or equal to 1", id="out of range"),
+        pytest.param(one("layers: [1, x]"), "config.value", 4, "layers.1", id="wrong item"),
+        pytest.param("steps:\n  r: {node: t.refine, language: 1e3}", "config.value", 2, "quotes", id="number where a text belongs"),
+        pytest.param("steps:\n  s:\n    node: t.source", "config.missing", 2, "'path'", id="missing parameter"),
+        pytest.param("steps:\n  s: {path: x}", "config.step", 2, "no node", id="no node"),
+        pytest.param("steps:\n  s:\n    node: t.nothing", "workflow.unknown_node", 3, "t.nothing", id="unknown node"),
+        pytest.param("steps:\n  S s: {node: t.train}", "config.step_id", 2, "'S s'", id="step name"),
+        pytest.param("name: x", "config.no_steps", 1, "no steps", id="no steps"),
+        pytest.param("steps: [a]", "config.no_steps", 1, "no steps", id="steps is a list"),
+        pytest.param("- a", "config.not_a_mapping", 1, "not a mapping", id="a list"),
+        pytest.param("just words", "config.not_a_mapping", 1, "not a mapping", id="a text"),
+        pytest.param(one("needs: refin") + "  refine: {node: t.refine}", "config.unknown_need", 4, "'refine'", id="unknown need"),
+        pytest.param(one("needs: {a: b}"), "config.needs", 4, "must name steps", id="needs is a mapping"),
+        pytest.param(one("needs: train"), "config.cycle", 4, "needs itself", id="needs itself"),
+        pytest.param("steps:\n  a: {node: t.train, needs: c}\n  b: {node: t.train, needs: a}\n  c: {node: t.train, needs: b}",
+                     "config.cycle", 2, "a → c → b → a", id="circle"),
+        pytest.param(one("inputs: {rows: nowhere.rows}"), "config.unknown_need", 4, "nowhere", id="input of an unknown step"),
+        pytest.param(one("inputs: [a]"), "config.inputs", 4, "step.output", id="inputs is a list"),
+        pytest.param(one("title: 3"), "config.value", 4, "text", id="title is a number"),
+        pytest.param("seed: -1\n" + one("epochs: 1"), "config.value", 1, "whole number", id="negative seed"),
+        pytest.param("seed: true\n" + one("epochs: 1"), "config.value", 1, "whole number", id="seed is a truth value"),
+        pytest.param("seed: 1.5\n" + one("epochs: 1"), "config.value", 1, "whole number", id="seed is a fraction"),
+        pytest.param("name: 3\n" + one("epochs: 1"), "config.value", 1, "quotes", id="name is a number"),
+        pytest.param('steps:\n  s: {node: t.source, path: "a\\0b"}', "config.path", 2, "null", id="NUL in a path"),
+        pytest.param("steps:\n  s: {node: t.source, path: ~nobody-here/x}", "config.path", 2, "home", id="unknown home"),
+        pytest.param(one("note: token is hf_abcdefghijklmnopqrstuvwx"), "config.secret", 4, "access key", id="inline secret"),
+    ],
+)
+def test_a_fault_is_told_with_its_line_and_a_way_out(faults, tmp_path, text, code, line, words):
+    (fault,) = faults(text)
+    assert (fault.code, fault.where.line) == (code, line)
+    assert fault.where.file == str(tmp_path / "flow.yaml")
+    assert re.search(words, str(fault))
+    assert fault.remedy or code == "workflow.unknown_node"
 
 
-@pytest.mark.parametrize(("text", "value"), [
-    ("no", "no"), ("yes", "yes"), ("on", "on"), ("1e3", 1000.0), ("012", 12), ("0x1F", 31), ("true", True), ("~", None),
-    ("2026-01-01", "2026-01-01"), ("'1'", "1"), ('"; rm -rf x"', "; rm -rf x"),
-])
-def test_scalars_are_read_as_yaml_1_2(text: str, value: object) -> None:
-    assert parse_value(text) == value
+def test_a_fault_names_its_column_and_field(faults):
+    (fault,) = faults(one("lora: {treshold: 0.5}"))
+    assert (fault.where.column, fault.where.field) == (12, "steps.train.lora.treshold")
 
 
-def test_all_faults_are_reported_together_with_their_lines() -> None:
-    text = GOOD.replace("threshold: 0.8", "thresold: 0.8").replace("path: rows.jsonl", "path: rows.jsonl, nme: x") + "sed: 3\n"
-    with pytest.raises(ConfigError) as caught:
-        read(text)
-    found = [caught.value, *caught.value.others]
-    assert {fault.where.line for fault in found} == {6, 7, 8}
-    words = " ".join(fault.remedy for fault in found)
-    assert "'threshold'" in words
-    assert "'name'" in words
-    assert "'seed'" in words
+def test_all_faults_are_told_together_in_the_order_of_their_lines(faults):
+    found = faults("nam: x\nseed: z\nsteps:\n  a: {node: t.train, epocs: 1, rate: fast}\n  a2: {node: t.nix, needs: b}\n  c: {}\n  c: 1\n")
+    assert [fault.where.line for fault in found] == [1, 2, 4, 4, 5, 5, 6, 7]
 
 
-def test_a_value_out_of_bounds_names_field_and_line() -> None:
-    with pytest.raises(ConfigError, match=r"near_duplicates\.threshold") as caught:
-        read(GOOD.replace("0.8", "1.8"))
-    assert caught.value.where.line == 7
+def test_a_secret_is_never_repeated(faults):
+    secret = "sk-" + "a1B2" * 8
+    (first, *rest) = faults(f"steps:\n  t: {{node: t.train, epochs: {secret}}}")
+    assert {fault.code for fault in (first, *rest)} == {"config.secret", "config.value"}
+    assert not any(secret in str(fault) + str(fault.as_json()) for fault in (first, *rest))
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    pytest.param(("needs: source", "needs: sorce"), "'source'", id="unknown need"),
-    pytest.param(("data.refine", "data.refin"), "'data.refine'", id="unknown node"),
-    pytest.param(("refine:", "Refine:"), "small letter", id="bad id"),
-])
-def test_names_that_do_not_exist_get_the_nearest_one(change: tuple[str, str], words: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        read(GOOD.replace(*change))
-    assert words in " ".join(fault.remedy for fault in (caught.value, *caught.value.others))
+@pytest.mark.parametrize("text", ["; rm -rf x", "$(reboot)", "~/../../etc", "../../x y"])
+def test_odd_paths_stay_literal_texts(read, tmp_path, text):
+    path = Path(read(f"steps:\n  s: {{node: t.source, path: '{text}'}}").steps["s"].params["path"])
+    assert path == (tmp_path / Path(text).expanduser()).resolve()
 
 
-def test_a_cycle_is_refused() -> None:
-    text = GOOD.replace("path: rows.jsonl", "path: rows.jsonl, needs: refine")
-    with pytest.raises(ConfigError, match="circle"):
-        check_text(text)
+def test_paths_inside_lists_and_optional_fields_are_absolute(read, tmp_path):
+    params = read("steps:\n  s: {node: t.source, path: a, extra: [b, /c], other: d}").steps["s"].params
+    assert params == {"path": str(tmp_path / "a"), "extra": [str(tmp_path / "b"), "/c"], "other": str(tmp_path / "d")}
 
 
-def test_extends_merges_deeply_and_replaces_lists(tmp_path: Path) -> None:
-    (tmp_path / "base.yaml").write_text(GOOD)
-    (tmp_path / "own.yaml").write_text("extends: base.yaml\nsteps: {refine: {languages: [en], near_duplicates: {enabled: false}}}\n")
-    found = load(tmp_path / "own.yaml", registry.find)
-    refine = found.steps["refine"].params
-    assert refine["near_duplicates"] == {"enabled": False, "threshold": 0.8}
-    assert refine["languages"] == ["en"]
-    assert found.seed == 7
-    assert found.steps["source"].params["path"] == str(tmp_path / "rows.jsonl")
+@pytest.mark.parametrize(("given", "kept"), [("smollm2-135m-instruct", "smollm2-135m-instruct"), ("./model", "{}/model"),
+                                             ("/models/x", "/models/x"), ("licence@3", "licence@3")])
+def test_a_base_model_is_a_name_or_a_path_from_the_document(read, tmp_path, given, kept):
+    assert read(f"base_model: {given}\n" + one("epochs: 1")).base_model == kept.format(tmp_path)
 
 
-def test_documents_that_extend_each_other_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text("extends: b.yaml\n")
-    (tmp_path / "b.yaml").write_text("extends: a.yaml\n")
-    with pytest.raises(ConfigError, match="circle"):
-        load(tmp_path / "a.yaml", registry.find)
+def test_the_hash_depends_on_content_not_on_order_or_words_around_it(read):
+    first = read("seed: 1\nname: n\n" + one("epochs: 1\n    rate: 0.5"))
+    same = read("# a remark\nname: n\nseed: 1\n" + one("rate: 0.5\n    epochs: 1"))
+    spelt_out = read("name: n\nseed: 1\n" + one("rate: 0.5\n    epochs: 1\n    layers: [1, 2]"))
+    other = read("name: n\nseed: 1\n" + one("rate: 0.5\n    epochs: 2"))
+    assert first.hash == same.hash == spelt_out.hash != other.hash
 
 
-def test_the_environment_overlays_and_set_wins() -> None:
-    text = GOOD + "environments: {lab: {seed: 9, steps: {refine: {min_length: 5}}}}\nenvironment: lab\n"
-    found = read(text, overrides={"refine.min_length": "8"})
-    assert (found.seed, found.steps["refine"].params["min_length"]) == (9, 8)
-    assert found.origin["steps.refine.min_length"].startswith("--set")
-    with pytest.raises(ConfigError, match="no environment 'lib'"):
-        read(text, environment="lib")
+def test_a_text_without_a_file_is_checked_too():
+    document = load_text(one("epochs: 1"), find)
+    assert (document.name, document.file) == ("Workflow", None)
 
 
-def test_the_same_document_has_the_same_hash_and_a_change_another() -> None:
-    assert read(GOOD).hash == read(GOOD + "description: words do not count\n").hash
-    assert read(GOOD).hash != read(GOOD.replace("0.8", "0.9")).hash
+def test_who_set_a_value(read, tmp_path):
+    document = read(GOOD, overrides={"train.lora": "{threshold: 0.2}", "seed": "9"})
+    assert who_set(document, "train.epochs") == f"{tmp_path / 'flow.yaml'}:10"
+    assert who_set(document, "steps.refine.near_duplicates.threshold") == f"{tmp_path / 'flow.yaml'}:6"
+    assert who_set(document, "train.lora.threshold") == "--set"
+    assert who_set(document, "seed") == "--set"
+    assert who_set(document, "train.rate") == "default"
+    with pytest.raises(UsageError, match=r"train\.nothing"):
+        who_set(document, "train.nothing")
 
 
-def test_a_kit_is_found_by_its_name_and_a_misspelt_one_by_likeness() -> None:
-    assert find_document("legal").name == "kit.yaml"
-    assert find_document("kits/legal") == find_document("legal")
-    with pytest.raises(UsageError, match="legall") as caught:
-        find_document("legall")
-    assert "'legal'" in caught.value.remedy
+def test_the_schema_knows_exactly_the_keys_that_the_loader_knows():
+    schema = document_schema(NODES)
+    assert set(schema["properties"]) == set(TOP)
+    steps = {step["properties"]["node"]["const"]: step for step in schema["properties"]["steps"]["additionalProperties"]["anyOf"]}
+    assert set(steps["t.train"]["properties"]) == {*STEP, "epochs", "rate", "lora", "layers"}
+    assert all(part["additionalProperties"] is False for part in (schema, *steps.values()))
 
 
-def test_every_kit_checks_and_the_schema_knows_every_node() -> None:
-    kits = sorted(Path("kits").glob("*/kit.yaml"))
-    assert len(kits) >= 1
-    for kit in kits:
-        check_text(kit.read_text(encoding="utf-8"), str(kit.resolve()))
-    schema = document_schema(registry.nodes())
-    named = {one["properties"]["node"]["const"] for one in schema["properties"]["steps"]["additionalProperties"]["oneOf"]}
-    assert {"dataset.import", "data.refine", "train.qlora", "evaluate.compare", "model.export", "model.register",
-            "model.deploy"} <= named
+def _references(schema) -> list[str]:
+    if isinstance(schema, dict):
+        own = [schema["$ref"]] if "$ref" in schema else []
+        return own + [found for part in schema.values() for found in _references(part)]
+    return [found for part in schema for found in _references(part)] if isinstance(schema, list) else []
 
 
-def test_every_field_of_every_node_is_described() -> None:
-    bare = [f"{name}.{field}" for name, node in registry.nodes().items()
-            for field, info in node.params_model.model_fields.items() if not info.description]
-    assert bare == []
-    assert registry.broken() == {}
+def test_every_reference_of_the_schema_leads_somewhere():
+    schema = document_schema(NODES)
+    found = _references(schema)
+    assert "#/$defs/t.refine.Near" in found
+    assert {reference.removeprefix("#/$defs/") for reference in found} <= set(schema["$defs"])
+    assert schema["$defs"]["t.refine.Near"]["properties"]["threshold"]["maximum"] == 1
+
+
+def test_the_real_nodes_give_a_schema_with_every_field_described():
+    from app.workflow import registry
+
+    steps = document_schema(registry.nodes())["properties"]["steps"]["additionalProperties"]["anyOf"]
+    assert len(steps) == len(registry.nodes()) >= 7
+    silent = [f"{step['properties']['node']['const']}.{name}" for step in steps for name, field in step["properties"].items()
+              if name != "node" and not field.get("description")]
+    assert silent == []

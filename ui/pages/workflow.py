@@ -181,5 +181,5 @@ class WorkflowPage(Page):
             if text == self._saved and self._path:
                 self.shell.run(self._name if Path(self._path).name == "kit.yaml" else self._path, busy=self.run_button)
             else:
-                command(self, views.keep_draft, text, self._name, busy=self.run_button,
+                command(self, views.keep_draft, text, self._name, self._path, busy=self.run_button,
                         done=lambda path: self.shell.run(path, busy=self.run_button))
