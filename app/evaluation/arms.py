@@ -10,7 +10,8 @@ import numpy as np
 
 from app.evaluation.checks import Task, headline, score
 from app.evaluation.classic import classic_answers, constant_answer
-from app.evaluation.model import Messages, Pair, answer_nll, encode_prompt, generate
+from app.evaluation.decode import Writer
+from app.evaluation.model import Messages, Pair, answer_nll, encode_prompt
 from app.store.records import Row
 
 LABELS = {
@@ -119,9 +120,8 @@ def _model_arm(
     name, tuned, conversations = plan
     prompts = [encode_prompt(pair.tokenizer, messages) for messages in conversations]
     with pair.side(tuned) as model:
-        answers = generate(
-            model, pair.tokenizer, prompts, new_tokens=limit, batch=batch, progress=lambda part: progress(0.8 * part)
-        )
+        writer = Writer(model, pair.tokenizer, limit, batch, questions.task.format)
+        answers = writer.answers(prompts, lambda part: progress(0.8 * part))
         arm = scored(name, [answer.strip() for answer in answers], questions)
         if name != "base_examples":
             sums, counts = answer_nll(

@@ -11,6 +11,7 @@ from app.config.artifacts import Artifact, Model, Report, Rows
 from app.config.node import Node, Params, StepContext, node
 from app.errors import ConfigError, EvaluationError, Place
 from app.evaluation.checks import Task
+from app.store import settings
 
 if TYPE_CHECKING:
     from app.evaluation.arms import Questions
@@ -22,10 +23,10 @@ class CompareParams(Params):
     task: Task = Field(Task(format="text", fields={}), description="What an answer looks like and how it is scored")
     items: int = Field(0, ge=0, description="Most held-out questions asked; 0 asks all")
     examples: int = Field(4, ge=0, le=16, description="Examples in the prompt of the arm “base with examples”; 0 leaves it out")
-    batch: int = Field(16, ge=1, le=256, description="Questions answered at once")
+    batch: int = Field(40, ge=1, le=256, description="Questions answered at once")
 
 
-@node("evaluate.compare", version=1, title="Compare base and tuned")
+@node("evaluate.compare", version=2, title="Compare base and tuned")
 class Compare(Node[CompareParams]):
     """Base against tuned on the test split, beside the best constant answer and a linear model on the same rows."""
 
@@ -38,7 +39,7 @@ class Compare(Node[CompareParams]):
         import orjson
 
         from app.evaluation.arms import cheap_arms, model_arms
-        from app.evaluation.model import load_pair
+        from app.evaluation.model import load_pair, use_free_cores
         from app.evaluation.report import keep, samples, summarise
 
         if self.params.task.format == "json" and not self.params.task.fields:
@@ -52,6 +53,7 @@ class Compare(Node[CompareParams]):
         ctx.progress(0.01, "Asking the cheap ones")
         arms = cheap_arms(questions, ctx.seed)
         ctx.progress(0.03, "Loading the models")
+        use_free_cores(int(settings.get(ctx.store, "threads")))
         pair = load_pair(ctx.input("model"))
         arms += model_arms(
             pair,

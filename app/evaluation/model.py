@@ -34,6 +34,17 @@ class Pair:
             yield self.tuned
 
 
+def use_free_cores(wanted: int) -> None:
+    """Run on ``wanted`` threads; 0: on the cores that are free now, because two threads on one free core collapse."""
+    import psutil
+    import torch
+
+    if wanted < 1:
+        cores = psutil.cpu_count(logical=False) or 1
+        wanted = max(1, round(cores * (1 - psutil.cpu_percent(interval=0.5) / 100)))
+    torch.set_num_threads(wanted)
+
+
 def load_pair(model: Model) -> Pair:
     """Load both sides on the accelerator if there is one, else on the CPU.  bf16; no remote code, safetensors only."""
     import torch
@@ -74,36 +85,6 @@ def encode_prompt(tokenizer: Any, messages: Messages) -> list[int]:
     """Token ids of a conversation with the turn opened for the answer."""
     text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def generate(
-    model: Any, tokenizer: Any, prompts: Sequence[list[int]], *, new_tokens: int, batch: int, progress: Progress
-) -> list[str]:
-    """Greedy answers in the order of ``prompts``; batches are filled by length so that padding is short."""
-    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
-    answers = [""] * len(prompts)
-    for start in range(0, len(order), batch):
-        numbers = order[start : start + batch]
-        for number, text in zip(
-            numbers, _generate_batch(model, tokenizer, [prompts[number] for number in numbers], new_tokens), strict=True
-        ):
-            answers[number] = text
-        progress(min(start + batch, len(order)) / len(order))
-    return answers
-
-
-def _generate_batch(model: Any, tokenizer: Any, prompts: list[list[int]], new_tokens: int) -> list[str]:
-    import torch
-
-    width = max(len(prompt) for prompt in prompts)
-    pad = tokenizer.pad_token_id
-    ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=model.device)
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
-    with torch.inference_mode():
-        written = model.generate(
-            input_ids=ids, attention_mask=mask, max_new_tokens=new_tokens, do_sample=False, pad_token_id=pad, num_beams=1
-        )
-    return [str(tokenizer.decode(row[width:], skip_special_tokens=True, clean_up_tokenization_spaces=False)) for row in written]
 
 
 def answer_nll(

@@ -46,6 +46,7 @@ def summarise(questions: Questions, arms: list[Arm], seed: int) -> dict[str, Any
         if name in by_name
     }
     summary["versus"] = {name: {"base": pair.first, **pair.as_json(), "verdict": pair.verdict()} for name, pair in versus.items()}
+    summary["versus_examples"] = summary["versus"].get("base_examples")
     summary["notes"] = notes(questions, by_name, versus, seed)
     return summary
 

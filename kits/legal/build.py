@@ -28,7 +28,7 @@ from typing import Any
 
 import yaml
 
-PACKAGE = "scancode-toolkit-mini==32.5.0"
+PACKAGE, VERSION = "scancode-toolkit-mini", "32.5.0"
 ROWS_LICENCE = "CC-BY-4.0"
 SHORTEST, LONGEST = 60, 480  # characters of a notice
 QUOTE_SHORTEST, QUOTE_LONGEST = 8, 160
@@ -175,7 +175,8 @@ def as_row(notice: Notice, name: str) -> dict[str, Any]:
     """One line of the data files."""
     answer = json.dumps({"expression": notice.expression, "category": notice.category, "quote": notice.quote}, ensure_ascii=False)
     return {"messages": [{"role": "user", "content": INSTRUCTION + notice.text}, {"role": "assistant", "content": answer}],
-            "split": name, "source": f"{PACKAGE} licensedcode/data/rules/{notice.file}", "licence": ROWS_LICENCE}
+            "split": name, "source": f"licensedcode/data/rules/{notice.file}", "licence": ROWS_LICENCE,
+            "package": PACKAGE, "version": VERSION}
 
 
 def write(rows: Iterable[dict[str, Any]], path: Path) -> int:
@@ -188,7 +189,7 @@ def write(rows: Iterable[dict[str, Any]], path: Path) -> int:
 def fetch(target: Path) -> Path:
     """The wheel, through pip's own configuration."""
     subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(target),
-                    PACKAGE], check=True)
+                    f"{PACKAGE}=={VERSION}"], check=True)
     return next(target.glob("*.whl"))
 
 
@@ -197,7 +198,8 @@ def data_folder(given: Path | None, scratch: Path) -> Path:
     if given is not None and given.is_dir():
         return given
     with zipfile.ZipFile(given or fetch(scratch)) as wheel:
-        wanted = [name for name in wheel.namelist() if name.startswith(("licensedcode/data/rules/", "licensedcode/data/licenses/"))]
+        folders = ("licensedcode/data/rules/", "licensedcode/data/licenses/")
+        wanted = [name for name in wheel.namelist() if name.startswith(folders)]
         wheel.extractall(scratch, wanted)
     return scratch / "licensedcode" / "data"
 
