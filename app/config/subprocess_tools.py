@@ -58,6 +58,37 @@ def hold_lifeline(stream: IO[bytes], on_end: Callable[[], None] | None = None) -
     return thread
 
 
+_GUARD = """
+import os, select, signal, sys
+lifeline, worker, group = map(int, sys.argv[1:])
+while True:
+    ready = select.select([lifeline, worker], [], [])[0]
+    if any(not os.read(descriptor, 65536) for descriptor in ready):
+        break
+try:
+    os.killpg(group, signal.SIGKILL)
+except OSError:
+    pass
+"""
+
+
+def guard_group(lifeline: int) -> None:
+    """Start a small process that kills this process's group when the lifeline ends or this process does.
+
+    A worker that is killed with its parent cannot end the children that a library of its node has started; the guard,
+    in a session of its own, can.  lifeline: a descriptor whose other end the parent holds.  POSIX only.
+    """
+    if sys.platform == "win32":
+        return
+    ours, theirs = os.pipe()
+    os.set_inheritable(theirs, False)
+    copy = os.dup(lifeline)
+    subprocess.Popen([sys.executable, "-I", "-S", "-c", _GUARD, str(copy), str(ours), str(os.getpgid(0))], stdin=subprocess.DEVNULL,
+                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(copy, ours), start_new_session=True)
+    os.close(copy)
+    os.close(ours)  # ``theirs`` stays open until this process ends
+
+
 def kill_own_group() -> None:
     """End this process, its children and (where there are process groups) its group, at once."""
     for child in _descendants(os.getpid()):

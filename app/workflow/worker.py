@@ -22,7 +22,7 @@ import orjson
 
 from app.config.artifacts import Artifact, load_artifact
 from app.config.node import NodeClass
-from app.config.subprocess_tools import die_with_parent, hold_lifeline
+from app.config.subprocess_tools import die_with_parent, guard_group, hold_lifeline
 from app.errors import Cancelled, NeuroWeaverError, Place, WorkflowError
 from app.store import Profile, Store
 from app.store.key import CatalogueKey
@@ -54,6 +54,7 @@ def main() -> None:
     pipe = _private_stdin()
     assignment = Assignment(**json.loads(pipe.readline()))
     die_with_parent(assignment.parent)
+    guard_group(pipe.fileno())
     hold_lifeline(pipe)
     if hasattr(os, "nice"):
         os.nice(5)  # the window and the endpoint go before training

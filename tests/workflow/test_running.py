@@ -1,0 +1,205 @@
+"""The runner with real worker processes: states, cache, stopping, dying, resuming, nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from app.store import Store
+from app.store.profile import project_dir
+from app.workflow import registry, runs
+from app.workflow.scheduler import Scheduler
+
+NODES = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("NEUROWEAVER_NODES", str(NODES))
+    registry.reload()
+    yield
+    registry.reload()
+
+
+@pytest.fixture
+def scheduler(store: Store) -> Iterator[Scheduler]:
+    made = Scheduler(store)
+    made.start()
+    yield made
+    made.stop(5)
+
+
+def document(act: str, text: str = "x", **params: Any) -> str:
+    return json.dumps({"name": "test", "steps": {"make": {"node": "test.make", "text": text},
+                                                 "act": {"node": "test.act", "needs": "make", "act": act, **params}}})
+
+
+def wait(check: Callable[[], Any], seconds: float = 30.0) -> Any:
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        if found := check():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("It did not happen in time.")
+
+
+def state(store: Store, run: str) -> str:
+    return str(runs.find_run(store, run)["state"])
+
+
+def ended(store: Store, run: str, seconds: float = 40.0) -> str:
+    return str(wait(lambda: state(store, run) if state(store, run) not in ("queued", "running") else None, seconds))
+
+
+def step(store: Store, run: str, name: str = "act") -> dict[str, Any]:
+    return store.row("SELECT * FROM steps WHERE run = ? AND id = ?", (run, name)) or {}
+
+
+def running(store: Store, run: str) -> Any:
+    return wait(lambda: step(store, run)["state"] == "running" and step(store, run)["progress"] > 0)
+
+
+def test_a_run_is_done_and_an_equal_one_uses_its_results(store: Store, scheduler: Scheduler) -> None:
+    first = runs.submit_text(store, document("pass"))
+    assert ended(store, first) == "done"
+    result = runs.result(store, first)
+    assert [one["state"] for one in result["steps"]] == ["done", "done"]
+    assert store.row("SELECT value FROM metrics WHERE run = ? AND name = 'made'", (first,)) == {"value": 1.0}
+    second = runs.submit_text(store, document("pass"))
+    assert ended(store, second) == "done"
+    assert [one["cached"] for one in runs.result(store, second)["steps"]] == [True, True]
+    third = runs.submit_text(store, document("pass", text="other"))
+    assert ended(store, third) == "done"
+    assert [one["cached"] for one in runs.result(store, third)["steps"]] == [False, False]
+    assert store.row("SELECT count(*) AS n FROM usage WHERE run = ?", (first,)) == {"n": 2}
+
+
+def test_a_failed_step_says_why_and_the_worker_output_is_kept(store: Store, scheduler: Scheduler) -> None:
+    run = runs.submit_text(store, document("fail"))
+    assert ended(store, run) == "failed"
+    assert runs.result(store, run)["error"] == {"type": "test.fail", "message": "It failed on purpose.", "hint": "Do not ask for it."}
+    kept = [path for path in store.profile.step_folder(run, "make").rglob("output*") if path.is_file() and b"made it" in path.read_bytes()]
+    assert kept
+
+
+def test_a_killed_worker_is_explained_within_five_seconds(store: Store, scheduler: Scheduler) -> None:
+    run = runs.submit_text(store, document("sleep"))
+    running(store, run)
+    os.kill(step(store, run)["pid"], signal.SIGKILL)
+    assert ended(store, run, 5) == "failed"
+    assert "killed" in runs.result(store, run)["error"]["message"]
+
+
+@pytest.mark.parametrize(("act", "mode", "seconds"), [("sleep", "save", 5), ("sleep", "discard", 8), ("deaf", "discard", 10)])
+def test_a_run_is_cancelled_within_ten_seconds(store: Store, scheduler: Scheduler, act: str, mode: str, seconds: float) -> None:
+    run = runs.submit_text(store, document(act))
+    wait(lambda: step(store, run)["state"] == "running")
+    time.sleep(1.0)
+    runs.cancel(store, run, mode)
+    assert ended(store, run, seconds) == "cancelled"
+    assert not psutil.pid_exists(step(store, run)["pid"])
+
+
+def test_a_paused_run_goes_on_where_it_was(store: Store, scheduler: Scheduler) -> None:
+    run = runs.submit_text(store, document("once"))
+    running(store, run)
+    runs.cancel(store, run, "pause")
+    assert ended(store, run) == "paused"
+    assert runs.resume(store, run) == run
+    assert ended(store, run) == "done"
+    assert step(store, run, "make")["attempt"] == 1
+
+
+def test_only_one_step_holds_the_accelerator(store: Store, scheduler: Scheduler) -> None:
+    first = runs.submit_text(store, document("sleep", seconds=3))
+    second = runs.submit_text(store, document("sleep", text="b", seconds=3))
+    running(store, first)
+    wait(lambda: step(store, second, "make")["state"] == "done")
+    time.sleep(0.7)
+    assert step(store, second)["state"] == "queued"
+    runs.cancel(store, second, "discard")
+    assert ended(store, first) == "done"
+
+
+def test_a_loud_worker_is_capped(store: Store, scheduler: Scheduler) -> None:
+    run = runs.submit_text(store, document("loud"))
+    assert ended(store, run, 60) == "done"
+    size = sum(path.stat().st_size for path in store.profile.step_folder(run, "act").rglob("*") if path.is_file())
+    assert size < 4 * 2**20
+
+
+def test_resume_is_refused_when_a_result_is_gone(store: Store, scheduler: Scheduler) -> None:
+    run = runs.submit_text(store, document("fail"))
+    assert ended(store, run) == "failed"
+    next(store.profile.step_folder(run, "make").rglob("made.txt")).write_text("changed")
+    with pytest.raises(runs.WorkflowError, match="another size"):
+        runs.resume(store, run)
+
+
+@contextlib.contextmanager
+def service(store: Store) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen([sys.executable, "main.py", "service", "--json", "--port", "18520"], cwd=project_dir(),
+                               stdout=subprocess.PIPE, text=True, env={**os.environ, "NEUROWEAVER_NODES": str(NODES)})
+    try:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["pid"] == process.pid
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(30)
+
+
+def test_a_killed_service_leaves_no_orphan_and_the_run_resumes(store: Store) -> None:
+    run = runs.submit_text(store, document("child"))
+    with service(store) as process:
+        running(store, run)
+        worker = step(store, run)["pid"]
+        child = int(wait(lambda: _read(next(store.profile.step_folder(run, "act").rglob("child.pid"), None))))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        wait(lambda: not _alive(worker) and not _alive(child), 2.0)
+    with service(store):
+        assert wait(lambda: state(store, run) == "paused" and "paused")
+        assert step(store, run, "make")["state"] == "done"
+    store.db.execute("UPDATE steps SET params = ? WHERE run = ? AND id = 'act'", (json.dumps({"act": "pass", "seconds": 1}), run))
+    runs.resume(store, run)
+    with service(store):
+        assert ended(store, run) == "done"
+
+
+def _read(path: Path | None) -> str:
+    return path.read_text() if path is not None else ""
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_second_service_recognises_the_first(store: Store) -> None:
+    with service(store):
+        done = subprocess.run([sys.executable, "main.py", "service", "--json"], cwd=project_dir(), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["type"] == "service.running"
+
+
+def test_the_service_never_imports_torch_or_qt(store: Store) -> None:
+    code = ("import sys\nimport app.service, app.gateway.server, app.workflow.scheduler, app.serving.pool, app.costguard.sampler\n"
+            "from app.workflow import registry\nregistry.nodes()\n"
+            "print([name for name in ('torch', 'transformers', 'PySide6', 'trl', 'peft', 'datasets') if name in sys.modules])")
+    done = subprocess.run([sys.executable, "-c", code], cwd=project_dir(), capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
