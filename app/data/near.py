@@ -43,14 +43,14 @@ def jaccard(first: frozenset[str], second: frozenset[str]) -> float:
 class _Index(Protocol):
     """Positions by exact hash and by signature."""
 
-    def exact(self, digest: int, position: int) -> int:
-        """The position remembered for this hash; ``position`` is remembered where there is none."""
+    def exact(self, digest: int) -> int | None:
+        """The position remembered for this hash."""
 
     def candidates(self, signature: Any) -> Iterable[int]:
         """Positions that share a band."""
 
-    def remember(self, position: int, signature: Any) -> None:
-        """Add a position."""
+    def remember(self, position: int, digest: int, signature: Any) -> None:
+        """Add a position that is kept.  signature: None where near repeats do not count."""
 
     def close(self) -> None:
         """Free what it holds."""
@@ -65,15 +65,17 @@ class MemoryIndex:
         self._exact: dict[int, int] = {}
         self._near = RMinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, num_bands=BANDS)
 
-    def exact(self, digest: int, position: int) -> int:
-        return self._exact.setdefault(digest, position)
+    def exact(self, digest: int) -> int | None:
+        return self._exact.get(digest)
 
     def candidates(self, signature: Any) -> Iterable[int]:
         found: Iterable[int] = self._near.query(signature)
         return found
 
-    def remember(self, position: int, signature: Any) -> None:
-        self._near.insert(position, signature)
+    def remember(self, position: int, digest: int, signature: Any) -> None:
+        self._exact[digest] = position
+        if signature is not None:
+            self._near.insert(position, signature)
 
     def close(self) -> None:
         self._exact.clear()
@@ -97,16 +99,19 @@ class DiskIndex:
         ):
             self._conn.execute(statement)
 
-    def exact(self, digest: int, position: int) -> int:
-        self._conn.execute("INSERT INTO exact VALUES (?, ?) ON CONFLICT (hash) DO NOTHING", (digest, position))
-        return int(self._conn.execute("SELECT position FROM exact WHERE hash = ?", (digest,)).fetchone()[0])
+    def exact(self, digest: int) -> int | None:
+        found = self._conn.execute("SELECT position FROM exact WHERE hash = ?", (digest,)).fetchone()
+        return int(found[0]) if found else None
 
     def candidates(self, signature: Any) -> Iterable[int]:
         bands = ",".join(map(str, _bands(signature)))
         return [row[0] for row in self._conn.execute(f"SELECT DISTINCT position FROM bands WHERE band IN ({bands})")]
 
-    def remember(self, position: int, signature: Any) -> None:
-        self._conn.executemany("INSERT OR IGNORE INTO bands VALUES (?, ?)", [(band, position) for band in _bands(signature)])
+    def remember(self, position: int, digest: int, signature: Any) -> None:
+        self._conn.execute("INSERT OR IGNORE INTO exact VALUES (?, ?)", (digest, position))
+        if signature is not None:
+            rows = [(band, position) for band in _bands(signature)]
+            self._conn.executemany("INSERT OR IGNORE INTO bands VALUES (?, ?)", rows)
 
     def close(self) -> None:
         self._conn.close()
@@ -138,13 +143,20 @@ class Repeats:
         self._shingles = lru_cache(maxsize=2000)(lambda position: shingles(text_of(position)))
 
     def find_or_add(self, position: int, text: str) -> tuple[int, float] | None:
-        """(position, likeness 0..1) of the earlier text this one repeats most; None, and then it is remembered."""
-        earlier = self._index.exact(folded_hash(text), position)
-        if earlier != position:
-            return earlier, 1.0
-        return self._find_near(position, text) if self._near else None
+        """(position, likeness 0..1) of the earlier text this one repeats most; None, and then it is remembered.
 
-    def _find_near(self, position: int, text: str) -> tuple[int, float] | None:
+        Only texts that repeat nothing are remembered, so that the answer always names a text that was kept.
+        """
+        digest = folded_hash(text)
+        earlier = self._index.exact(digest)
+        if earlier is not None:
+            return earlier, 1.0
+        signature, best = self._find_near(text) if self._near else (None, None)
+        if best is None:
+            self._index.remember(position, digest, signature)
+        return best
+
+    def _find_near(self, text: str) -> tuple[Any, tuple[int, float] | None]:
         own = shingles(text)
         signature = self._make(num_perm=PERMUTATIONS, seed=self._seed)
         signature.update(list(own))
@@ -153,9 +165,7 @@ class Repeats:
             alike = jaccard(own, self._shingles(other))
             if alike >= self._threshold and (best is None or alike > best[1]):
                 best = (other, alike)
-        if best is None:
-            self._index.remember(position, signature)
-        return best
+        return signature, best
 
     def close(self) -> None:
         self._index.close()

@@ -6,6 +6,7 @@ A group's place depends on its name and the seed alone, so that it stays in its 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 
 
@@ -34,9 +35,11 @@ def assign(groups: Mapping[str, int], shares: Mapping[str, float], seed: int) ->
     if len(groups) == 1:
         return dict.fromkeys(groups, "train")
     wanted = ["train", *(name for name, share in shares.items() if share > 0 and name != "train")]
-    for name in wanted[: len(groups)]:
-        if name not in chosen.values():
-            sizes = [(sum(1 for one in chosen.values() if one == other), other) for other in wanted]
-            donor = max(sizes)[1]
+    needed = wanted[: len(groups)]
+    for name in needed:
+        counts = Counter(chosen.values())
+        if not counts[name]:
+            donors = [other for other in wanted if counts[other] > (1 if other in needed else 0)]
+            donor = max(donors, key=counts.__getitem__)
             chosen[min((group for group in chosen if chosen[group] == donor), key=drawn.__getitem__)] = name
     return chosen
