@@ -74,10 +74,15 @@ def check_field(check: FieldCheck, value: Any, expected: Any, question: str) -> 
     if not isinstance(value, str):
         return float(value == expected and not isinstance(value, dict | list))
     if check.check == "verbatim":
-        return word_f1(value, str(expected)) if value.strip() and value in question else 0.0
+        return word_f1(value, str(expected)) if is_quote(value, question) else 0.0
     if check.check == "spdx":
         return float(same_expression(value, str(expected)))
     return float(value.strip() == str(expected).strip())
+
+
+def is_quote(value: Any, question: str) -> bool:
+    """Whether the value is text that stands letter for letter in the question."""
+    return isinstance(value, str) and bool(value.strip()) and value in question
 
 
 @functools.cache
@@ -109,7 +114,8 @@ def _normal(expression: str) -> Any:
 def score(task: Task, answer: str, expected: str, question: str) -> dict[str, float]:
     """The scores of one answer by field name.
 
-    A text task has "exact" and "f1".  A JSON task has "valid" and each of its fields.
+    A text task has "exact" and "f1".  A JSON task has "valid", each of its fields, and for each quote whether it is one
+    at all ("quote_verbatim": it stands letter for letter in the question, right words or not).
     """
     if task.format == "text":
         return {"exact": float(answer.strip() == expected.strip()), "f1": word_f1(answer, expected)}
@@ -119,7 +125,12 @@ def score(task: Task, answer: str, expected: str, question: str) -> dict[str, fl
         name: check_field(check, found.get(name), wanted.get(name), question) if found is not None else 0.0
         for name, check in task.fields.items()
     }
-    return {"valid": float(found is not None), **fields}
+    quotes = {
+        f"{name}_verbatim": float(found is not None and is_quote(found.get(name), question))
+        for name, check in task.fields.items()
+        if check.check == "verbatim"
+    }
+    return {"valid": float(found is not None), **fields, **quotes}
 
 
 def headline(task: Task, scores: Mapping[str, float]) -> float:

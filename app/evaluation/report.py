@@ -23,6 +23,7 @@ def summarise(questions: Questions, arms: list[Arm], seed: int) -> dict[str, Any
     main = paired(base.items, tuned.items, seed)
     nll = paired(np.array(base.extra["nll_items"]), np.array(tuned.extra["nll_items"]), seed)
     summary: dict[str, Any] = {
+        "meaning": meaning(questions),
         "metric": "right_fields" if questions.task.format == "json" else "f1",
         "items": len(questions.test),
         "base": main.first,
@@ -51,10 +52,24 @@ def summarise(questions: Questions, arms: list[Arm], seed: int) -> dict[str, Any
     return summary
 
 
+def meaning(questions: Questions) -> str:
+    """What the headline figure is, in words."""
+    rest = "The difference is tuned minus base on the same items, with its paired 95 % bootstrap interval."
+    if questions.task.format == "text":
+        return f"Word F1 of the answer against the expected one, mean over the items. {rest}"
+    names = ", ".join(questions.task.fields)
+    return (
+        f"Mean of the scores of {names} in each answer, then over the items; an answer that is not one JSON object scores 0, "
+        f"a quote that does not stand letter for letter in the question scores 0. Each arm is stopped where its first JSON "
+        f"object ends. {rest}"
+    )
+
+
 def _line(arm: Arm, questions: Questions) -> dict[str, Any]:
     fields: dict[str, float | None] = dict(arm.fields())
     if arm.name == "classic":  # a field it does not write is not a field it gets wrong
-        fields |= {name: None for name, check in questions.task.fields.items() if check.check == "verbatim"}
+        quotes = [name for name, check in questions.task.fields.items() if check.check == "verbatim"]
+        fields |= dict.fromkeys([*quotes, *(f"{name}_verbatim" for name in quotes)])
     return {"arm": arm.name, "label": LABELS[arm.name], "fields": fields, "score": float(np.mean(arm.items)), "nll": arm.nll}
 
 
@@ -80,12 +95,19 @@ def _classic_notes(questions: Questions, arms: dict[str, Arm], seed: int) -> lis
             continue
         classic, tuned = (np.array([one[name] for one in arms[arm].scores]) for arm in ("classic", "tuned"))
         pair = paired(classic, tuned, seed)
-        if pair.verdict() != "better":
-            said.append(
-                f"A linear model trained on the same rows in a second does as well on {name}: {100 * pair.first:.1f} "
-                f"against {100 * pair.second:.1f}. For {name} alone no language model needs tuning."
-            )
+        said.append(_classic_sentence(name, pair))
     return said
+
+
+def _classic_sentence(name: str, pair: Paired) -> str:
+    figures = (
+        f"{100 * pair.first:.1f} against the tuned model's {100 * pair.second:.1f} "
+        f"(difference {100 * pair.difference:+.1f} points, {100 * pair.low:.1f} to {100 * pair.high:.1f})"
+    )
+    if pair.verdict() == "better":
+        return f"On {name} the tuned model is better than a linear model trained on the same rows: {figures}."
+    words = "does as well" if pair.verdict() == "no_difference" else "does better"
+    return f"A linear model {words} on {name}: {figures}. For {name} alone no language model needs tuning."
 
 
 def samples(questions: Questions, arms: list[Arm]) -> list[dict[str, Any]]:

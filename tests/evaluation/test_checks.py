@@ -1,0 +1,144 @@
+"""Answers are checked mechanically, and hostile ones cost nothing but their score."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from pydantic import ValidationError
+
+from app.evaluation.checks import (
+    LONGEST_ANSWER,
+    FieldCheck,
+    Task,
+    check_field,
+    headline,
+    parse_object,
+    same_expression,
+    score,
+    word_f1,
+)
+
+NOTICE = "Licensed under the Apache License, Version 2.0 (the License)"
+TASK = Task.model_validate({"format": "json", "fields": {
+    "expression": {"check": "spdx"}, "category": {"check": "equals"}, "quote": {"check": "verbatim"}}})
+RIGHT = {"expression": "Apache-2.0", "category": "Permissive", "quote": "Apache License, Version 2.0"}
+
+
+@pytest.mark.parametrize(("answer", "expected", "value"), [
+    pytest.param("the cat sat", "the cat sat", 1.0, id="equal"),
+    pytest.param("the cat", "the dog", 0.5, id="one of two"),
+    pytest.param("a b c d", "a b", 2 / 3, id="precision .5, recall 1"),
+    pytest.param("a a a", "a", 0.5, id="repeats count once"),
+    pytest.param("A, B!", "a b", 1.0, id="case and punctuation"),
+    pytest.param("", "a", 0.0, id="empty answer"),
+    pytest.param("a", "", 0.0, id="empty expected"),
+    pytest.param("!!!", "!!!", 0.0, id="no words"),
+])
+def test_word_f1(answer, expected, value):
+    assert word_f1(answer, expected) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("answer", [
+    pytest.param("Sure! " + json.dumps(RIGHT), id="text before it"),
+    pytest.param(json.dumps(RIGHT) + " Hope this helps.", id="text after it"),
+    pytest.param("```json\n" + json.dumps(RIGHT) + "\n```", id="fence"),
+    pytest.param("[" + json.dumps(RIGHT) + "]", id="list"),
+    pytest.param('{"expression": "MIT", "expression": "Apache-2.0"}', id="duplicate key"),
+    pytest.param('{"expression": NaN}', id="not a number"),
+    pytest.param('{"expression": "Apache-2.0"', id="cut short"),
+    pytest.param('{"a": "' + "x" * LONGEST_ANSWER + '"}', id="huge"),
+    pytest.param('{"a":' * 5000, id="deep"),
+    pytest.param('{"a": ' + "9" * 6000 + "}", id="an integer beyond the reader's limit"),
+    pytest.param("", id="empty"),
+    pytest.param("null", id="null"),
+    pytest.param("\x00\ud800", id="broken characters"),
+])
+def test_an_answer_that_is_not_one_json_object_scores_nothing(answer):
+    assert parse_object(answer) is None
+    assert set(score(TASK, answer, json.dumps(RIGHT), NOTICE).values()) == {0.0}
+
+
+def test_the_right_answer_scores_full_in_any_key_order():
+    shuffled = json.dumps(dict(reversed(RIGHT.items())), indent=2)
+    found = score(TASK, shuffled, json.dumps(RIGHT), NOTICE)
+    assert found == {"valid": 1.0, "expression": 1.0, "category": 1.0, "quote": 1.0, "quote_verbatim": 1.0}
+    assert headline(TASK, found) == 1.0
+
+
+@pytest.mark.parametrize(("quote", "value", "verbatim"), [
+    pytest.param("Apache License, Version 2.0", 1.0, 1.0, id="as marked"),
+    pytest.param("Apache License,  Version 2.0", 0.0, 0.0, id="other white space"),
+    pytest.param("Apache License,\nVersion 2.0", 0.0, 0.0, id="line break"),
+    pytest.param("apache license, version 2.0", 0.0, 0.0, id="other case"),
+    pytest.param("Apache Licence, Version 2.0", 0.0, 0.0, id="spelling mended"),
+    pytest.param("Apache\u00a0License, Version 2.0", 0.0, 0.0, id="no-break space"),
+    pytest.param("Apache License", 2 * 1 * 0.4 / 1.4, 1.0, id="fewer words: a quote, part of the score"),
+    pytest.param(NOTICE, None, 1.0, id="the whole notice: a quote, not full score"),
+    pytest.param("Licensed under", 0.0, 1.0, id="a quote of other words"),
+    pytest.param("", 0.0, 0.0, id="empty"),
+    pytest.param("   ", 0.0, 0.0, id="white space"),
+    pytest.param(None, 0.0, 0.0, id="null"),
+    pytest.param(["Apache License, Version 2.0"], 0.0, 0.0, id="list"),
+    pytest.param({"Apache": 1}, 0.0, 0.0, id="object"),
+])
+def test_a_quote_counts_only_letter_for_letter(quote, value, verbatim):
+    found = score(TASK, json.dumps(RIGHT | {"quote": quote}), json.dumps(RIGHT), NOTICE)
+    assert found["quote_verbatim"] == verbatim
+    if value is None:
+        assert 0 < found["quote"] < 1
+    else:
+        assert found["quote"] == pytest.approx(value)
+
+
+@pytest.mark.parametrize(("first", "second", "same"), [
+    ("MIT", "MIT", True),
+    ("mit", "MIT", True),
+    ("MIT OR Apache-2.0", "apache-2.0 or MIT", True),
+    ("(MIT)", "MIT", True),
+    ("MIT AND MIT", "MIT", True),
+    ("(MIT OR Apache-2.0) AND MIT", "MIT", True),
+    ("MIT AND Apache-2.0", "MIT OR Apache-2.0", False),
+    ("GPL-2.0-only", "GPL-2.0-or-later", False),
+    ("GPL-2.0-only WITH Classpath-exception-2.0", "GPL-2.0-only", False),
+    ("MIT OR", "MIT", False),
+    ("((((", "MIT", False),
+    ("", "MIT", False),
+    ("MIT; DROP TABLE", "MIT", False),
+    ("Made-Up-1.0", "Made-Up-2.0", False),
+])
+def test_expressions_are_equal_after_normalisation(first, second, same):
+    assert same_expression(first, second) is same
+    assert same_expression(second, first) is same
+
+
+def test_hostile_expressions_cost_no_time():
+    started = time.monotonic()
+    for hostile in ("(" * 100_000, "MIT AND " * 50_000, "(ISC OR 0BSD) AND (Zlib OR curl) AND " * 10 + "MIT", "x" * 10**6, "(" * 399):
+        assert not same_expression(hostile, "MIT")
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(("value", "expected", "points"), [
+    ("Permissive", "Permissive", 1.0), (" Permissive ", "Permissive", 1.0), ("permissive", "Permissive", 0.0),
+    (3, 3, 1.0), (3, 4, 0.0), (None, "x", 0.0), ([1], [1], 0.0), ({"a": 1}, {"a": 1}, 0.0),
+])
+def test_equals(value, expected, points):
+    assert check_field(FieldCheck(check="equals"), value, expected, "") == points
+
+
+@pytest.mark.parametrize(("answer", "exact", "f1"), [(" Paris\n", 1.0, 1.0), ("Paris, France", 0.0, 2 / 3), ("Rome", 0.0, 0.0)])
+def test_a_text_task_has_exact_match_and_f1(answer, exact, f1):
+    found = score(Task(format="text", fields={}), answer, "Paris", "Which city?")
+    assert found == {"exact": exact, "f1": pytest.approx(f1)}
+    assert headline(Task(format="text", fields={}), found) == pytest.approx(f1)
+
+
+def test_the_headline_of_a_json_task_is_the_mean_of_its_fields_alone():
+    assert headline(TASK, {"valid": 1.0, "expression": 1.0, "category": 0.0, "quote": 0.5, "quote_verbatim": 1.0}) == 0.5
+
+
+def test_an_unknown_check_is_refused():
+    with pytest.raises(ValidationError, match="verbatim"):
+        Task.model_validate({"format": "json", "fields": {"a": {"check": "fuzzy"}}})

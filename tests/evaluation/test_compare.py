@@ -1,0 +1,243 @@
+"""evaluate.compare on a tiny model: five arms on the same questions, honest words, stored samples."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from app.config.artifacts import Model
+from app.errors import Cancelled, ConfigError, EvaluationError
+from app.evaluation.arms import Arm, Questions, cheap_arms, example_turns, scored
+from app.evaluation.checks import Task
+from app.evaluation.classic import classic_answers, constant_answer, label_fields
+from app.evaluation.compare_node import Compare, CompareParams
+from app.evaluation.report import SAMPLES, keep, samples, summarise
+from app.store.records import Row
+from tests.context import FakeContext, make_rows
+
+JSON_TASK = {"format": "json", "fields": {"kind": {"check": "equals"}, "quote": {"check": "verbatim"}}}
+TASK = Task.model_validate(JSON_TASK)
+WORDS = {"fruit": ("apple", "pear", "plum"), "metal": ("iron", "tin", "zinc")}
+
+
+def question(kind: str, thing: str, number: int, split: str) -> Row:
+    text = f"Note {number}: here is {thing} from the {kind} shelf"
+    answer = json.dumps({"kind": kind, "quote": thing})
+    return Row("chat", [{"role": "user", "content": text}, {"role": "assistant", "content": answer}], split=split)
+
+
+def rows(train: int = 24, test: int = 6) -> list[Row]:
+    pairs = [(kind, thing) for kind, things in WORDS.items() for thing in things]
+    return [question(*pairs[number % 6], number, "train" if number < train else "test") for number in range(train + test)]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Model:
+    """A tiny base and an adapter whose weights are not zero."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    from tests.tiny import tiny_llama
+
+    folder = tmp_path_factory.mktemp("models")
+    base = tiny_llama(folder / "base")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32),
+                                 LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
+        adapted.save_pretrained(folder / "adapter")
+    return Model(content_hash="m", path=str(folder / "adapter"), format="lora", name="tiny", base=str(base))
+
+
+def compare(store, tmp_path: Path, model: Model, found: list[Row], **params) -> tuple[dict, FakeContext]:
+    ctx = FakeContext(store, tmp_path, inputs={"rows": make_rows(store, found), "model": model})
+    made = Compare(CompareParams.model_validate({"task": JSON_TASK, "examples": 2, **params})).run(ctx)
+    report = orjson.loads(Path(made["evaluation"].path).read_bytes())
+    assert {key: value for key, value in report.items() if key != "samples"} == made["evaluation"].summary
+    return report, ctx
+
+
+def test_the_report_holds_five_arms_an_interval_a_verdict_and_every_item(store, tmp_path, trained):
+    report, ctx = compare(store, tmp_path, trained, rows(), items=4)
+    assert [line["arm"] for line in report["table"]] == ["constant", "classic", "base", "base_examples", "tuned"]
+    assert (report["items"], len(report["samples"])) == (4, 4)
+    low, high = report["interval"]
+    assert low <= report["difference"] <= high
+    assert report["verdict"] == "no_difference"
+    assert report["versus_examples"] == report["versus"]["base_examples"]
+    assert report["nll"]["base"] != report["nll"]["tuned"]
+    assert all(set(line["fields"]) == {"valid", "kind", "quote", "quote_verbatim"} for line in report["table"])
+    assert ctx.said("No difference")
+    assert ctx.fraction == pytest.approx(0.98, abs=0.02)
+    stored = store.row("SELECT * FROM evaluations")
+    assert (stored["run"], stored["items"], stored["verdict"]) == ("run_test", 4, "no_difference")
+    assert store.row("SELECT count(*) AS count FROM samples")["count"] == 4
+
+
+def test_the_likelihood_equals_a_plain_forward_pass(trained):
+    """Source of truth: transformers' own loss on one unpadded row, both sides of the pair."""
+    import torch
+
+    from app.evaluation.model import answer_nll, encode_prompt, load_pair
+
+    pair, found = load_pair(trained), rows()[:3]
+    prompts = [encode_prompt(pair.tokenizer, row.prompt) for row in found]
+    for tuned in (False, True):
+        with pair.side(tuned) as model:
+            sums, counts = answer_nll(model, pair.tokenizer, prompts, [row.answer for row in found], batch=3,
+                                      progress=lambda part: None)
+            for prompt, row, total, count in zip(prompts, found, sums, counts, strict=True):
+                answer = [*pair.tokenizer(row.answer, add_special_tokens=False)["input_ids"], pair.tokenizer.eos_token_id]
+                ids = torch.tensor([prompt + answer])
+                with torch.inference_mode():
+                    loss = model(input_ids=ids, labels=torch.tensor([[-100] * len(prompt) + answer])).loss
+                assert count == len(answer)
+                assert total / count == pytest.approx(float(loss), rel=2e-2)  # bf16
+
+
+def test_one_load_answers_for_both_sides(trained):
+    from transformers import AutoModelForCausalLM
+
+    from app.evaluation.model import load_pair
+
+    pair = load_pair(trained)
+    import torch
+
+    ids = torch.tensor([[5, 6, 7]])
+    with torch.inference_mode():
+        plain = AutoModelForCausalLM.from_pretrained(trained.base, dtype=torch.bfloat16)(input_ids=ids).logits
+        with pair.side(False) as base:
+            assert torch.equal(base(input_ids=ids).logits, plain)
+        with pair.side(True) as tuned:
+            assert not torch.equal(tuned(input_ids=ids).logits, plain)
+
+
+@pytest.mark.parametrize(("found", "params", "error", "words"), [
+    pytest.param(rows(test=0), {}, EvaluationError, "nothing to ask", id="no test split"),
+    pytest.param(rows(), {"task": {"format": "json"}}, ConfigError, "names no field", id="no fields"),
+])
+def test_what_cannot_be_measured_is_said_before_a_model_is_loaded(store, tmp_path, trained, found, params, error, words):
+    broken = trained.model_copy(update={"path": "/nowhere", "base": "/nowhere"})
+    with pytest.raises(error, match=words):
+        compare(store, tmp_path, broken, found, **params)
+
+
+@pytest.mark.parametrize("update", [{"format": "gguf"}, {"base": None}])
+def test_a_model_without_a_base_is_refused_in_words(store, tmp_path, trained, update):
+    with pytest.raises(EvaluationError, match="cannot be compared with its base"):
+        compare(store, tmp_path, trained.model_copy(update=update), rows())
+
+
+def test_a_cancelled_evaluation_leaves_nothing_behind(store, tmp_path, trained):
+    ctx = FakeContext(store, tmp_path, inputs={"rows": make_rows(store, rows()), "model": trained})
+    ctx.cancel = lambda: "save" if ctx.message.endswith("is answering") else None
+    with pytest.raises(Cancelled):
+        Compare(CompareParams.model_validate({"task": JSON_TASK})).run(ctx)
+    assert not list(ctx.outputs_dir.iterdir())
+    assert store.row("SELECT count(*) AS count FROM evaluations")["count"] == 0
+
+
+# -- without a model ------------------------------------------------------------------------------------------------
+def questions(train: int = 24, test: int = 6) -> Questions:
+    found = rows(train, test)
+    return Questions(TASK, [row for row in found if row.split == "train"], [row for row in found if row.split == "test"])
+
+
+def with_nll(arm: Arm) -> Arm:
+    arm.nll, arm.extra = 1.0, {"nll_items": [1.0] * len(arm.items)}
+    return arm
+
+
+def arms(asked: Questions, base: list[str], tuned: list[str]) -> list[Arm]:
+    return [*cheap_arms(asked, 0), with_nll(scored("base", base, asked)), scored("base_examples", base, asked),
+            with_nll(scored("tuned", tuned, asked))]
+
+
+def test_a_linear_model_learns_labels_and_never_a_quote():
+    asked = questions()
+    texts, answers = [asked.text(row) for row in asked.train], [row.answer for row in asked.train]
+    assert set(label_fields(TASK, answers)) == {"kind"}
+    found = classic_answers(TASK, texts, answers, [asked.text(row) for row in asked.test], 0)
+    assert [json.loads(one) for one in found] == [{"kind": json.loads(row.answer)["kind"]} for row in asked.test]
+
+
+def test_the_constant_answer_is_the_most_frequent_value_of_each_field():
+    answers = [json.dumps({"kind": kind, "quote": quote}) for kind, quote in (("a", "x"), ("a", "y"), ("b", "y"))]
+    assert json.loads(constant_answer(TASK, answers)) == {"kind": "a", "quote": "y"}
+    assert constant_answer(Task(format="text", fields={}), ["no", "yes", "yes"]) == "yes"
+
+
+def test_answers_that_hardly_repeat_are_not_a_classifiers_business():
+    assert classic_answers(Task(format="text", fields={}), list("abcd"), ["one", "two", "three", "four"], ["a"], 0) is None
+
+
+def test_where_the_linear_model_does_as_well_the_report_says_so():
+    asked = questions(test=12)
+    right = [row.answer for row in asked.test]
+    notes = summarise(asked, arms(asked, ["no"] * 12, right), 0)["notes"]
+    assert any("A linear model does as well on kind: 100.0 against the tuned model's 100.0" in note for note in notes)
+    assert "A linear model cannot write quote." in notes
+    wrong = [json.dumps({"kind": "x", "quote": "y"})] * 12
+    assert any("A linear model does better on kind" in note for note in summarise(asked, arms(asked, wrong, wrong), 0)["notes"])
+
+
+@pytest.mark.parametrize(("base", "tuned", "verdict"), [
+    pytest.param("wrong", "right", "better", id="better"),
+    pytest.param("right", "wrong", "worse", id="worse"),
+    pytest.param("right", "right", "no_difference", id="equal"),
+])
+def test_the_summary_carries_difference_interval_and_verdict(base, tuned, verdict):
+    asked = questions(test=12)
+    given = {"right": [row.answer for row in asked.test], "wrong": ["I cannot say"] * 12}
+    found = summarise(asked, arms(asked, given[base], given[tuned]), 0)
+    assert found["verdict"] == found["versus_examples"]["verdict"] == verdict
+    assert found["difference"] == pytest.approx(found["tuned"] - found["base"])
+    assert "kind, quote" in found["meaning"]
+
+
+def test_a_field_the_linear_model_does_not_write_is_no_figure():
+    asked = questions()
+    lines = {line["arm"]: line for line in summarise(asked, arms(asked, ["x"] * 6, ["x"] * 6), 0)["table"]}
+    assert (lines["classic"]["fields"]["quote"], lines["classic"]["fields"]["quote_verbatim"]) == (None, None)
+    assert lines["classic"]["score"] == pytest.approx(0.5)
+
+
+def test_best_and_worst_samples_are_kept_worst_first(store):
+    count = 3 * SAMPLES
+    asked = questions(test=count)
+    right = [row.answer for row in asked.test]
+    base = ["no"] * (count - 1) + [right[-1]]
+    tuned = [*right[:-1], "no"]
+    found = samples(asked, arms(asked, base, tuned))
+    assert (found[0]["base_score"], found[0]["tuned_score"]) == (1.0, 0.0)
+    keep(store, "run_x", "evaluate", summarise(asked, arms(asked, base, tuned), 0), found)
+    kept = list(store.rows("SELECT * FROM samples ORDER BY position"))
+    assert [one["position"] for one in kept] == list(range(2 * SAMPLES))
+    assert kept[0]["tuned"] == "no"
+    assert kept[-1]["tuned_score"] == 1.0
+
+
+def test_examples_come_from_training_rows_alone_and_are_the_same_for_a_seed():
+    asked = questions()
+    turns = example_turns(asked, 3, 5)
+    assert len(turns) == 6
+    assert turns == example_turns(asked, 3, 5)
+    held = {row.prompt[-1]["content"] for row in asked.test}
+    assert not held & {turn["content"] for turn in turns}
+
+
+def test_no_training_rows_leave_the_cheap_arms_out():
+    asked = questions()
+    assert cheap_arms(Questions(TASK, [], asked.test), 0) == []
+
+
+def test_items_are_scored_in_order():
+    asked = questions()
+    answers = [row.answer for row in asked.test]
+    answers[2] = "nothing"
+    assert np.flatnonzero(scored("tuned", answers, asked).items < 1).tolist() == [2]
