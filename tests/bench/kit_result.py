@@ -1,0 +1,101 @@
+"""Print the result of a kit: every arm on the same held-out items, intervals, and the seconds of each step.
+
+Usage: .venv/bin/python tests/bench/kit_result.py [KIT] [--home FOLDER] [--set A.B=C ...]
+Without --home the kit runs in a fresh profile that is deleted afterwards; with it the last evaluation of that profile is
+printed and nothing runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+
+def run_kit(kit: str, home: Path, settings: list[str]) -> dict[str, Any]:
+    """The kit through the command line, as a user runs it; returns its JSON."""
+    command = [sys.executable, str(ROOT / "main.py"), "run", kit, "--json", *(word for one in settings for word in ("--set", one))]
+    environment = {**os.environ, "NEUROWEAVER_HOME": str(home), "NEUROWEAVER_KEYRING": "off"}
+    before, started = os.getloadavg()[0], time.monotonic()
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found | {"wall": time.monotonic() - started, "load": (before, os.getloadavg()[0])}
+
+
+def last_report(home: Path) -> dict[str, Any] | None:
+    """The last evaluation in a profile."""
+    os.environ.update(NEUROWEAVER_KEYRING="off")
+    from app.store import Profile, Store
+
+    with Store.open(Profile(home)) as store:
+        row = store.row("SELECT report FROM evaluations ORDER BY id DESC LIMIT 1")
+    return json.loads(row["report"]) if row else None
+
+
+def table(report: dict[str, Any]) -> list[str]:
+    """One line an arm, per cent; a dash where the arm does not write the field."""
+    fields = list(report["table"][0]["fields"])
+    lines = [f"{'per cent, ' + str(report['items']) + ' held-out items':34}" + "".join(f"{name:>16}" for name in [*fields, "score"])]
+    for arm in report["table"]:
+        values = [arm["fields"].get(name) for name in fields] + [arm["score"]]
+        lines.append(f"{arm['label']:34}" + "".join(f"{'-' if one is None else f'{100 * one:.1f}':>16}" for one in values))
+    return lines
+
+
+def difference(words: str, found: dict[str, Any]) -> str:
+    """A difference never stands without its interval and verdict."""
+    low, high = found["interval"]
+    return f"{words}: {100 * found['difference']:+.1f} points [{100 * low:.1f}, {100 * high:.1f}] {found['verdict']}"
+
+
+def show(report: dict[str, Any]) -> None:
+    """Everything the report says."""
+    print("\n".join(table(report)))
+    print(difference("tuned - base", report))
+    if report.get("versus_examples"):
+        print(difference("tuned - base with examples", report["versus_examples"]))
+    nll, (low, high) = report["nll"], report["nll"]["interval"]
+    print(f"NLL nats/answer token: base {nll['base']:.3f}, tuned {nll['tuned']:.3f}; mean item difference {nll['difference']:+.3f} "
+          f"[{low:.3f}, {high:.3f}] {nll['verdict']}")
+    for sentence in [report["meaning"], *report["notes"]]:
+        print(sentence)
+
+
+def show_run(run: dict[str, Any]) -> None:
+    """State and seconds."""
+    print(f"state {run['state']}; {run['wall']:.0f} s in all; {os.cpu_count()} cores, load average {run['load'][0]:.1f} before, "
+          f"{run['load'][1]:.1f} after")
+    print("; ".join(f"{step['id']} {step['seconds']:.0f} s" for step in run["steps"]))
+    if "error" in run:
+        print(json.dumps(run["error"], indent=1))
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Print a kit's result")
+    parser.add_argument("kit", nargs="?", default="legal")
+    parser.add_argument("--home", type=Path, help="print the last evaluation of this profile instead of running")
+    parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="override a value of the kit")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="nw-kit-") as scratch:
+        home = given.home or Path(scratch)
+        run = None if given.home else run_kit(given.kit, home, given.set)
+        if run:
+            show_run(run)
+        report = last_report(home)
+        if report:
+            show(report)
+        return int(report is None or (run is not None and run["state"] != "done"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
