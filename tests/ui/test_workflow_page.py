@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.config.views import DocumentView, Problem
+from app.config.views import DocumentView
+from app.workflow.views import Problem
 from ui.widgets.code import Editor, PlainEditor, ScintillaEditor, make_editor
 
 TEXT = "name: x\nsteps:\n  refine: {node: data.refine, near_duplicates: {treshold: 0.7}}\n"
@@ -61,7 +62,7 @@ def test_moving_the_caret_is_told(qtbot, editor):
 
 @pytest.fixture
 def page(qtbot, window, monkeypatch):
-    monkeypatch.setattr("app.config.views.problems", _problems)
+    monkeypatch.setattr("app.workflow.views.problems", _problems)
     window.go("workflow")
     found = window._pages["workflow"]
     found.show_document(DocumentView("mine", "/tmp/mine.yaml", TEXT, saved=True))
@@ -72,7 +73,7 @@ def _problems(_store, text, _path):
     return [FAULT] if "treshold" in text else []
 
 
-_problems.__module__, _problems.__qualname__ = "app.config.views", "problems"
+_problems.__module__, _problems.__qualname__ = "app.workflow.views", "problems"
 
 
 def test_the_run_button_says_what_to_fix_first(qtbot, page):
