@@ -247,6 +247,10 @@ def line_lists(source: Source) -> Iterator[tuple[int, list[bytes | None]]]:
     with source.open_bytes() as stream:
         number, rest, found = 1, stream.read(BLOCK).removeprefix(codecs.BOM_UTF8), []
         while block := stream.read(BLOCK):
+            if (not rest or rest.isspace()) and block.isspace():  # nothing but line ends: count them
+                number += rest.count(b"\n") + block.count(b"\n")
+                rest = b""
+                continue
             found = (rest + block).split(b"\n")
             rest = found.pop()
             if len(rest) > LONGEST_LINE:

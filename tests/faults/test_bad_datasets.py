@@ -24,6 +24,9 @@ from app.store import Store
 from app.store.profile import project_dir
 
 MOST_SECONDS = 10
+"""Of computing, that of child processes too: on a busy machine the wall clock measures the other work."""
+MOST_WAIT = 60
+"""By the wall clock: nothing hangs."""
 MOST_MEMORY = 500e6
 GOOD = '{"prompt": "What is a lien?", "answer": "A right over property."}\n'
 _SERVER = """
@@ -68,15 +71,20 @@ class Importer:
         self.peak = 0.0
         watch = threading.Thread(target=self._watch, args=(done,))
         watch.start()
-        began = time.monotonic()
+        began, used = time.monotonic(), self._used()
         self._child.stdin.write(json.dumps({"path": str(path), "home": str(home)}) + "\n")
         self._child.stdin.flush()
         answer = self._child.stdout.readline()
-        self.seconds = time.monotonic() - began
+        self.wall, self.seconds = time.monotonic() - began, self._used() - used
         done.set()
         watch.join()
         assert answer, self._child.communicate()[1]
         return dict(json.loads(answer))
+
+    def _used(self) -> float:
+        """Processor seconds of the importer and of its children that have ended."""
+        times = psutil.Process(self._child.pid).cpu_times()
+        return float(times.user + times.system + times.children_user + times.children_system)
 
     def _watch(self, done: threading.Event) -> None:
         process = psutil.Process(self._child.pid)
@@ -220,8 +228,8 @@ def huge_json(folder: Path) -> Path:
     path = folder / "huge.json"
     with path.open("w") as stream:
         stream.write("[")
-        for number in range(100_000):
-            stream.write(("," if number else "") + json.dumps({"prompt": f"Question {number} " + "x" * 300, "answer": "yes"}))
+        for number in range(6000):
+            stream.write(("," if number else "") + json.dumps({"prompt": f"Question {number} " + "x" * 10_000, "answer": "yes"}))
         stream.write("]")
     return path
 
@@ -320,6 +328,7 @@ def _nothing_left(store: Store) -> None:
 
 def _within_limits(importer: Importer) -> None:
     assert importer.seconds < MOST_SECONDS
+    assert importer.wall < MOST_WAIT
     assert importer.peak < MOST_MEMORY
 
 
@@ -403,7 +412,7 @@ ROWS = [
     pytest.param(text("moji.jsonl", '{"prompt": "cafÃ© naÃ¯ve", "answer": "b"}\n'), 1, {}, "mended", id="mojibake"),
     pytest.param(text("formula.csv", "question,answer\n=cmd()|'/c calc'!A0,-1+1\n"), 1, {}, "", id="formula cells"),
     pytest.param(far_corner, 1, {1048576: "column 16384"}, "", id="far corner cell"),
-    pytest.param(huge_json, 100_000, {}, "", id="35 MB JSON list"),
+    pytest.param(huge_json, 6000, {}, "", id="60 MB JSON list"),
 ]
 
 
