@@ -20,8 +20,6 @@ from tests.ui.conftest import shut
 from ui.main import open_window
 from ui.window import Window
 
-NOW = time.time()
-
 
 def chat(number: int, split: str) -> Row:
     """One row of a licence dataset."""
@@ -30,6 +28,7 @@ def chat(number: int, split: str) -> Row:
 
 def fill(store: Store) -> str:
     """A dataset of 250 rows, a run, a model with a proof, a served pair and some requests."""
+    now = time.time()
     dataset = create_dataset(store, "licence-notices")
     with open_dataset(store, dataset) as db:
         db.add_rows(1, [chat(number, "test" if number % 5 == 0 else "train") for number in range(250)])
@@ -37,29 +36,29 @@ def fill(store: Store) -> str:
         db.conn.execute("INSERT INTO rejects VALUES (1, 12, 'not valid JSON', '{bad')")
     tables: dict[str, dict[str, Any]] = {
         "dataset_versions": {"dataset": dataset, "version": 1, "state": "ready", "rows": 249, "rejected": 1, "removed": 1,
-                             "splits": '{"train": 200, "test": 50}', "report": '{"removed": {"near_duplicate": 1}}', "created": NOW},
+                             "splits": '{"train": 200, "test": 50}', "report": '{"removed": {"near_duplicate": 1}}', "created": now},
         "runs": {"id": "r1", "number": 1, "name": "Licence notices", "document": "", "document_hash": "abcdef123456",
-                 "resolved": "{}", "state": "done", "seed": 0, "created": NOW - 900, "started": NOW - 900, "ended": NOW},
-        "usage": {"at": NOW, "scope": "step", "run": "r1", "step": "train", "tokens_in": 48_000, "seconds": 400, "energy_wh": 3.1,
+                 "resolved": "{}", "state": "done", "seed": 0, "created": now - 900, "started": now - 900, "ended": now},
+        "usage": {"at": now, "scope": "step", "run": "r1", "step": "train", "tokens_in": 48_000, "seconds": 400, "energy_wh": 3.1,
                   "energy_source": "estimate", "energy_cost": 0.001, "wear_cost": 0.03, "currency": "EUR"},
-        "models": {"id": "m1", "name": "licence-notices", "created": NOW, "live": "licence-notices@1"},
+        "models": {"id": "m1", "name": "licence-notices", "created": now, "live": "licence-notices@1"},
         "model_versions": {
             "id": "licence-notices@1", "model": "m1", "version": 1, "state": "released", "format": "gguf", "path": "/x/q8.gguf",
             "files": json.dumps([{"quantization": "q8_0", "path": "/x/q8.gguf", "size": 145_000_000}]),
             "proof": json.dumps({"passed": True, "files": [{"quantization": "q8_0", "same_answers": 0.99, "quality_lost": 0.001,
                                                             "template_identical": True}]}),
-            "lineage": json.dumps({"dataset": dataset, "dataset_version": 1}), "run": "r1", "created": NOW},
+            "lineage": json.dumps({"dataset": dataset, "dataset_version": 1}), "run": "r1", "created": now},
         "evaluations": {"run": "r1", "step": "evaluate", "metric": "score", "items": 100, "base": 0.1, "tuned": 0.6,
-                        "difference": 0.5, "low": 0.42, "high": 0.58, "verdict": "better", "report": "{}", "created": NOW},
-        "api_keys": {"id": "k", "name": "first", "key": "nw-secret", "created": NOW},
-        "requests": {"id": "1", "at": NOW, "route": "/v1/chat/completions", "model": "licence-notices", "status": 429,
+                        "difference": 0.5, "low": 0.42, "high": 0.58, "verdict": "better", "report": "{}", "created": now},
+        "api_keys": {"id": "k", "name": "first", "key": "nw-secret", "created": now},
+        "requests": {"id": "1", "at": now, "route": "/v1/chat/completions", "model": "licence-notices", "status": 429,
                      "seconds": 1.2, "error": "The queue is full."},
     }
     for table, row in tables.items():
         store.db[table].insert(row)
     for alias, version in (("licence-notices", "licence-notices@1"), ("smollm2-base", "base:smollm2")):
         store.db["deployments"].insert({"alias": alias, "model_version": version, "engine": "llama.cpp", "path": "/x",
-                                        "state": "ready", "created": NOW, "updated": NOW})
+                                        "state": "ready", "created": now, "updated": now})
     return dataset
 
 
