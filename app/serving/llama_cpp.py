@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from app.errors import ServingError
@@ -29,6 +30,7 @@ class LlamaCpp:
         params.n_batch = params.n_ubatch = BATCH
         params.embedding = True
         params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+        params.api_keys = [secrets.token_hex(16)]  # the runtime listens on a loopback port of its own: nobody may use it
         params.warmup = False
         params.verbosity = -1
         try:
