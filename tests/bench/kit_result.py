@@ -1,8 +1,9 @@
 """Print the result of a kit: every arm on the same held-out items, intervals, and the seconds of each step.
 
-Usage: .venv/bin/python tests/bench/kit_result.py [KIT] [--home FOLDER] [--set A.B=C ...]
-Without --home the kit runs in a fresh profile that is deleted afterwards; with it the last evaluation of that profile is
-printed and nothing runs.
+Usage: .venv/bin/python tests/bench/kit_result.py [KIT] [--keep FOLDER] [--set A.B=C ...]
+       .venv/bin/python tests/bench/kit_result.py --home FOLDER
+The kit runs in a fresh profile that is deleted afterwards, or in --keep, which stays.  With --home nothing runs: the last
+evaluation of that profile is printed.
 """
 
 from __future__ import annotations
@@ -84,10 +85,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Print a kit's result")
     parser.add_argument("kit", nargs="?", default="legal")
     parser.add_argument("--home", type=Path, help="print the last evaluation of this profile instead of running")
+    parser.add_argument("--keep", type=Path, help="run in this profile and leave it there")
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="override a value of the kit")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="nw-kit-") as scratch:
-        home = given.home or Path(scratch)
+        home = given.home or given.keep or Path(scratch)
         run = None if given.home else run_kit(given.kit, home, given.set)
         if run:
             show_run(run)
