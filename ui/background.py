@@ -87,7 +87,7 @@ class Background(QObject):
         self._serial = 0
         self._closing = threading.Event()
         self._watch: threading.Thread | None = None
-        self._answer.connect(self._deliver, Qt.ConnectionType.QueuedConnection)  # type: ignore[call-overload]
+        self._answer.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
 
     def open(self, passphrase: str | None = None) -> None:
         """Open the store on a lane; ``opened`` or ``refused`` follows."""
@@ -173,7 +173,7 @@ class Background(QObject):
 
 def alive(thing: QObject) -> bool:
     """Whether Qt has not deleted the object behind a Python name."""
-    return bool(isValid(thing))  # type: ignore[no-untyped-call]
+    return bool(isValid(thing))
 
 
 def unexpected(caught: Exception, function: Callable[..., Any]) -> NeuroWeaverError:

@@ -65,8 +65,8 @@ class Window(QMainWindow):
         self.rail.asked.connect(self.find_or_do)
         self._keys()
         background.opened.connect(self._opened)
-        background.refused.connect(self._refused)  # type: ignore[call-overload]
-        background.changed.connect(self._changed)  # type: ignore[call-overload]
+        background.refused.connect(self._refused)
+        background.changed.connect(self._changed)
         self.go("home" if "home" in self._specs else next(iter(self._specs)))
 
     # ---- what pages may ask ---------------------------------------------------------------------------------
