@@ -6,6 +6,7 @@ Exit code 0 success, 1 the work failed, 2 bad input.  Heavy modules are imported
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -180,24 +181,38 @@ def overrides(given: Sequence[str]) -> dict[str, str]:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from app.workflow import follow, runs
+    from app.workflow import runs
 
     with Store.open() as store:
         run = runs.submit(store, given.source, overrides(given.set), environment=given.environment)
-        with follow.service_for(store) as keeper:
+        return _carry_through(given, store, run, keep=given.keep_serving)
+
+
+def _carry_through(given: argparse.Namespace, store: Store, run: str, *, keep: bool = False) -> int:
+    """Follow a run to its end.  Ctrl+C or SIGTERM stops a service that was started for it, so the run saves and pauses."""
+    from app.workflow import follow, runs
+
+    follow.sigterm_as_interrupt()
+    with follow.service_for(store) as keeper:
+        with contextlib.suppress(KeyboardInterrupt):
             state = follow.follow(store, run, say)
             result = runs.result(store, run)
             show(given, result, follow.summary_lines(store, result))
             sys.stdout.flush()
-            if state == "done" and given.keep_serving:
+            if state == "done" and keep:
                 keeper.wait(say)
-        return 0 if state == "done" else 1
+            return 0 if state == "done" else 1
+        say(keeper.farewell(runs.find_run(store, run)["number"]))
+    result = runs.result(store, run)
+    show(given, result, follow.summary_lines(store, result))
+    return 1
 
 
 def _status(given: argparse.Namespace) -> int:
     from app.workflow import follow, runs
 
     with Store.open() as store:
+        runs.reconcile(store)
         result = runs.result(store, runs.find_run(store, given.run)["id"])
         return show(given, result, follow.summary_lines(store, result))
 
@@ -206,21 +221,20 @@ def _cancel(given: argparse.Namespace) -> int:
     from app.workflow import runs
 
     with Store.open() as store:
+        runs.reconcile(store)
         row = runs.find_run(store, given.run)
         runs.cancel(store, row["id"], "discard" if given.discard else "save")
-        return show(given, {"run": row["id"], "state": "cancelling"}, [f"Run {row['number']} is asked to stop."])
+        state = runs.find_run(store, row["id"])["state"]
+        state = "cancelling" if state in ("queued", "running") else state
+    return show(given, {"run": row["id"], "state": state}, [f"Run {row['number']}: {state}."])
 
 
 def _resume(given: argparse.Namespace) -> int:
-    from app.workflow import follow, runs
+    from app.workflow import runs
 
     with Store.open() as store:
-        run = runs.resume(store, given.run)
-        with follow.service_for(store):
-            state = follow.follow(store, run, say)
-            result = runs.result(store, run)
-            show(given, result, follow.summary_lines(store, result))
-        return 0 if state == "done" else 1
+        runs.reconcile(store)
+        return _carry_through(given, store, runs.resume(store, given.run))
 
 
 def _kits(given: argparse.Namespace) -> int:

@@ -14,24 +14,31 @@ from typing import Any
 
 import psutil
 
+from app.errors import StoreError
 from app.store import Store, settings
 from app.store.series import SeriesWriter
 
 EVERY_SECONDS = 1.0
 KEEP_SECONDS = 24 * 3600.0
+FINE_SECONDS = 3600.0
+"""For so long every second is kept; older readings become means of ten seconds, some 70,000 rows a day in all."""
+COARSE_SECONDS = 10
 PRUNE_SECONDS = 600.0
 RAPL = Path("/sys/class/powercap")
 
 
 class Rapl:
-    """Processor power from the energy counters of Linux; needs read access, which many systems keep to root."""
+    """Processor power from the energy counters of Linux; needs read access, which many systems keep to root.
+
+    The counters of whole packages are summed: processor and, on some machines, memory; not the rest of the board.
+    """
 
     def __init__(self, folder: Path = RAPL) -> None:
         self._counters = [file for file in sorted(folder.glob("intel-rapl:[0-9]*/energy_uj")) if file.parent.name.count(":") == 1]
         self._last: tuple[float, list[int]] | None = None
 
     def watts(self) -> float | None:
-        """Mean power since the last call; None at first, without counters, or when one wrapped around."""
+        """Mean power since the last call; None at first, and without counters that can be read."""
         try:
             now, found = time.monotonic(), [int(file.read_text()) for file in self._counters]
         except (OSError, ValueError):
@@ -39,8 +46,18 @@ class Rapl:
         before, self._last = self._last, (now, found)
         if not found or before is None or now <= before[0]:
             return None
-        used = [new - old for new, old in zip(found, before[1], strict=True)]
-        return None if min(used) < 0 else sum(used) / 1e6 / (now - before[0])
+        used = [self._used(*pair) for pair in zip(self._counters, before[1], found, strict=True)]
+        return None if None in used else sum(part for part in used if part is not None) / 1e6 / (now - before[0])
+
+    @staticmethod
+    def _used(counter: Path, old: int, new: int) -> int | None:
+        """Microjoules between two readings of a counter that starts anew after max_energy_range_uj."""
+        if new >= old:
+            return new - old
+        try:
+            return new - old + int(counter.with_name("max_energy_range_uj").read_text())
+        except (OSError, ValueError):
+            return None
 
 
 class Cards:
@@ -88,15 +105,17 @@ class Sampler:
         self._thread.join(timeout=10)
 
     def _loop(self) -> None:
-        psutil.cpu_percent()
-        pruned = time.monotonic()
-        with SeriesWriter(self._store) as series:
+        psutil.cpu_percent()  # both tell what happened since the last call
+        self._rapl.watts()
+        pruned = -PRUNE_SECONDS
+        with contextlib.suppress(StoreError), SeriesWriter(self._store) as series:
             while not self._halt.wait(self._every):
-                for name, value, unit in self.sample():
-                    series.metric(name, value, unit=unit)
-                if time.monotonic() - pruned > PRUNE_SECONDS:
-                    pruned = time.monotonic()
-                    self._prune()
+                with contextlib.suppress(StoreError):  # a busy or full store: the next second tries again
+                    for name, value, unit in self.sample():
+                        series.metric(name, value, unit=unit)
+                    if time.monotonic() - pruned > PRUNE_SECONDS:
+                        pruned = time.monotonic()
+                        prune(self._store)
 
     def sample(self) -> list[tuple[str, float, str]]:
         """(name, value, unit) of everything that can be read now."""
@@ -112,10 +131,18 @@ class Sampler:
     def _watts(self, load: float, card: float | None) -> tuple[float, str]:
         processor = self._rapl.watts()
         if processor is not None:
-            return processor + (card or 0.0), "rapl" if card is None else "nvml"
+            return processor + (card or 0.0), "rapl"
         idle, full = float(settings.get(self._store, "cpu_watts_idle")), float(settings.get(self._store, "cpu_watts_full"))
         return idle + (full - idle) * load / 100 + (card or 0.0), "estimate"
 
-    def _prune(self) -> None:
-        """The machine's own series are kept for a day; a run's series stay."""
-        self._store.db.execute("DELETE FROM metrics WHERE run = '' AND at < ?", (time.time() - KEEP_SECONDS,))
+
+def prune(store: Store, now: float | None = None) -> None:
+    """Keep the machine's own series small: means of ten seconds after an hour, nothing after a day.  A run's series stay."""
+    now = time.time() if now is None else now
+    fine = (now - FINE_SECONDS) // COARSE_SECONDS * COARSE_SECONDS
+    groups = f"FROM metrics WHERE run = '' AND at < ? GROUP BY name, unit, CAST(at / {COARSE_SECONDS} AS INTEGER)"
+    with store.write() as db:
+        db.execute("DELETE FROM metrics WHERE run = '' AND at < ?", (now - KEEP_SECONDS,))
+        db.execute("UPDATE metrics SET value = m.mean FROM "
+                   f"(SELECT max(id) AS last, avg(value) AS mean {groups} HAVING count(*) > 1) m WHERE id = m.last", (fine,))
+        db.execute(f"DELETE FROM metrics WHERE run = '' AND at < ? AND id NOT IN (SELECT max(id) {groups})", (fine, fine))

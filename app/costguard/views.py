@@ -7,16 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.costguard.meter import SOURCES
 from app.store import Store, settings
 
-DAY = 86_400.0
-RECENT = 30
+MOST_ITEMS = 30
 DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """A sum.  source: the weakest evidence in it: estimate before rapl before nvml, "" where nothing was charged."""
+    """A sum of what was charged in the currency now in force.
+
+    source: the weakest evidence in it: estimate before rapl before nvml, "" where nothing was charged.
+    """
 
     energy_cost: float
     wear_cost: float
@@ -46,6 +49,7 @@ class CostsView:
     """days: (Unix time of local midnight, energy cost, wear cost), oldest first, days without work left out.
 
     per_thousand: measured money for 1,000 answered requests this month, or None while there is none.
+    other_currencies: this month's sums that were charged in another currency than today's; they are in no other figure.
     """
 
     currency: str
@@ -57,16 +61,20 @@ class CostsView:
     days: list[tuple[float, float, float]]
     items: list[Item]
     per_thousand: float | None
+    other_currencies: tuple[tuple[str, float], ...] = ()
 
 
 _SUMS = ("coalesce(sum(energy_cost), 0) AS energy_cost, coalesce(sum(wear_cost), 0) AS wear_cost, "
          "coalesce(sum(energy_wh), 0) AS energy_wh, coalesce(sum(seconds), 0) AS seconds, "
-         "coalesce(sum(tokens_in + tokens_out), 0) AS tokens, min(energy_source) AS source")
-_COUNTED = "scope IN ('step', 'request')"  # a run's own row repeats its steps
+         "coalesce(sum(tokens_in + tokens_out), 0) AS tokens, "
+         "min(CASE energy_source WHEN 'nvml' THEN 2 WHEN 'rapl' THEN 1 ELSE 0 END) AS source")
+_COUNTED = ("scope IN ('step', 'request') AND currency = "  # a run's own row would repeat its steps
+            f"coalesce((SELECT json_extract(value, '$') FROM settings WHERE key = 'currency'), '{settings.DEFAULTS['currency']}')")
 
 
 def _spend(row: Mapping[str, Any]) -> Spend:
-    return Spend(row["energy_cost"], row["wear_cost"], row["energy_wh"], row["seconds"], int(row["tokens"]), row["source"] or "")
+    return Spend(row["energy_cost"], row["wear_cost"], row["energy_wh"], row["seconds"], int(row["tokens"]),
+                 "" if row["source"] is None else SOURCES[row["source"]])
 
 
 def since(store: Store, start: float) -> Spend:
@@ -75,10 +83,10 @@ def since(store: Store, start: float) -> Spend:
     return _spend(row or {})
 
 
-def day_start(now: float | None = None) -> float:
-    """The last local midnight."""
+def day_start(now: float | None = None, *, days_ago: int = 0) -> float:
+    """The last local midnight, or one some days before; days of 23 and 25 hours are counted as what they are."""
     local = time.localtime(now if now is not None else time.time())
-    return time.mktime((local.tm_year, local.tm_mon, local.tm_mday, 0, 0, 0, 0, 0, -1))
+    return time.mktime((local.tm_year, local.tm_mon, local.tm_mday - days_ago, 0, 0, 0, 0, 0, -1))
 
 
 def month_start(now: float | None = None) -> float:
@@ -90,26 +98,43 @@ def month_start(now: float | None = None) -> float:
 def costs(store: Store) -> CostsView:
     """Everything the page shows."""
     month = month_start()
-    answered = store.row(f"SELECT count(*) AS n, {_SUMS} FROM usage WHERE scope = 'request' AND at >= ?", (month,))
+    answered = store.row(f"SELECT count(*) AS n, {_SUMS} FROM usage WHERE {_COUNTED} AND scope = 'request' AND at >= ?", (month,))
     per_thousand = 1000 * _spend(answered).total / answered["n"] if answered and answered["n"] else None
     return CostsView(
         currency=str(settings.get(store, "currency")), tariff=float(settings.get(store, "tariff_per_kwh")),
         hardware_price=float(settings.get(store, "hardware_price")),
         hardware_life_hours=float(settings.get(store, "hardware_life_hours")), today=since(store, day_start()),
-        month=since(store, month), days=_days(store), items=_items(store, month), per_thousand=per_thousand)
+        month=since(store, month), days=_days(store), items=_items(store, month), per_thousand=per_thousand,
+        other_currencies=_others(store, month))
 
 
 def _days(store: Store) -> list[tuple[float, float, float]]:
-    start = day_start() - (DAYS - 1) * DAY
+    start = day_start(days_ago=DAYS - 1)
     found = store.rows(f"SELECT date(at, 'unixepoch', 'localtime') AS day, min(at) AS at, sum(energy_cost) AS energy, "
                        f"sum(wear_cost) AS wear FROM usage WHERE {_COUNTED} AND at >= ? GROUP BY day ORDER BY day", (start,))
     return [(day_start(row["at"]), row["energy"], row["wear"]) for row in found]
 
 
+def _others(store: Store, start: float) -> tuple[tuple[str, float], ...]:
+    rows = store.rows("SELECT currency, sum(energy_cost + wear_cost) AS money FROM usage WHERE scope IN ('step', 'request') "
+                      "AND at >= ? AND currency != ? GROUP BY currency", (start, settings.get(store, "currency")))
+    return tuple((row["currency"], row["money"]) for row in rows)
+
+
 def _items(store: Store, start: float) -> list[Item]:
+    """Runs and served models of the month, the dearest first."""
     runs = store.rows(f"SELECT 'run' AS kind, r.name || ', run ' || r.number AS name, u.run AS run, max(u.at) AS at, {_SUMS} "
-                      "FROM usage u JOIN runs r ON r.id = u.run WHERE u.scope = 'step' AND u.at >= ? GROUP BY u.run", (start,))
+                      f"FROM usage u JOIN runs r ON r.id = u.run WHERE {_COUNTED} AND u.scope = 'step' AND u.at >= ? GROUP BY u.run",
+                      (start,))
     models = store.rows(f"SELECT 'answers' AS kind, coalesce(model, '') AS name, '' AS run, max(at) AS at, {_SUMS} "
-                        "FROM usage WHERE scope = 'request' AND at >= ? GROUP BY model", (start,))
+                        f"FROM usage WHERE {_COUNTED} AND scope = 'request' AND at >= ? GROUP BY model", (start,))
     items = [Item(row["kind"], row["name"], row["run"], row["at"], _spend(row)) for row in [*runs, *models]]
-    return sorted(items, key=lambda item: item.spend.total, reverse=True)[:RECENT]
+    return sorted(items, key=lambda item: item.spend.total, reverse=True)[:MOST_ITEMS]
+
+
+def recent(store: Store, limit: int = MOST_ITEMS) -> list[Item]:
+    """The newest charges first: steps by run and name, requests by model."""
+    rows = store.rows(f"SELECT CASE scope WHEN 'step' THEN 'step' ELSE 'answer' END AS kind, coalesce(step, model, '') AS name, "
+                      f"coalesce(run, '') AS run, max(at) AS at, {_SUMS} FROM usage WHERE {_COUNTED} GROUP BY id "
+                      "ORDER BY id DESC LIMIT ?", (limit,))
+    return [Item(row["kind"], row["name"], row["run"], row["at"], _spend(row)) for row in rows]

@@ -10,6 +10,7 @@ from typing import Any
 from app.errors import Place, StoreError
 from app.store.connection import Store
 from app.store.light import Migrations
+from app.store.profile import Profile
 
 SCHEMA = 1
 """Equals the number of migrations; written to PRAGMA user_version."""
@@ -151,19 +152,35 @@ def m001_first(db: Any) -> None:
     db.execute("PRAGMA user_version = 1")
 
 
-def migrate_catalogue(store: Store) -> None:
-    """Bring the catalogue to this version's schema.
-
-    A killed migration leaves the old or the new schema, never a mixture: each runs in one transaction.
-    Raises StoreError store.newer_schema, the file untouched, when a newer version wrote it.
-    """
-    found = store.db.execute("PRAGMA user_version").fetchone()[0]
+def check_schema(found: int, profile: Profile) -> None:
+    """Raises StoreError store.newer_schema for a number that this version does not know."""
     if found > SCHEMA:
         raise StoreError(
             "store.newer_schema", "The database was written by a newer NeuroWeaver.",
-            where=Place.of(store.profile.catalogue),
+            where=Place.of(profile.catalogue),
             why=f"It has schema {found}; this version knows up to {SCHEMA}.",
             remedy="Start the newer version, or point NEUROWEAVER_HOME at another folder. Nothing was changed.",
         )
-    if found < SCHEMA:
-        migrations.apply(store.db)
+
+
+def migrate_catalogue(store: Store) -> None:
+    """Bring the catalogue to this version's schema; a file that holds data is backed up first.
+
+    All steps are one transaction: a killed migration leaves the old or the new schema, never a mixture.
+    Raises StoreError store.newer_schema.
+    """
+    found = _schema(store)
+    check_schema(found, store.profile)
+    if found == SCHEMA:
+        return
+    if found > 0:
+        from app.store.backup import backup
+
+        backup(store)
+    with store.write() as db:
+        if _schema(store) < SCHEMA:  # another process may have been first
+            migrations.apply(db)
+
+
+def _schema(store: Store) -> int:
+    return int(store.db.execute("PRAGMA user_version").fetchone()[0])

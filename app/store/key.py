@@ -10,9 +10,11 @@ import json
 import os
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from app.errors import Place, StoreError
+from app.store.faults import wrong_key
 from app.store.profile import Profile
 
 KEY_BYTES = 32
@@ -46,17 +48,35 @@ def obtain_key(profile: Profile, passphrase: str | None = None) -> CatalogueKey:
         return _first_key(profile, passphrase)
     storage = record.get("key_storage")
     if storage == "passphrase":
-        return _from_passphrase(profile, record, passphrase)
-    if storage == "keyring":
-        return _from_keyring(profile, record)
-    return _from_file(profile)
+        key = _from_passphrase(profile, record, passphrase)
+    elif storage == "keyring":
+        key = _from_keyring(profile, record)
+    else:
+        key = _from_file(profile)
+    _compare(profile, record, key)
+    return key
 
 
-def _record_path(profile: Profile) -> Any:
+def check_key(profile: Profile, key: CatalogueKey) -> None:
+    """Raises StoreError store.wrong_key if a key is not this profile's."""
+    _compare(profile, _read_record(profile) or {}, key)
+
+
+def _compare(profile: Profile, record: dict[str, Any], key: CatalogueKey) -> None:
+    if record.get("key_check", _check(key.raw)) != _check(key.raw):
+        raise wrong_key(profile.catalogue)
+
+
+def _check(raw: bytes) -> str:
+    """Tells a wrong key from a damaged database.  Eight bytes of a keyed hash say nothing of a 256-bit key."""
+    return hashlib.blake2b(b"key check", key=raw, digest_size=8).hexdigest()
+
+
+def _record_path(profile: Profile) -> Path:
     return profile.home / "profile.json"
 
 
-def _key_path(profile: Profile) -> Any:
+def _key_path(profile: Profile) -> Path:
     return profile.home / "catalogue.key"
 
 
@@ -72,12 +92,15 @@ def _read_record(profile: Profile) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else {}
 
 
-def _write_private(path: Any, text: str) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def _write_private(path: Path, text: str) -> None:
+    """Write a file for its owner alone, whole or not at all."""
+    beside = path.with_name(f".{path.name}.new")
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
+    beside.replace(path)
 
 
 def _first_key(profile: Profile, passphrase: str | None) -> CatalogueKey:
@@ -92,11 +115,12 @@ def _first_key(profile: Profile, passphrase: str | None) -> CatalogueKey:
         key = _from_passphrase(profile, record, passphrase)
     else:
         raw = secrets.token_bytes(KEY_BYTES)
-        kept = _put_in_keyring(record["id"], raw)
+        kept = _put_in_keyring(profile, record["id"], raw)
         if not kept:
             _write_private(_key_path(profile), raw.hex())
         record["key_storage"] = "keyring" if kept else "file"
         key = CatalogueKey(raw, "keyring" if kept else "file")
+    record["key_check"] = _check(key.raw)
     _write_private(_record_path(profile), json.dumps(record, indent=1))
     return key
 
@@ -115,17 +139,25 @@ def _keyring() -> Any:
     return backend
 
 
-def _put_in_keyring(identity: str, raw: bytes) -> bool:
+def _put_in_keyring(profile: Profile, identity: str, raw: bytes) -> bool:
+    """Whether the system keyring now holds the key.  False where there is no keyring at all.
+
+    Raises StoreError store.keyring_locked where there is one that refuses: a key never goes to a weaker place unasked.
+    """
     backend = _keyring()
     if backend is None:
         return False
-    from keyring.errors import KeyringError
-
     try:
         backend.set_password(SERVICE, identity, raw.hex())
-        return bool(backend.get_password(SERVICE, identity) == raw.hex())
-    except (KeyringError, OSError, RuntimeError):
-        return False
+        if backend.get_password(SERVICE, identity) == raw.hex():
+            return True
+        why = "It did not keep the key."
+    except Exception as problem:  # every backend raises its own kinds
+        why = f"{problem}." if str(problem) else f"{type(problem).__name__}."
+    raise StoreError("store.keyring_locked", "The system keyring did not take the key; nothing was made.",
+                     where=Place.of(profile.home), why=why,
+                     remedy="Unlock the keyring and start again. Or set NEUROWEAVER_PASSPHRASE, or NEUROWEAVER_KEYRING=off to keep "
+                            "the key in a file that only you can read.")
 
 
 def _from_keyring(profile: Profile, record: dict[str, Any]) -> CatalogueKey:

@@ -4,10 +4,12 @@
     profile.json     how the key is kept            runs/<run>/<step>/ work and outputs of a step
     models/<id>/     registered model files         logs/              capped logs
     service.json     the running service, if any    cache/             may be deleted at any time
+    catalogue.open   mark of an open catalogue      backups/           copies of the catalogue
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from dataclasses import dataclass
@@ -53,6 +55,10 @@ class Profile:
         return self.home / "cache"
 
     @property
+    def backups(self) -> Path:
+        return self.home / "backups"
+
+    @property
     def service_file(self) -> Path:
         return self.home / "service.json"
 
@@ -69,6 +75,10 @@ class Profile:
             probe.touch()
             probe.unlink()
         except OSError as problem:
+            if problem.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+                raise StoreError("store.disk_full", "The disk is full; nothing can be written.", where=Place.of(self.home),
+                                 why=f"{problem.strerror}.",
+                                 remedy="Make room on this disk and try again. Earlier data is untouched.") from problem
             raise StoreError(
                 "store.profile_unwritable",
                 "The profile folder cannot be written.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from app.errors import Place, WorkflowError
 from app.store import Store
 from app.store.profile import project_dir
 from app.store.watcher import Watcher
-from app.workflow import states
+from app.workflow import runs, states
 
 START_SECONDS, STOP_SECONDS = 40.0, 30.0
 TELL_SECONDS = 5.0
@@ -30,16 +31,17 @@ class Keeper:
 
     def wait(self, say: Say) -> None:
         """Serve until Ctrl+C, SIGTERM or the service's end."""
-        import signal
-
-        def stop(*_: object) -> None:
-            raise KeyboardInterrupt
-
-        signal.signal(signal.SIGTERM, stop)
+        sigterm_as_interrupt()
         say(f"Serving at {self.presence.base_url}. Ctrl+C ends it.")
         with contextlib.suppress(KeyboardInterrupt):
             while self._process is None or self._process.poll() is None:
                 time.sleep(0.5)
+
+    def farewell(self, number: int) -> str:
+        """What to tell a user who stops following run ``number``."""
+        if self._process is None:
+            return f"The run goes on in the background. Stop it with: main.py cancel {number}"
+        return f"Saving and stopping. Go on later with: main.py resume {number}"
 
     def stop(self) -> None:
         """End it if it is ours; running work saves and pauses."""
@@ -50,6 +52,15 @@ class Keeper:
             self._process.wait(STOP_SECONDS)
         if self._process.poll() is None:
             self._process.kill()
+
+
+def sigterm_as_interrupt() -> None:
+    """Let SIGTERM end a command as Ctrl+C does, so that its service is stopped in order."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 @contextlib.contextmanager
@@ -105,6 +116,9 @@ def follow(store: Store, run: str, say: Say) -> str:
             last = time.monotonic()
         if row["state"] not in ("queued", "running"):
             return str(row["state"])
+        if find_service(store.profile) is None:  # it was killed: say so instead of waiting for ever
+            runs.reconcile(store)
+            return str(runs.find_run(store, run)["state"])
         for _ in range(10):
             time.sleep(0.1)
             if watcher.poll() & {"runs", "steps", "events"}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Mapping
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from filelock import FileLock, Timeout
 
 from app.config.artifacts import load_artifact
 from app.config.document import Document, find_document, load, load_text
 from app.config.node import NodeClass
+from app.config.presence import find_service
 from app.errors import UsageError, WorkflowError, from_record
 from app.store import Store
 from app.workflow import registry, states
@@ -148,6 +151,15 @@ def find_run(store: Store, run: str | None) -> dict[str, Any]:
     return row
 
 
+def reconcile(store: Store) -> None:
+    """Put what a dead service left as running into an honest state; nothing while a service lives or starts."""
+    if find_service(store.profile) is not None:
+        return
+    lock = FileLock(store.profile.home / "service.lock")
+    with contextlib.suppress(Timeout), lock.acquire(timeout=0):
+        states.recover(store)
+
+
 def cancel(store: Store, run: str, mode: str = "save") -> None:
     """Ask a run to stop.  mode: save (keep what was reached), discard, pause.  A run that has ended stays as it is."""
     if mode not in CANCEL_MODES:
@@ -276,7 +288,6 @@ def _endpoint(store: Store, steps: list[dict[str, Any]]) -> dict[str, Any]:
     made = _outputs(steps, "model.deploy", "deployment")
     if made is None:
         return {}
-    from app.config.presence import find_service
     from app.store import settings
 
     presence = find_service(store.profile)

@@ -94,3 +94,30 @@ class Act(Node[ActParams]):
         line = "x" * 1023 + "\n"
         for _ in range(30_000):
             sys.stdout.write(line)
+
+    def _gigabyte(self, ctx: StepContext) -> None:
+        block = b"x" * (2**20 - 1) + b"\n"
+        for _ in range(1024):
+            os.write(1, block)
+        os.write(1, b"the last words\n")
+
+    def _exit137(self, ctx: StepContext) -> None:
+        os._exit(137)
+
+    def _segv(self, ctx: StepContext) -> None:
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    def _write(self, ctx: StepContext) -> None:
+        """Writes results for as long as it can."""
+        for number in range(int(self.params.seconds * 20)):
+            (ctx.outputs_dir / f"{number}.txt").write_text("x")
+            ctx.progress(0.5, "writing")
+            time.sleep(0.05)
+
+    def _tied(self, ctx: StepContext) -> None:
+        """Has a child of its own in another session, started as nodes shall start one."""
+        from app.config.subprocess_tools import start_child
+
+        child = start_child([sys.executable, "-c", "import time; time.sleep(120)"], start_new_session=True)
+        (ctx.workdir / "child.pid").write_text(str(child.pid))
+        self._sleep(ctx)

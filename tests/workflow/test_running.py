@@ -2,72 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from app.store import Store
 from app.store.profile import project_dir
-from app.workflow import registry, runs
+from app.workflow import runs
 from app.workflow.scheduler import Scheduler
-
-NODES = Path(__file__).parent
-
-
-@pytest.fixture(autouse=True)
-def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("NEUROWEAVER_NODES", str(NODES))
-    registry.reload()
-    yield
-    registry.reload()
-
-
-@pytest.fixture
-def scheduler(store: Store) -> Iterator[Scheduler]:
-    made = Scheduler(store)
-    made.start()
-    yield made
-    made.stop(5)
-
-
-def document(act: str, text: str = "x", **params: Any) -> str:
-    return json.dumps({"name": "test", "steps": {"make": {"node": "test.make", "text": text},
-                                                 "act": {"node": "test.act", "needs": "make", "act": act, **params}}})
-
-
-def wait(check: Callable[[], Any], seconds: float = 30.0) -> Any:
-    limit = time.monotonic() + seconds
-    while time.monotonic() < limit:
-        if found := check():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("It did not happen in time.")
-
-
-def state(store: Store, run: str) -> str:
-    return str(runs.find_run(store, run)["state"])
-
-
-def ended(store: Store, run: str, seconds: float = 40.0) -> str:
-    return str(wait(lambda: state(store, run) if state(store, run) not in ("queued", "running") else None, seconds))
-
-
-def step(store: Store, run: str, name: str = "act") -> dict[str, Any]:
-    return store.row("SELECT * FROM steps WHERE run = ? AND id = ?", (run, name)) or {}
-
-
-def running(store: Store, run: str) -> Any:
-    return wait(lambda: step(store, run)["state"] == "running" and step(store, run)["progress"] > 0)
+from tests.workflow.running import alive, document, ended, read, running, service, state, step, wait
 
 
 def test_a_run_is_done_and_an_equal_one_uses_its_results(store: Store, scheduler: Scheduler) -> None:
@@ -147,29 +96,15 @@ def test_resume_is_refused_when_a_result_is_gone(store: Store, scheduler: Schedu
         runs.resume(store, run)
 
 
-@contextlib.contextmanager
-def service(store: Store) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen([sys.executable, "main.py", "service", "--json", "--port", "18520"], cwd=project_dir(),
-                               stdout=subprocess.PIPE, text=True, env={**os.environ, "NEUROWEAVER_NODES": str(NODES)})
-    try:
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["pid"] == process.pid
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(30)
-
-
 def test_a_killed_service_leaves_no_orphan_and_the_run_resumes(store: Store) -> None:
     run = runs.submit_text(store, document("child"))
     with service(store) as process:
         running(store, run)
         worker = step(store, run)["pid"]
-        child = int(wait(lambda: _read(next(store.profile.step_folder(run, "act").rglob("child.pid"), None))))
+        child = int(wait(lambda: read(next(store.profile.step_folder(run, "act").rglob("child.pid"), None))))
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        wait(lambda: not _alive(worker) and not _alive(child), 2.0)
+        wait(lambda: not alive(worker) and not alive(child), 2.0)
     with service(store):
         assert wait(lambda: state(store, run) == "paused" and "paused")
         assert step(store, run, "make")["state"] == "done"
@@ -177,17 +112,6 @@ def test_a_killed_service_leaves_no_orphan_and_the_run_resumes(store: Store) -> 
     runs.resume(store, run)
     with service(store):
         assert ended(store, run) == "done"
-
-
-def _read(path: Path | None) -> str:
-    return path.read_text() if path is not None else ""
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_a_second_service_recognises_the_first(store: Store) -> None:

@@ -1,0 +1,120 @@
+"""The command line: exit codes, one JSON object on standard output, no traceback, quick to start."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.cli import main, overrides
+from app.errors import UsageError
+from app.store.profile import project_dir
+
+
+def window(arguments: list[str]) -> int:
+    raise AssertionError("The window was opened.")
+
+
+def told(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any]:
+    code = main([*words, "--json"], window)
+    return code, json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(("words", "kind", "part"), [
+    pytest.param(["frob"], "usage", "invalid choice: 'frob'", id="unknown command"),
+    pytest.param(["run"], "usage", "required: FILE|KIT", id="missing argument"),
+    pytest.param(["run", "x.yaml", "--frob"], "usage", "--frob", id="unknown flag"),
+    pytest.param(["run", "nosuch"], "workflow.not_found", "nosuch", id="unknown kit"),
+    pytest.param(["run", "legal", "--set", "epochs"], "usage.set", "a.b=c", id="override without a value"),
+    pytest.param(["service", "--port", "many"], "usage", "invalid int value", id="port that is no number"),
+    pytest.param(["status", "nosuch"], "run.unknown", "nosuch", id="unknown run"),
+    pytest.param(["status"], "run.unknown", "Nothing has run yet", id="no run at all"),
+    pytest.param(["cancel", "7"], "run.unknown", "7", id="cancel of an unknown run"),
+    pytest.param(["resume", "7"], "run.unknown", "7", id="resume of an unknown run"),
+    pytest.param(["datasets", "export", "ds_x", "--to", "x.jsonl"], "dataset.unknown", "ds_x", id="unknown dataset"),
+    pytest.param(["models", "import", "nosuch.gguf"], "model", "nosuch.gguf", id="model file that is not there"),
+    pytest.param(["deploy", "nosuch"], "", "nosuch", id="unknown model"),
+])
+def test_bad_input_gives_one_error_object_and_exit_code_two(
+    capsys: pytest.CaptureFixture[str], words: list[str], kind: str, part: str
+) -> None:
+    code, found = told(capsys, *words)
+    assert code == 2
+    assert found["error"]["type"].startswith(kind)
+    assert part in json.dumps(found["error"])
+
+
+def test_without_json_an_error_goes_to_standard_error_only(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "nosuch"], window) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "There is no run 'nosuch'" in output.err
+
+
+@pytest.mark.parametrize(("given", "found"), [
+    (["train.epochs=1"], {"train.epochs": "1"}),
+    (["a.b=x=y", "c="], {"a.b": "x=y", "c": ""}),
+    ([], {}),
+])
+def test_overrides_are_split_at_the_first_equals_sign(given: list[str], found: dict[str, str]) -> None:
+    assert overrides(given) == found
+
+
+@pytest.mark.parametrize("given", ["epochs", "=1", " =1"])
+def test_an_override_needs_a_name_and_a_value(given: str) -> None:
+    with pytest.raises(UsageError):
+        overrides([given])
+
+
+def test_a_file_goes_in_and_comes_out_again(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    source, back = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"prompt": "a", "completion": "b"}\nbroken\n{"prompt": "c", "completion": "d"}\n')
+    code, done = told(capsys, "datasets", "import", str(source))
+    assert code == 0
+    assert set(done) == {"dataset", "version", "rows", "rejected", "rejects_file", "warnings"}
+    assert (done["rows"], done["rejected"]) == (2, 1)
+    code, listed = told(capsys, "datasets")
+    assert listed["datasets"][0]["dataset"] == done["dataset"]
+    assert set(listed["datasets"][0]) == {"dataset", "name", "versions"}
+    code, out = told(capsys, "datasets", "export", done["dataset"], "--to", str(back))
+    assert code == 0
+    assert out == {"dataset": done["dataset"], "version": 1, "rows": 2, "file": str(back)}
+    assert [json.loads(line)["prompt"] for line in back.read_text().splitlines()] == ["a", "c"]
+
+
+def test_the_doctor_checks_everything_and_never_imports_torch(capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = told(capsys, "doctor")
+    assert code in (0, 1)
+    checks = {check["name"]: check for check in found["checks"]}
+    assert {"Python", "Qt", "GPU", "RAM", "Disk", "SQLite", "Key storage", "Starter model", "torch", "xllamacpp"} <= set(checks)
+    for check in checks.values():
+        assert set(check) == {"name", "status", "detail", "hint"}
+        assert check["status"] in ("ok", "warning", "error")
+        assert check["hint"] or check["status"] == "ok", check
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = ("import sys\nfrom app.cli import main\nfrom app.cli import parser\nparser().format_help()\n"
+            "print([name for name in ('torch', 'transformers', 'PySide6', 'numpy', 'fastapi', 'uvicorn', 'pydantic') if name in sys.modules])")
+    done = subprocess.run([sys.executable, "-c", code], cwd=project_dir(), capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_without_a_command_the_window_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    assert main([], lambda arguments: seen.append(arguments) or 0) == 0
+    assert seen == [["neuroweaver"]]
+
+
+def test_without_a_display_the_starter_kit_runs_and_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    asked: list[str] = []
+    monkeypatch.setattr("app.cli._run", lambda given: asked.append(given.source) or 0)
+    assert main([], window) == 0
+    assert asked == ["legal"]
+    assert "no display" in capsys.readouterr().err
