@@ -99,12 +99,14 @@ def charge(
     model: str | None = None,
     tokens_in: int = 0,
     tokens_out: int = 0,
+    at_prices: Prices | None = None,
 ) -> float:
     """Write one row of usage; returns its money.
 
     scope: step or request.  seconds and energy_wh: of the whole machine; the caller divides them among work that shares it.
+    at_prices: the prices in force where the caller has read them already, for many rows at once.
     """
-    found = prices(store)
+    found = at_prices or prices(store)
     energy, wear = found.of(energy_wh, seconds)
     store.db.execute(
         "INSERT INTO usage (at, scope, run, step, request, model, tokens_in, tokens_out, seconds, energy_wh, energy_source, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.errors import NeuroWeaverError
+from app.errors import NeuroWeaverError, UsageError
 
 TYPES = {
     400: "invalid_request_error",
@@ -12,6 +12,7 @@ TYPES = {
     403: "permission_error",
     404: "not_found_error",
     405: "invalid_request_error",
+    408: "invalid_request_error",
     413: "invalid_request_error",
     415: "invalid_request_error",
     421: "invalid_request_error",
@@ -43,11 +44,23 @@ class ApiError(Exception):
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
 
-def from_ours(problem: NeuroWeaverError, status: int) -> ApiError:
-    """One of the product's errors, with what to do next in its message."""
+def from_ours(problem: NeuroWeaverError) -> ApiError:
+    """One of the product's errors, with what to do next in its message.
+
+    404 for what does not exist, 400 for a bad call, 422 for a well-formed call whose document, data or model file is bad,
+    503 for everything that is not the caller's fault.
+    """
     return ApiError(
-        status,
+        _status(problem),
         " ".join(part for part in (problem.what, problem.why, problem.remedy) if part),
         code=problem.code,
         param=problem.where.field,
     )
+
+
+def _status(problem: NeuroWeaverError) -> int:
+    if not problem.bad_input:
+        return 503
+    if problem.code.endswith((".unknown", ".not_found")):
+        return 404
+    return 400 if isinstance(problem, UsageError) else 422

@@ -28,12 +28,3 @@ def _make(store: Store, name: str) -> str:
         ("key_" + secrets.token_hex(4), name, key, time.time()),
     )
     return key
-
-
-def find(store: Store, given: str) -> str | None:
-    """The id of the key, or None.  All keys are compared in full, so that time tells nothing."""
-    found = None
-    for row in store.rows("SELECT id, key FROM api_keys WHERE revoked IS NULL"):
-        if secrets.compare_digest(row["key"].encode(), given.encode()):
-            found = row["id"]
-    return found

@@ -6,15 +6,14 @@ import asyncio
 import contextlib
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from typing import Any
 
 from app.costguard import meter
+from app.gateway.exchange import Exchange
 from app.store import Store
 
-if TYPE_CHECKING:
-    from app.gateway.server import Exchange
-
-EVERY_SECONDS = 0.5
+EVERY_SECONDS = 0.25
 
 
 class RequestMeter:
@@ -22,7 +21,7 @@ class RequestMeter:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._lines: list[tuple[Any, ...]] = []
+        self._lines: deque[tuple[Any, ...]] = deque()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -38,17 +37,17 @@ class RequestMeter:
         await asyncio.to_thread(self.flush)
 
     def note(self, exchange: Exchange) -> None:
-        """Remember a finished request."""
+        """Remember a finished request. """
         seconds = time.monotonic() - exchange.began
         self._lines.append(
             (
                 "req_" + uuid.uuid4().hex,
                 time.time(),
                 exchange.key,
-                exchange.path,
+                exchange.path[:100],
                 exchange.model,
                 exchange.status,
-                exchange.error or None,
+                exchange.error[:500] or None,
                 int(exchange.stream),
                 exchange.prompt_tokens,
                 exchange.completion_tokens,
@@ -71,6 +70,7 @@ class RequestMeter:
         if not lines:
             return
         watts, source = meter.watts_now(self._store)
+        prices = meter.prices(self._store)
         with self._store.write() as db:
             db.conn.executemany(
                 "INSERT INTO requests (id, at, key_id, route, model, status, error, stream, prompt_tokens, completion_tokens, "
@@ -78,17 +78,22 @@ class RequestMeter:
                 lines,
             )
             for line in lines:
-                worked = max(line[12] - line[10], 0.0)
-                if line[9] or line[8]:
-                    meter.charge(
-                        self._store,
-                        scope="request",
-                        request=line[0],
-                        model=line[4],
-                        seconds=worked,
-                        energy_wh=watts * worked / 3600,
-                        energy_source=source,
-                        tokens_in=line[8],
-                        tokens_out=line[9],
-                    )
-        del self._lines[: len(lines)]
+                if line[8] or line[9]:
+                    self._charge(line, watts, source, prices)
+        for _ in lines:  # in this thread, while the loop may add more at the other end
+            self._lines.popleft()
+
+    def _charge(self, line: tuple[Any, ...], watts: float, source: str, prices: meter.Prices) -> None:
+        worked = max(line[12] - line[10], 0.0)
+        meter.charge(
+            self._store,
+            scope="request",
+            request=line[0],
+            model=line[4],
+            seconds=worked,
+            energy_wh=watts * worked / 3600,
+            energy_source=source,
+            tokens_in=line[8],
+            tokens_out=line[9],
+            at_prices=prices,
+        )

@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import orjson
+from typing import Any
+from urllib.parse import parse_qsl
 
 from app.gateway import checks
+from app.gateway.answers import Answer, slot
 from app.gateway.doors import Doors
 from app.gateway.errors import ApiError
+from app.gateway.exchange import Exchange, too_large
+from app.gateway.openai_routes import served_model
 from app.serving.pool import Pool
 from app.store import Store
 
-if TYPE_CHECKING:
-    from app.gateway.server import Exchange
-
 Json = dict[str, Any]
 UPLOAD = 4 * 2**30
-ROUTES: dict[str, tuple[str, str, Json]] = {
-    "/api/v1/workflows/create": ("POST", "Check a workflow document and queue its run", {"document": "string", "name": "string"}),
-    "/api/v1/datasets/upload": ("POST", "Import a file: the body is the file, its name stands in ?name=", {}),
-    "/api/v1/models/deploy": ("POST", "Release a registered model and serve it", {"model": "string", "alias": "string"}),
-    "/api/v1/kits/browse": ("GET", "The kits on this machine", {}),
-    "/api/v1/monitoring/metrics": ("GET", "Machine, work, requests and money", {}),
-    "/api/v1/inference/predict": (
-        "POST",
-        "One answer to one question",
-        {"model": "string", "input": "string", "max_tokens": "integer"},
-    ),
+PREDICT = "/api/v1/inference/predict"
+ROUTES = {
+    "/api/v1/workflows/create": "POST",
+    "/api/v1/datasets/upload": "POST",
+    "/api/v1/models/deploy": "POST",
+    "/api/v1/kits/browse": "GET",
+    "/api/v1/monitoring/metrics": "GET",
+    PREDICT: "POST",
 }
 _RUN = re.compile(r"/api/v1/workflows/(run_[0-9a-f]{12})")
 
@@ -49,7 +44,7 @@ class Platform:
         """The methods of a route, or None where there is none."""
         if _RUN.fullmatch(path):
             return ("GET",)
-        return (ROUTES[path][0],) if path in ROUTES else None
+        return (ROUTES[path],) if path in ROUTES else None
 
     async def answer(self, exchange: Exchange) -> None:
         """Dispatch; long work runs in a thread."""
@@ -93,92 +88,37 @@ class Platform:
         return 200, await asyncio.to_thread(self._doors.metrics, self._store)
 
     async def _inference_predict(self, exchange: Exchange) -> tuple[int, Json]:
-        from app.gateway.server import _Events, _until_gone
-
         body = await _json(exchange, {"model", "input", "max_tokens", "temperature", "seed"})
-        served = self._pool.find(checks.model(body))
-        if served is None:
-            raise ApiError(404, f"The model {body['model']!r} does not exist.", code="model_not_found", param="model")
+        served = served_model(self._pool, checks.model(body))
+        exchange.model = served.alias
         asked = {name: value for name, value in body.items() if name != "input"}
         request = checks.chat({**asked, "messages": [{"role": "user", "content": checks.text(body.get("input"), "input")}]})
-        async with contextlib.AsyncExitStack() as stack:
-            engine, exchange.queued = await stack.enter_async_context(served.slot())
-            whole = await _until_gone(exchange, _Events(engine, "chat", request, exchange, served.alias).whole())
-        version = served.row["model_version"]
+        async with slot(exchange, served) as engine:
+            whole = await Answer(engine, "chat", request, exchange, served.alias).whole()
         return 200, {
             "model": served.alias,
-            "version": version,
+            "version": served.row["model_version"],
             "output": whole["choices"][0]["message"]["content"],
             "usage": whole["usage"],
         }
 
-    @staticmethod
-    def openapi() -> Json:
-        """The OpenAPI document of every route."""
-        paths: Json = {}
-        secured: list[Json] = [{"key": []}]
-        for path, (method, summary, fields) in ROUTES.items():
-            entry: Json = {"summary": summary, "security": secured, "responses": {"200": {"description": "OK"}}}
-            if fields:
-                schema = {"type": "object", "properties": {name: {"type": kind} for name, kind in fields.items()}}
-                entry["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-            paths[path] = {method.lower(): entry}
-        for path, names in (
-            ("/v1/chat/completions", sorted(checks.CHAT)),
-            ("/v1/completions", sorted(checks.COMPLETION)),
-            ("/v1/embeddings", sorted(checks.EMBEDDING)),
-        ):
-            open_schema: Json = {"type": "object", "properties": {name: {} for name in names}, "additionalProperties": False}
-            paths[path] = {
-                "post": {
-                    "summary": "As OpenAI's",
-                    "security": secured,
-                    "responses": {"200": {"description": "OK"}},
-                    "requestBody": {"content": {"application/json": {"schema": open_schema}}},
-                }
-            }
-        paths["/v1/models"] = {
-            "get": {"summary": "As OpenAI's", "security": secured, "responses": {"200": {"description": "OK"}}}
-        }
-        return {
-            "openapi": "3.1.0",
-            "info": {"title": "NeuroWeaver", "version": "0.1.0"},
-            "paths": paths,
-            "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
-        }
-
 
 def _query(exchange: Exchange) -> dict[str, str]:
-    from urllib.parse import parse_qsl
-
     return dict(parse_qsl(exchange.scope["query_string"].decode("latin-1")))
 
 
 async def _json(exchange: Exchange, names: set[str]) -> Json:
-    from app.gateway.server import read_body
-
-    content = await read_body(exchange, 2 * 2**20)
-    try:
-        body = orjson.loads(content)
-    except orjson.JSONDecodeError as problem:
-        raise ApiError(400, f"The body is not valid JSON: {problem}.", code="invalid_json") from problem
-    if not isinstance(body, dict):
-        raise ApiError(400, "The body must be a JSON object.", code="invalid_json")
+    body = await exchange.json_object()
     checks.known(body, names)
     return body
 
 
 async def _receive_file(exchange: Exchange, path: Path) -> None:
-    size = 0
+    size, more = 0, True
     with path.open("wb") as stream:
-        while True:
-            message = await exchange.receive()
-            if message["type"] == "http.disconnect":
-                raise ApiError(400, "The upload broke off; nothing was imported.", code="upload_incomplete")
-            part = message.get("body", b"")
+        while more:
+            part, more = await exchange.part()
             size += len(part)
             if size > UPLOAD:
-                raise ApiError(413, f"The file is larger than {UPLOAD // 2**30} GiB.", code="body_too_large")
+                raise too_large(UPLOAD)
             await asyncio.to_thread(stream.write, part)
-            if not message.get("more_body"):
-                return

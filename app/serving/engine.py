@@ -16,7 +16,11 @@ from app.errors import ServingError
 ENGINES = {"llama.cpp": "app.serving.llama_cpp", "transformers": "app.serving.transformers_engine"}
 Json = dict[str, Any]
 Send = Callable[[Json], bool]
-"""Takes one streamed event; True asks the engine to stop, because nobody listens any more."""
+"""Takes one streamed event; True asks the engine to stop, because nobody listens any more.
+
+An event without choices is a sign of life: an engine gives one with every batch of a long prompt, so that it is not taken
+for hung and learns early that the client has hung up.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,8 @@ class Engine(Protocol):
 
     slots: int
 
-    def generate(self, kind: str, request: Json, send: Send) -> Json | None:
-        """Answer a request of kind "chat" or "completion": streamed through ``send`` if it says so, else returned."""
+    def generate(self, kind: str, request: Json, send: Send) -> None:
+        """Answer a request of kind "chat" or "completion", streamed through ``send``; the last event holds the usage."""
 
     def embed(self, text: str) -> tuple[list[float], int]:
         """(vector, counted tokens) of one text."""

@@ -43,10 +43,10 @@ class LlamaCpp:
                 remedy="Check the file: export it again, or import another one.",
             ) from problem
 
-    def generate(self, kind: str, request: Json, send: Send) -> Json | None:
+    def generate(self, kind: str, request: Json, send: Send) -> None:
         """See Engine.generate."""
         call = self._server.handle_chat_completions if kind == "chat" else self._server.handle_completions
-        return _checked(call(request, send) if request.get("stream") else call(request))
+        _checked(call({**request, "return_progress": True}, send))
 
     def embed(self, text: str) -> tuple[list[float], int]:
         """One text at a time: several in one call were measured to differ from single ones."""

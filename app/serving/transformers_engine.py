@@ -5,10 +5,30 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from app.serving.engine import Assignment, Json, Send
+from app.serving.sampling import Outlet, Sampler
+
+PREFILL = 128
+"""Tokens of a prompt taken at once: a client that hangs up in the middle of a prompt is noticed between two batches."""
+UNSUPPORTED = ("response_format", "json_schema", "grammar")
+DEFAULT_TOKENS = 256
+
+
+class _HungUp(Exception):
+    """Nobody listens any more."""
+
+
+@dataclass(slots=True)
+class _Token:
+    """One written token and, where they were asked for, the log-probabilities of all (vocabulary,) at its place."""
+
+    id: int
+    logprobs: Any = None
 
 
 class Transformers:
@@ -37,87 +57,120 @@ class Transformers:
         self._context = assignment.context
         self._lock = threading.Lock()
 
-    def generate(self, kind: str, request: Json, send: Send) -> Json | None:
-        """See Engine.generate.  JSON schemas and probabilities are refused: this engine has neither."""
-        for name in ("response_format", "logprobs", "json_schema", "grammar"):
+    def generate(self, kind: str, request: Json, send: Send) -> None:
+        """See Engine.generate.  JSON mode and schemas are refused: this engine has no grammar."""
+        for name in UNSUPPORTED:
             if request.get(name):
                 raise ValueError(f"{name} is not supported by the transformers engine; serve the GGUF file with llama.cpp.")
-        text = (
-            self._tokenizer.apply_chat_template(request["messages"], add_generation_prompt=True, tokenize=False)
-            if kind == "chat"
-            else str(request["prompt"])
-        )
-        with self._lock:
-            return self._answer(kind, request, text, send)
-
-    def _answer(self, kind: str, request: Json, text: str, send: Send) -> Json | None:
-        ids = self._tokenizer(text, add_special_tokens=kind != "chat", return_tensors="pt")["input_ids"]
-        room = self._context - ids.shape[1]
-        if room <= 0:
-            raise ValueError(f"The prompt has {ids.shape[1]} tokens; the context holds {self._context}.")
+        ids = self._encoded(kind, request)
         shape = _Shape(kind, str(request.get("model", "")))
-        stream = bool(request.get("stream"))
-        pieces, total, finish = [], 0, "length"
-        if stream and kind == "chat":
-            send(shape.piece({"role": "assistant", "content": ""}))
-        for piece, count, ended in self._tokens(ids, min(int(request.get("max_tokens") or 256), room), request):
-            finish, total = "stop" if ended else finish, count
-            pieces.append(piece)
-            if stream and piece and send(shape.piece({"content": piece} if kind == "chat" else piece)):
-                return None
-        usage = {"prompt_tokens": int(ids.shape[1]), "completion_tokens": total, "total_tokens": int(ids.shape[1]) + total}
-        if not stream:
-            return shape.whole("".join(pieces), finish, usage)
-        send(shape.piece({} if kind == "chat" else "", finish))
-        send(shape.usage(usage))
-        return None
+        try:
+            with self._lock, self._torch.inference_mode():
+                self._answer(ids, request, shape, send)
+        except _HungUp:
+            return
 
-    def _tokens(self, ids: Any, limit: int, request: Json) -> Any:
-        """(new text, tokens so far, ended) one token at a time, with a key-value cache."""
-        torch = self._torch
-        generator = torch.Generator().manual_seed(int(request.get("seed") or 0))
-        stops = request.get("stop") or []
-        stops = [stops] if isinstance(stops, str) else list(stops)
-        cache, written, given = None, [], ""
-        current = ids.to(self._model.device)
-        with torch.inference_mode():
-            for count in range(1, limit + 1):
-                out = self._model(input_ids=current, past_key_values=cache, use_cache=True, logits_to_keep=1)
-                cache = out.past_key_values
-                token = _choose(torch, out.logits[0, -1].float().cpu(), float(request.get("temperature", 1.0)), generator)
-                if token == self._tokenizer.eos_token_id:
-                    yield "", count, True
-                    return
-                written.append(token)
-                text = self._tokenizer.decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-                cut = min((at for stop in stops if (at := text.find(stop)) >= 0), default=-1)
-                whole = text if cut < 0 else text[:cut]
-                if whole.endswith("\ufffd") and cut < 0:
-                    continue
-                piece, given = whole[len(given) :], whole
-                yield piece, count, cut >= 0
-                if cut >= 0:
-                    return
-                current = torch.tensor([[token]], device=self._model.device)
+    def _encoded(self, kind: str, request: Json) -> Any:
+        if kind == "chat":
+            text = self._tokenizer.apply_chat_template(request["messages"], add_generation_prompt=True, tokenize=False)
+        else:
+            text = str(request["prompt"])
+        ids = self._tokenizer(text, add_special_tokens=kind != "chat", return_tensors="pt")["input_ids"]
+        if not 0 < ids.shape[1] < self._context:
+            raise ValueError(f"The prompt has {ids.shape[1]} tokens; the context holds {self._context} with the answer.")
+        return ids
+
+    def _answer(self, ids: Any, request: Json, shape: _Shape, send: Send) -> None:
+        limit = min(int(request.get("max_tokens") or DEFAULT_TOKENS), self._context - ids.shape[1])
+        outlet, written, finish, pending = Outlet(request.get("stop")), [], "length", []
+        wanted = _wanted_logprobs(request)
+        _tell(send, shape.opening())
+        count = 0
+        for token in self._tokens(ids, limit, Sampler(self._torch, request), wanted is not None, send):
+            count += 1
+            if token.id in self._ends():
+                finish = "stop"
+                break
+            written.append(token.id)
+            if wanted is not None:
+                pending.append(self._described(token, wanted))
+            piece = outlet.push(self._text(written))
+            if piece:
+                _tell(send, shape.piece(piece, pending))
+                pending = []
+            if outlet.stopped:
+                finish = "stop"
+                break
+        _tell(send, shape.piece(outlet.finish(self._text(written)), pending))
+        _tell(send, shape.closing(finish))
+        send(shape.usage(int(ids.shape[1]), count))
+
+    def _tokens(self, ids: Any, limit: int, sampler: Sampler, logprobs: bool, send: Send) -> Iterator[_Token]:
+        """One token at a time, with a key-value cache.  Raises _HungUp between two batches of the prompt."""
+        torch, device, cache = self._torch, self._model.device, None
+        for start in range(0, ids.shape[1], PREFILL):
+            if start:
+                _tell(send, {"choices": []})
+            out = self._model(
+                input_ids=ids[:, start : start + PREFILL].to(device), past_key_values=cache, use_cache=True, logits_to_keep=1
+            )
+            cache = out.past_key_values
+        for written in range(1, limit + 1):
+            logits = out.logits[0, -1].float().cpu()
+            token = sampler.choose(logits)
+            yield _Token(token, torch.log_softmax(logits, -1) if logprobs else None)
+            if written == limit:
+                return
+            out = self._model(
+                input_ids=torch.tensor([[token]], device=device), past_key_values=cache, use_cache=True, logits_to_keep=1
+            )
+            cache = out.past_key_values
+
+    def _ends(self) -> set[int]:
+        known = self._model.generation_config.eos_token_id
+        listed = known if isinstance(known, list) else [known]
+        return {int(one) for one in [*listed, self._tokenizer.eos_token_id] if one is not None}
+
+    def _text(self, tokens: list[int]) -> str:
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def _described(self, token: _Token, count: int) -> Json:
+        """A token with its log-probability and the ``count`` most likely ones, in the chat's form."""
+        values, indices = self._torch.topk(token.logprobs, count)
+        tops = [self._one(int(index), float(value)) for value, index in zip(values, indices, strict=True)]
+        return self._one(token.id, float(token.logprobs[token.id])) | {"top_logprobs": tops}
+
+    def _one(self, token: int, logprob: float) -> Json:
+        text = str(self._tokenizer.decode([token], clean_up_tokenization_spaces=False))
+        return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
 
     def embed(self, text: str) -> tuple[list[float], int]:
         """Mean of the last hidden states, length 1."""
         torch = self._torch
-        ids = self._tokenizer(text, return_tensors="pt")["input_ids"][:, : self._context]
+        ids = self._tokenizer(text, return_tensors="pt")["input_ids"]
+        if not 0 < ids.shape[1] <= self._context:
+            raise ValueError(f"The text has {ids.shape[1]} tokens; the context holds {self._context}.")
         with self._lock, torch.inference_mode():
             hidden = self._model(input_ids=ids.to(self._model.device), output_hidden_states=True).hidden_states[-1][0].float()
         vector = torch.nn.functional.normalize(hidden.mean(dim=0), dim=0)
         return vector.tolist(), int(ids.shape[1])
 
 
-def _choose(torch: Any, logits: Any, temperature: float, generator: Any) -> int:
-    if temperature <= 0:
-        return int(logits.argmax())
-    return int(torch.multinomial(torch.softmax(logits / temperature, -1), 1, generator=generator))
+def _tell(send: Send, event: Json) -> None:
+    if send(event):
+        raise _HungUp
+
+
+def _wanted_logprobs(request: Json) -> int | None:
+    """How many alternatives are asked for, or None.  A chat says true and a count, a completion the count alone."""
+    asked = request.get("logprobs")
+    if asked is None or asked is False:
+        return None
+    return int(request.get("top_logprobs") or 0) if asked is True else int(asked)
 
 
 class _Shape:
-    """OpenAI's objects around an answer."""
+    """OpenAI's objects around the pieces of an answer."""
 
     def __init__(self, kind: str, model: str) -> None:
         self._chat = kind == "chat"
@@ -125,30 +178,27 @@ class _Shape:
             "id": f"{'chatcmpl' if self._chat else 'cmpl'}-{uuid.uuid4().hex}",
             "created": int(time.time()),
             "model": model,
-            "object": "",
-        }
-
-    def piece(self, delta: Any, finish: str | None = None) -> Json:
-        choice = {"index": 0, "finish_reason": finish, **({"delta": delta} if self._chat else {"text": delta, "logprobs": None})}
-        return {**self._common, "object": "chat.completion.chunk" if self._chat else "text_completion", "choices": [choice]}
-
-    def usage(self, usage: Json) -> Json:
-        return {
-            **self._common,
             "object": "chat.completion.chunk" if self._chat else "text_completion",
-            "choices": [],
-            "usage": usage,
         }
 
-    def whole(self, text: str, finish: str, usage: Json) -> Json:
-        body = {"message": {"role": "assistant", "content": text}} if self._chat else {"text": text}
-        choice = {"index": 0, "finish_reason": finish, "logprobs": None, **body}
-        return {
-            **self._common,
-            "object": "chat.completion" if self._chat else "text_completion",
-            "choices": [choice],
-            "usage": usage,
-        }
+    def _event(self, body: Json, finish: str | None = None, logprobs: list[Json] | None = None) -> Json:
+        choice = {"index": 0, "finish_reason": finish, "logprobs": {"content": logprobs} if logprobs else None, **body}
+        return {**self._common, "choices": [choice]}
+
+    def opening(self) -> Json:
+        return self._event({"delta": {"role": "assistant", "content": ""}}) if self._chat else {"choices": []}
+
+    def piece(self, text: str, logprobs: list[Json]) -> Json:
+        if not text and not logprobs:
+            return {"choices": []}
+        return self._event({"delta": {"content": text}} if self._chat else {"text": text}, logprobs=logprobs)
+
+    def closing(self, finish: str) -> Json:
+        return self._event({"delta": {}} if self._chat else {"text": ""}, finish)
+
+    def usage(self, prompt: int, answer: int) -> Json:
+        counts = {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
+        return {**self._common, "choices": [], "usage": counts}
 
 
 def load(assignment: Assignment) -> Transformers:

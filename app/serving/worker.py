@@ -1,7 +1,7 @@
 """The engine worker: ``python -m app.serving.worker``, one process for one loaded model.
 
 It talks to the service over its standard input and output, one JSON object a line, so there is no port that a stranger
-could answer on.  Its first line is the assignment; then {"id", "op": chat | completion | embed | cancel | ping, "body"}.
+could answer on.  Its first line is the assignment; then {"id", "op": chat | completion | embed | cancel, "body"}.
 It answers {"id", "event"}, {"id", "answer"} or {"id", "error", "kind"}, and {"id", "end": true} as the last of each.
 """
 
@@ -28,6 +28,7 @@ class Worker:
     def __init__(self, requests: IO[bytes], answers: IO[bytes]) -> None:
         self._requests, self._answers = requests, answers
         self._lock = threading.Lock()
+        self._active: set[int] = set()
         self._cancelled: set[int] = set()
         self._engine: Engine | None = None
 
@@ -66,12 +67,11 @@ class Worker:
         threads = ThreadPoolExecutor(self._engine.slots + 1, thread_name_prefix="request")
         for line in self._requests:
             message = orjson.loads(line)
-            if message["op"] == "cancel":
-                self._cancelled.add(message["id"])
-            elif message["op"] == "ping":
-                self.say({"id": message["id"], "end": True})
-            else:
+            if message["op"] != "cancel":
+                self._active.add(message["id"])
                 threads.submit(self._carry_out, message)
+            elif message["id"] in self._active:  # else it has ended by itself
+                self._cancelled.add(message["id"])
         os._exit(0)
 
     def _carry_out(self, message: dict[str, Any]) -> None:
@@ -83,6 +83,7 @@ class Worker:
         except Exception as problem:  # the client gets words, the worker lives on
             self.say({"id": identity, "error": f"{type(problem).__name__}: {problem}"[:2000], "kind": "engine"})
         finally:
+            self._active.discard(identity)
             self._cancelled.discard(identity)
             self.say({"id": identity, "end": True})
 
@@ -99,13 +100,7 @@ class Worker:
             self.say({"id": identity, "event": event})
             return identity in self._cancelled
 
-        request = message["body"]
-        if not request.get("stream"):  # streamed inside all the same, so that a client that hangs up frees the slot
-            answer = engine.generate(message["op"], request, send)
-            if answer is not None:
-                self.say({"id": identity, "answer": answer})
-            return
-        engine.generate(message["op"], request, send)
+        engine.generate(message["op"], message["body"], send)
 
 
 def main() -> None:

@@ -107,7 +107,7 @@ def test_platform_routes_do_what_the_window_does(endpoint: Running) -> None:
     refused = call(endpoint, path="/api/v1/datasets/upload?name=../../x.csv", content=b"a")
     assert refused.json()["error"]["param"] == "name"
     fault = call(endpoint, path="/api/v1/workflows/create", json={"document": "steps: {a: {node: dataset.imprt}}"})
-    assert fault.status_code == 400
+    assert fault.status_code == 422
     assert "dataset.import" in fault.json()["error"]["message"]
     assert "system.cpu_percent" in call(endpoint, "GET", "/api/v1/monitoring/metrics").json()["machine"]
     answer = call(endpoint, path="/api/v1/inference/predict", json={"model": "starter", "input": "Hello", "max_tokens": 4}).json()
