@@ -79,7 +79,7 @@ def listen(port: int) -> socket.socket:
     Raises ServingError endpoint.no_port.
     """
     for candidate in [*range(port, min(port + PORTS_TRIED, 65536)), 0]:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, else asyncio leaves Nagle on: 40 ms
         try:
             exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)  # Windows
             listener.setsockopt(socket.SOL_SOCKET, exclusive or socket.SO_REUSEADDR, 1)

@@ -25,6 +25,7 @@ from app.store.profile import project_dir
 
 LINE = 32 * 2**20
 """Bytes of one message; a longer one is taken for a broken engine."""
+EXIT_SECONDS = 1.0
 WORKER = (sys.executable, "-m", "app.serving.worker")
 Json = dict[str, Any]
 
@@ -119,11 +120,19 @@ class EngineProcess:
         self.dead = True
         for events in self._calls.values():
             _force(events, {"crashed": True})
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        code = await self._process.wait()
+        code = await self._ended()
         if not self._ready.done():
             self._ready.set_result({"failed": _crashed_in_load(code)})
+
+    async def _ended(self) -> int:
+        """The exit code.  A process that ends by itself is given the time to: killing it then would lose its code."""
+        try:
+            async with asyncio.timeout(EXIT_SECONDS):
+                return await self._process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            return await self._process.wait()
 
     def _take(self, message: Json) -> None:
         identity = message["id"]
