@@ -18,15 +18,18 @@ from app.registry.gguf_check import check_gguf
 from app.registry.pass_mark import PassMark
 from app.registry.prompts import packaged_questions
 from tests.context import FakeContext
-from tests.registry.conftest import Exported
+from tests.registry.conftest import Exported, make_adapter
 
 
 @pytest.fixture(scope="session")
 def case(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> proof.Case:
     """What base and adapter say, unmerged."""
-    loaded = original.load_original(exported.adapter, exported.base, 3_000_000)
-    answered = original.answer_all(loaded, packaged_questions(2), tmp_path_factory.mktemp("original"), new_tokens=8,
-                                   tick=lambda part: None)
+    return case_of(exported.adapter, exported.base, tmp_path_factory.mktemp("original"))
+
+
+def case_of(adapter: Path, base: Path, folder: Path) -> proof.Case:
+    loaded = original.load_original(adapter, base, 3_000_000)
+    answered = original.answer_all(loaded, packaged_questions(2), folder, new_tokens=8, tick=lambda part: None)
     return proof.Case(original.conversations(loaded.tokenizer), original.texts(loaded.tokenizer, []), answered,
                       loaded.tokenizer.bos_token or "", 8, 1, chat=True)
 
@@ -70,11 +73,12 @@ def test_nothing_temporary_stays(exported: Exported) -> None:
     assert list(exported.context.workdir.iterdir()) == []
 
 
-def test_base_without_the_adapter_does_not_pass(exported: Exported, case: proof.Case, tmp_path: Path) -> None:
-    """The proof would see a merge that lost the adapter."""
+def test_base_without_the_adapter_does_not_pass(exported: Exported, tmp_path: Path) -> None:
+    """The proof would see a merge that lost the adapter: a strong one, because the tiny model's tokens hardly differ."""
     file = tmp_path / "base.gguf"
     convert.convert(exported.base, file, "f16")
-    found = proof.prove(file, case, PassMark(), tmp_path / "proof")
+    adapter = make_adapter(exported.base, tmp_path / "adapter", strength=2.0)
+    found = proof.prove(file, case_of(adapter, exported.base, tmp_path / "original"), PassMark(), tmp_path / "proof")
     assert found["passed"] is False
     assert found["top1"] < 0.5
     assert any("next token" in reason for reason in found["reasons"])
