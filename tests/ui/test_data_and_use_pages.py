@@ -84,7 +84,7 @@ def test_datasets_page_shows_rows_and_what_was_removed(window: Window, qtbot: An
     page = show(window, qtbot, "datasets")
     qtbot.waitUntil(lambda: page._rows.model().rowCount() == 100, timeout=10_000)
     assert page._where.words() == "Rows 1 to 100"
-    assert page._note.words() == "Removed: 1 near duplicate."
+    assert page._note.words() == "Removed, and kept for restoring: 1 near duplicate."
     page._next.click()
     qtbot.waitUntil(lambda: page._where.words() == "Rows 101 to 200", timeout=10_000)
     page._filter.choose("removed")

@@ -14,16 +14,21 @@ from ui.background import command, query
 from ui.pages.base import Page
 from ui.widgets.buttons import Button, Segments
 from ui.widgets.feedback import EmptyState
-from ui.widgets.listing import figures
+from ui.widgets.listing import Entry, figures
 from ui.widgets.table import Cell, Column, Table
-from ui.widgets.text import Card, Label, Line, clear, column, row
+from ui.widgets.text import Card, Icon, Label, Line, clear, column, row
 
 if TYPE_CHECKING:
     from app.data.views import DatasetView, RejectView, RowView, VersionView
 
 LIST_WIDTH = 220
-SPLIT_WORDS = {"train": "training", "calibration": "watching", "test": "held back", "": "not split"}
+PAGE_ROWS = 100
+SHARED_FROM = 24
+"""A shorter common start of all questions is shown with each."""
+SPLIT_WORDS = {"train": "training", "calibration": "checks in training", "test": "held back", "": "not split"}
 EXPORTS = "JSON lines (*.jsonl);;CSV, safe for spreadsheets (*.csv);;Parquet (*.parquet)"
+REASON_WORDS = {"near_duplicate": ("near duplicate", "near duplicates"), "exact_duplicate": ("duplicate", "duplicates"),
+                "leak": ("leak into the test", "leaks into the test")}
 STATE_WORDS = {"ready": "", "writing": "being read", "failed": "failed"}
 
 
@@ -53,7 +58,7 @@ class DatasetsPage(Page):
         self._list.setSpacing(4)
         side = QWidget()
         side.setFixedWidth(LIST_WIDTH)
-        side.setLayout(column(self._list, None))
+        side.setLayout(column(self._list, None, column(_drop_hint(), margins=(12, 0, 12, 12))))
         whole = row(side, Line("v"), self._right(), gap=0)
         whole.setStretch(2, 1)
         holder = QWidget()
@@ -73,8 +78,8 @@ class DatasetsPage(Page):
                             Column("State", 220)], "Rows")
         self._rows.picked.connect(self._ask_whole)
         self._where = Label("", "small", "tertiary")
-        self._previous = Button("Before", "outline", size="small", tooltip="Rows before", clicked=self._before)
-        self._next = Button("Next", "outline", size="small", tooltip="Rows after", clicked=self._more)
+        self._previous = Button("Before", "outline", size="small", clicked=self._before)
+        self._next = Button("Next", "outline", size="small", clicked=self._more)
         card = Card()
         card.setLayout(column(row(self._filter, None, self._where, self._previous, self._next, margins=(12, 8, 12, 8)), Line(),
                               column(self._rows, margins=(6, 0, 6, 4))))
@@ -124,13 +129,8 @@ class DatasetsPage(Page):
 
     def _entry(self, view: DatasetView) -> QWidget:
         newest = view.newest
-        button = Button(view.name, "quiet", "table-2", clicked=lambda: self._choose(view.id))
-        button.setProperty("row", True)
-        button.setCheckable(True)
-        button.setChecked(view.id == self._dataset)
-        button.setMinimumWidth(LIST_WIDTH - 16)
-        button.setToolTip(f"{view.name}, {newest.rows:,} rows" if newest else view.name)
-        return button
+        note = f"{newest.rows:,} rows, version {newest.version}" if newest else "no version can be read"
+        return Entry(view.name, note, chosen=view.id == self._dataset, clicked=lambda: self._choose(view.id))
 
     def _choose(self, dataset: str) -> None:
         self._dataset, self._version = dataset, 0
@@ -194,17 +194,20 @@ class DatasetsPage(Page):
 
     def _show_rows(self, found: list[RowView]) -> None:
         self._last = found[-1].position if found else 0
-        self._rows.show_rows([(str(one.position), row_cells(one)) for one in found])
+        shared = shared_start([one.prompt for one in found])
+        self._rows.show_rows([(str(one.position), row_cells(one, shared)) for one in found])
         self._where.say(f"Rows {found[0].position:,} to {found[-1].position:,}" if found else "No such rows")
-        self._previous.setEnabled(len(self._after) > 1)
-        self._next.setEnabled(len(found) >= 100)
+        self._turning(first=len(self._after) <= 1, last=len(found) < PAGE_ROWS)
+
+    def _turning(self, *, first: bool, last: bool) -> None:
+        self._previous.allow("These are the first rows" if first else "", "Rows before")
+        self._next.allow("These are the last rows" if last else "", "Rows after")
 
     def _show_rejects(self, found: list[RejectView]) -> None:
         self._rows.show_rows([("", [Cell(f"{one.number:,}"), Cell(""), Cell(one.raw, mono=True), Cell(""),
                                     Cell(one.reason, tone="warning")]) for one in found])
         self._where.say(f"{len(found):,} shown" if found else "No row was set aside")
-        self._previous.setEnabled(False)
-        self._next.setEnabled(False)
+        self._turning(first=True, last=True)
 
     def _ask_whole(self, key: str) -> None:
         from app.data import views
@@ -229,6 +232,13 @@ class DatasetsPage(Page):
                 done=lambda done: self.shell.toast(f"{done.rows:,} rows are written to {path.name}."))
 
 
+def _drop_hint() -> QWidget:
+    area = Card("drop")
+    area.setLayout(row(None, column(Icon("file-input", "textSecondary", 20), gap=4), Label("Drop files anywhere", "small", "tertiary"),
+                       None, gap=8, margins=(8, 12, 8, 12)))
+    return area
+
+
 def _export(store: Any, function: Any, dataset: str, version: int, path: Path) -> Any:
     return function(store, dataset, version=version, to=path)
 
@@ -244,13 +254,29 @@ def report_words(one: VersionView) -> str:
     reasons = one.report.get("removed") or one.report.get("reasons") or {}
     if not isinstance(reasons, dict) or not reasons:
         return ""
-    return "Removed: " + ", ".join(f"{count:,} {str(name).replace('_', ' ')}" for name, count in reasons.items() if count) + "."
+    said = [f"{count:,} {_reason(str(name), count)}" for name, count in reasons.items() if count]
+    return f"Removed, and kept for restoring: {', '.join(said)}." if said else ""
 
 
-def row_cells(one: RowView) -> list[Cell]:
-    """One row of the table."""
+def _reason(name: str, count: int) -> str:
+    plain = name.replace("_", " ")
+    return REASON_WORDS.get(name, (plain, plain))[count != 1]
+
+
+def shared_start(texts: list[str]) -> int:
+    """Characters that all texts begin with, up to a word's end; 0 where that is too little to leave out."""
+    if len(texts) < 2:
+        return 0
+    first, last = min(texts), max(texts)  # what these two share, all share
+    start = next((n for n, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), min(len(first), len(last)))
+    cut = first.rfind(" ", 0, start) + 1
+    return cut if cut >= SHARED_FROM else 0
+
+
+def row_cells(one: RowView, shared: int = 0) -> list[Cell]:
+    """One row of the table; ``shared``: how much of the question all rows shown have in common."""
     removed = one.state == "removed"
     state = Cell(f"{one.reason.replace('_', ' ')} {one.detail}".strip() if removed else "kept",
                  tone="warning" if removed else "textSecondary", dot="warning" if removed else "success")
     return [Cell(f"{one.position:,}", tone="textSecondary"), Cell(SPLIT_WORDS.get(one.split, one.split), tone="textSecondary"),
-            Cell(one.prompt), Cell(one.answer), state]
+            Cell(f"… {one.prompt[shared:]}" if shared else one.prompt), Cell(one.answer), state]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QTextBlockFormat, QTextCursor
 from PySide6.QtWidgets import QListWidget, QListWidgetItem, QTextBrowser, QWidget
 
 from app.store.profile import project_dir
@@ -85,6 +86,17 @@ class HelpPage(Page):
             self._ask_parts()
         elif title in self._files:
             self._text.setMarkdown(self._files[title].read_text(encoding="utf-8"))
+            self._space()
+
+    def _space(self) -> None:
+        """Room between lines and paragraphs, which Markdown has no word for."""
+        block = self._text.document().begin()
+        while block.isValid():
+            room = block.blockFormat()
+            room.setLineHeight(140, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
+            room.setBottomMargin(max(room.bottomMargin(), 6))
+            QTextCursor(block).setBlockFormat(room)
+            block = block.next()
 
     def _ask_parts(self) -> None:
         if self.background.store is not None:

@@ -56,6 +56,8 @@ class HomePage(Page):
         layout.setStretch(0, 728)
         layout.setStretch(1, 416)
         self.body.addLayout(layout)
+        self._cards: list[Any] = []
+        self._last: dict[str, Any] = {}
         self.run_button: Button | None = None
 
     def _drop(self) -> QWidget:
@@ -70,10 +72,12 @@ class HomePage(Page):
     def refresh(self) -> None:
         from app.config import views as kits
         from app.training import views as training
+        from app.workflow import views as workflow
 
         self._loading.begin()
         query(self, training.computer, done=self._show_computer, slow=True)
         query(self, kits.kits, done=self._show_kits)
+        query(self, workflow.last_of_kits, done=self._show_last)
 
     def run_primary(self) -> None:
         if self.run_button is not None:
@@ -81,7 +85,13 @@ class HomePage(Page):
 
     # ---- the starter kit --------------------------------------------------------------------------------------
 
+    def _show_last(self, last: dict[str, Any]) -> None:
+        self._last = last
+        if self._cards:
+            self._show_kits(self._cards)
+
     def _show_kits(self, cards: list[Any]) -> None:
+        self._cards = cards
         starter = next((card for card in cards if card.name == STARTER), cards[0] if cards else None)
         clear(self._kit_room)
         self._kit.setVisible(starter is not None)
@@ -104,7 +114,7 @@ class HomePage(Page):
         top = row(about, buttons, gap=20)
         top.setStretch(0, 1)
         inner = QWidget()
-        inner.setLayout(column(top, 16, kit_figures(card), margins=(20, 20, 20, 20)))
+        inner.setLayout(column(top, 16, kit_figures(card, self._last.get(card.name)), margins=(20, 20, 20, 20)))
         self._kit_room.addWidget(inner)
         self._kit_room.addWidget(_steps(card))
         self._update_fit()

@@ -14,7 +14,8 @@ from ui.pages.base import Page
 from ui.widgets.buttons import Button, Segments
 from ui.widgets.feedback import EmptyState
 from ui.widgets.kit import KitCardWidget
-from ui.widgets.text import Badge, Icon, Label, clear, column, row
+from ui.widgets.text import Icon, Label, clear, column, row
+from ui.widgets.verdict import Ring
 
 _DOMAINS = [("", "All"), ("legal", "Legal"), ("healthcare", "Healthcare"), ("finance", "Finance")]
 
@@ -53,8 +54,8 @@ class KitsPage(Page):
         note = ("Right answers in percent on questions held back from training. The bar is the 95 % margin of the "
                 "difference, drawn at tuned.")
         self._legend = QWidget()
-        self._legend.setLayout(row(Badge("base", "neutral", "circle"), Badge("tuned", "accent", "circle-check"),
-                                   Label(note, "small", "tertiary"), None, gap=14))
+        self._legend.setLayout(row(Ring("base"), Label("base", "small", "secondary"), 4, Ring("tuned"),
+                                   Label("tuned", "small", "secondary"), 10, Label(note, "small", "tertiary"), None, gap=6))
         self.body.addWidget(self._legend)
         self.widgets: list[KitCardWidget] = []
 

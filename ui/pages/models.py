@@ -12,7 +12,7 @@ from ui.background import command, query
 from ui.pages.base import Page
 from ui.widgets.buttons import Button
 from ui.widgets.feedback import EmptyState
-from ui.widgets.listing import Panel, Table
+from ui.widgets.listing import Entry, Panel, Table
 from ui.widgets.text import Badge, Icon, Label, Line, clear, column, row
 from ui.widgets.verdict import Answers, Interval, verdict_badge
 
@@ -104,6 +104,9 @@ class ModelsPage(Page):
         self.mark_stale()
 
     def _show_list(self, found: list[VersionLine]) -> None:
+        ids = [line.id for line in found]
+        if self._id not in ids:
+            self._id = ids[0] if ids else ""
         clear(self._list)
         model = ""
         for line in found:
@@ -113,23 +116,14 @@ class ModelsPage(Page):
                 self._list.addWidget(label)
                 model = line.model
             self._list.addWidget(self._entry(line))
-        ids = [line.id for line in found]
-        if self._id not in ids:
-            self._id = ids[0] if ids else ""
         self._stack.setCurrentIndex(1 if ids else 0)
         if self._id:
             self._ask_version()
 
     def _entry(self, line: VersionLine) -> QWidget:
-        mark = "Live" if line.live else STATES.get(line.state, ("", ""))[0]
-        name = f"Version {line.version}" + (f"   {mark}" if mark else "")
-        button = Button(name, "quiet", clicked=lambda: self._choose(line.id))
-        button.setProperty("row", True)
-        button.setCheckable(True)
-        button.setChecked(line.id == self._id)
-        button.setToolTip(f"{line.id}, {words.day(line.created)}")
-        button.setMinimumWidth(LIST_WIDTH - 16)
-        return button
+        text, kind = ("Live", "success") if line.live else STATES.get(line.state, ("", "neutral"))
+        return Entry(f"Version {line.version}", words.day(line.created), Badge(text, kind) if text else None,
+                     chosen=line.id == self._id, clicked=lambda: self._choose(line.id))
 
     def _choose(self, identity: str) -> None:
         self._id = identity
@@ -164,11 +158,9 @@ class ModelsPage(Page):
             button.setVisible(view is not None)
         if view is None:
             return
-        self._try.setEnabled(bool(view.served_as))
-        self._try.setToolTip("Ask it in the Playground" if view.served_as else "Try it: release it first")
+        self._try.allow("" if view.served_as else "Try it: release it first", "Ask it in the Playground")
         self._back.setVisible(view.line.live)
-        self._release.setEnabled(not view.line.live)
-        self._release.setToolTip("It is live already" if view.line.live else "Serve this version under its model's name")
+        self._release.allow(release_fault(view), "Serve this version under its model's name")
 
     def _show_evaluation(self, view: VersionView) -> None:
         one = view.measured
@@ -259,6 +251,15 @@ def file_cells(file: FileLine) -> list[str | QWidget]:
 
 def _share(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def release_fault(view: VersionView) -> str:
+    """Why a version cannot be released, or nothing."""
+    if view.line.live:
+        return "Approve and release: this version is live already"
+    if view.proof.get("passed") is False:
+        return "Approve and release: the export proof failed, so the file does not answer like the original"
+    return ""
 
 
 def gate(view: VersionView) -> list[tuple[bool | None, str, str]]:

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen, QTextCursor
+from PySide6.QtGui import QKeyEvent, QTextCursor
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
     QApplication,
-    QComboBox,
     QDoubleSpinBox,
     QPlainTextEdit,
     QSizePolicy,
@@ -23,17 +22,18 @@ from PySide6.QtWidgets import (
 from app.errors import NeuroWeaverError
 from ui.background import query
 from ui.pages.base import Page
-from ui.theme import theme
-from ui.widgets.buttons import Button, Segments
+from ui.widgets.buttons import Button, Choice, Segments
 from ui.widgets.feedback import EmptyState
 from ui.widgets.listing import Panel, Table
 from ui.widgets.text import Badge, Card, KeyCap, Label, Line, column, row
+from ui.widgets.verdict import Ring
 
 if TYPE_CHECKING:
     from app.gateway.client import Piece
     from app.gateway.views import EndpointView, Served
 
 EARLIER = 8
+SHOWN_QUESTION = 600
 
 
 @dataclass
@@ -42,25 +42,6 @@ class Asked:
 
     question: str
     answers: dict[str, str] = field(default_factory=dict)
-
-
-class Ring(QWidget):
-    """The form of base (a grey ring) and tuned (a blue disc) on every page."""
-
-    def __init__(self, side: str) -> None:
-        super().__init__()
-        self._side = side
-        self.setFixedSize(12, 12)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw ring or disc."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(QPen(theme.color(f"chart.{self._side}"), 2))
-        if self._side == "tuned":
-            painter.setBrush(theme.color("chart.tuned"))
-        painter.drawEllipse(2, 2, 8, 8)
-        painter.end()
 
 
 class _Line(QObject):
@@ -88,7 +69,9 @@ class Answer(Card):
         self.text.setReadOnly(True)
         self.text.setFrameShape(QPlainTextEdit.Shape.NoFrame)
         self.text.setStyleSheet("border: none;")
-        self.text.setAccessibleName("Answer of the " + ("tuned model" if side == "tuned" else "base model"))
+        who = "tuned model" if side == "tuned" else "base model"
+        self.text.setAccessibleName(f"Answer of the {who}")
+        self.text.setPlaceholderText(f"The {who}'s answer appears here as it is written.")
         self._figures = Label("", "small", "secondary")
         copy = Button("", "quiet", "copy", size="small", tooltip="Copy the answer", clicked=self._copy)
         head = row(Ring(side), Label("Tuned" if side == "tuned" else "Base", "bold"), self._name, self._state, gap=8,
@@ -209,9 +192,8 @@ class PlaygroundPage(Page):
         """Choice of model, two answers, earlier questions, the field."""
         self._view: EndpointView | None = None
         self._asked: list[Asked] = []
-        self._tuned_choice, self._base_choice = QComboBox(), QComboBox()
-        for box, name in ((self._base_choice, "Base model"), (self._tuned_choice, "Tuned model")):
-            box.setAccessibleName(name)
+        self._tuned_choice, self._base_choice = Choice("Tuned model"), Choice("Base model")
+        for box in (self._base_choice, self._tuned_choice):
             box.setMinimumWidth(190)
             box.currentTextChanged.connect(lambda _text: self._choose())
             self.header.actions.addWidget(box)
@@ -226,6 +208,11 @@ class PlaygroundPage(Page):
         self._answers = QWidget()
         self._answers.setLayout(row(self.base, self.tuned, gap=16))
         self._answers.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._said = Label("", "body", wrap=True)
+        self._said_card = Card("well")
+        self._said_card.setLayout(column(Label("Your question", "small", "tertiary"), 2, self._said, margins=(16, 10, 16, 12)))
+        self._said_card.hide()
+        self.body.addWidget(self._said_card)
         self._empty = EmptyState("No model is served yet. Run a kit, or release a model, and ask it here.", "message-square",
                                  Button("Open kits", "outline", clicked=lambda: self.shell.go("kits")))
         self.body.addWidget(self._answers, 1)
@@ -277,8 +264,9 @@ class PlaygroundPage(Page):
         self._choose()
 
     @staticmethod
-    def _fill(box: QComboBox, served: list[Served]) -> None:
+    def _fill(box: Choice, served: list[Served]) -> None:
         names = [one.alias for one in served]
+        box.setToolTip("" if names else "Nothing is served")
         if names == [box.itemText(index) for index in range(box.count())]:
             return
         before = box.currentText()
@@ -299,10 +287,14 @@ class PlaygroundPage(Page):
     def _show_button(self) -> None:
         ready = self._view is not None and self._view.base_url is not None and bool(self.tuned.model)
         busy = self.base.busy or self.tuned.busy
-        self._button.setEnabled(ready)
         self._button.say("Stop" if busy else "Ask")
         self._button.show_icon("square" if busy else "send")
-        self._button.setToolTip("Ask  Ctrl+Enter" if ready else "Ask: switch the endpoint on and serve a model first")
+        self._button.allow("" if ready else self._why_not(), "Stop writing" if busy else "Ask  Ctrl+Enter")
+
+    def _why_not(self) -> str:
+        if self._view is None or self._view.base_url is None:
+            return "Ask: the service has to run and the endpoint to be on"
+        return "Ask: release a model first"
 
     def _ask(self) -> None:
         if self.base.busy or self.tuned.busy:
@@ -315,6 +307,8 @@ class PlaygroundPage(Page):
             return
         self._remember()
         self._asked.append(Asked(question))
+        self._said.say(question if len(question) <= SHOWN_QUESTION else f"{question[:SHOWN_QUESTION]} …")
+        self._said_card.show()
         options = {"max_tokens": self._length.value(), "temperature": self._warmth.value()}
         for answer in self._sides():
             answer.ask(view.base_url, view.key, question, options)

@@ -7,11 +7,11 @@ from typing import Any
 
 from PySide6.QtCore import QUrl
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QSpinBox, QWidget
+from PySide6.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QSpinBox, QWidget
 
 from ui.background import command, query
 from ui.pages.base import Page
-from ui.widgets.buttons import Button, Segments, Switch
+from ui.widgets.buttons import Button, Choice, Segments, Switch
 from ui.widgets.listing import Panel
 from ui.widgets.text import Label, Line, row
 
@@ -56,16 +56,17 @@ class SettingsPage(Page):
     def _data(self) -> Panel:
         panel = Panel("Data")
         self._folder = Label("", "code", elide=True)
-        self._folder.setMinimumWidth(220)
+        self._folder.setMinimumWidth(420)
+        self._folder.setToolTip("The variable NEUROWEAVER_HOME names another")
         open_folder = Button("Open", "outline", "folder-open", size="small", clicked=self._open_folder)
-        self._line(panel, "Data folder", "NEUROWEAVER_HOME names another", _pair(self._folder, open_folder))
+        self._line(panel, "Data folder", "", _pair(self._folder, open_folder))
         self._key_place = Label("", "body", "secondary")
         self._line(panel, "Key of the encrypted store", "", self._key_place)
         return panel
 
     def _costs(self) -> Panel:
         panel = Panel("Costs")
-        currency = QComboBox()
+        currency = Choice("Currency")
         currency.addItems(CURRENCIES)
         currency.currentTextChanged.connect(lambda text: self._keep("currency", text))
         self._fields["currency"] = currency
@@ -128,7 +129,7 @@ class SettingsPage(Page):
         self._folder.say(values["folder"])
         self._key_place.say(KEY_WORDS[values["key_storage"]])
         for key, field in self._fields.items():
-            if isinstance(field, QComboBox):
+            if isinstance(field, Choice):
                 field.setCurrentText(str(values[key]))
             elif isinstance(field, Switch):
                 field.setChecked(bool(values[key]))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QEvent, QSize, Qt, Signal
-from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QFrame, QPushButton, QSizePolicy
+from PySide6.QtGui import QPainter, QPaintEvent, QWheelEvent
+from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QComboBox, QFrame, QPushButton, QSizePolicy
 
-from ui.theme import icon, theme
+from ui.theme import icon, pixmap, theme
 from ui.widgets.text import row
 
 _ICON_TOKENS = {"filled": "onAccent", "danger": "danger", "dangerfilled": "onDanger", "link": "accentText",
@@ -38,6 +38,12 @@ class Button(QPushButton):
         """Change the words."""
         self.setText(f" {text}" if self._icon_name else text)
         self.setAccessibleName(text)
+
+    def allow(self, reason: str = "", tooltip: str = "") -> None:
+        """Enable it, or disable it with the reason, which stands in the tooltip and is read aloud."""
+        self.setEnabled(not reason)
+        self.setToolTip(reason or tooltip)
+        self.setAccessibleDescription(reason)
 
     def show_icon(self, name: str) -> None:
         """Change the icon."""
@@ -121,3 +127,24 @@ class Switch(QAbstractButton):
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(1, 1, 32, 22, 11, 11)
         painter.end()
+
+
+class Choice(QComboBox):
+    """A field that opens a list; the arrow is drawn here, because a style sheet cannot tint one."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.setAccessibleName(name)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the field, then its arrow."""
+        super().paintEvent(event)
+        painter = QPainter(self)
+        token = "textSecondary" if self.isEnabled() else "textDisabled"
+        painter.drawPixmap(self.width() - 24, (self.height() - 16) // 2, pixmap("chevron-down", token))
+        painter.end()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Scrolling a page must not change a choice that happens to lie under the pointer."""
+        event.ignore()

@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QWidget
 
 from ui import words
+from ui.runwords import power_source
 from ui.widgets.buttons import Button
 from ui.widgets.text import Badge, Card, Label, Line, column, row
 from ui.widgets.verdict import Interval, verdict_badge
@@ -25,9 +26,9 @@ def fit_badge(state: str) -> Badge:
     return badge
 
 
-def kit_figures(card: Any) -> QWidget:
-    """The figures its author measured, each with what it is; where none were measured it says so."""
-    figures = measured_figures(card.measured)
+def kit_figures(card: Any, last: Any = None) -> QWidget:
+    """What its newest run here measured, else what its author did; where nothing was measured it says so."""
+    figures = run_figures(last) if last is not None else measured_figures(card.measured)
     area = QWidget()
     if not figures:
         area.setLayout(row(Label("Nothing has been measured for this kit yet. The run measures it.", "small", "tertiary"),
@@ -39,6 +40,21 @@ def kit_figures(card: Any) -> QWidget:
     layout.addStretch(1)
     area.setLayout(layout)
     return area
+
+
+def run_figures(last: Any) -> list[tuple[str, str]]:
+    """(value, what it is) pairs of the newest finished run on this computer (a RunLine)."""
+    found = []
+    if last.started is not None and last.ended is not None:
+        found.append((words.duration(last.ended - last.started), f"run {last.number}, measured here"))
+    if last.cost is not None:
+        found.append((words.money(last.cost.total, last.cost.currency),
+                      f"power {power_source(last.cost.source)}, and wear"))
+    if last.verdict is not None:
+        one = last.verdict
+        found.append((words.signed(100 * one.difference), f"points, {100 * one.low:.1f} to {100 * one.high:.1f}"))
+        found.append((f"{one.items:,}", "held-back questions"))
+    return found
 
 
 def measured_figures(measured: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -79,18 +95,17 @@ class KitCardWidget(Card):
                    Button("Details", "quiet", size="small", tooltip=f"Details of {card.title}", clicked=details),
                    self.run_button, gap=6)
         self.setLayout(column(
-            row(domain, None, fit_badge(fit)), 10, Label(card.title, "card"), 2, about, 12, _facts(card), 16, Line(), 16,
+            row(domain, None, fit_badge(fit)), 10, Label(card.title, "card"), 2, about, 12, _facts(card, last), 16, Line(), 16,
             *_result(card, last), None, 6, foot, margins=(18, 16, 18, 12)))
         self.setMinimumHeight(336)
 
 
-def _facts(card: Any) -> QGridLayout:
+def _facts(card: Any, last: Any) -> QGridLayout:
     grid = QGridLayout()
     grid.setHorizontalSpacing(8)
     grid.setVerticalSpacing(3)
-    seconds = card.measured.get("seconds")
     facts = [("Base", words.model_name(card.base_model)), ("Rows", f"{card.rows:,}" if card.rows else "not counted"),
-             ("Takes", words.duration(float(seconds)) if seconds else "not measured"), ("Licence", card.licence or "see kit")]
+             ("Takes", _takes(card, last)), ("Licence", card.licence or "see kit")]
     for number, (name, value) in enumerate(facts):
         line, place = divmod(number, 2)
         grid.addWidget(Label(name, "small", "tertiary"), line, 2 * place)
@@ -100,6 +115,15 @@ def _facts(card: Any) -> QGridLayout:
     grid.setColumnStretch(1, 1)
     grid.setColumnStretch(3, 1)
     return grid
+
+
+def _takes(card: Any, last: Any) -> str:
+    """Time and money of the newest run here, else the time that its author measured."""
+    if last is not None and last.started is not None and last.ended is not None:
+        money = f", {words.money(last.cost.total, last.cost.currency)}" if last.cost else ""
+        return f"{words.duration(last.ended - last.started)}{money}"
+    seconds = card.measured.get("seconds")
+    return words.duration(float(seconds)) if seconds else "not measured"
 
 
 def _result(card: Any, last: Any) -> list[QWidget | Any]:
@@ -121,4 +145,4 @@ def _result(card: Any, last: Any) -> list[QWidget | Any]:
 
 def _shown(verdict: str, base: float, tuned: float, difference: float, low: float, high: float, where: str) -> list[Any]:
     return [row(verdict_badge(verdict), None, Label(words.points(difference, low, high), "small", "tertiary")), 10,
-            Interval(base, tuned, None, (base + low, base + high)), Label(where, "small", "tertiary", elide=True)]
+            Interval(base, tuned, None, (base + low, base + high)), 6, Label(where, "small", "tertiary", elide=True)]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QGridLayout, QSizePolicy, QWidget
+from PySide6.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QWidget
 
 from ui.widgets.text import Card, Label, Line, clear, column, row
 
@@ -71,6 +71,27 @@ class Table(QWidget):
     def _side(kind: str) -> Qt.AlignmentFlag:
         side = Qt.AlignmentFlag.AlignRight if kind == "figure" else Qt.AlignmentFlag.AlignLeft
         return side | Qt.AlignmentFlag.AlignVCenter
+
+
+class Entry(QPushButton):
+    """One line of a side list: a name, a mark at its right, a note under it.  The chosen one is tinted."""
+
+    def __init__(self, title: str, note: str, mark: QWidget | None = None, *, chosen: bool = False,
+                 clicked: Callable[[], object]) -> None:
+        super().__init__()
+        self.setProperty("row", True)
+        self.setProperty("scale", "entry")
+        self.setCheckable(True)
+        self.setAccessibleName(f"{title}, {note}")
+        self._title = Label(title, "strong", elide=True)
+        first = row(self._title, *([mark] if mark is not None else []), gap=6)
+        first.setStretch(0, 1)
+        self.setLayout(column(first, Label(note, "small", "tertiary", elide=True), margins=(10, 6, 8, 6)))
+        for part in self.findChildren(QWidget):
+            part.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.toggled.connect(lambda on: self._title.tone("accent" if on else ""))
+        self.setChecked(chosen)
+        self.clicked.connect(lambda _checked=False: clicked())
 
 
 def figures(*pairs: tuple[str, str]) -> QWidget:

@@ -52,6 +52,25 @@ def verdict_badge(verdict: str) -> Badge:
     return Badge(*words.VERDICTS.get(verdict, words.NOT_MEASURED))
 
 
+class Ring(QWidget):
+    """The form of base (a grey ring) and tuned (a blue disc) on every page.  side: "base" or "tuned"."""
+
+    def __init__(self, side: str) -> None:
+        super().__init__()
+        self._side = side
+        self.setFixedSize(12, 12)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw ring or disc."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(theme.color(f"chart.{self._side}"), 2))
+        if self._side == "tuned":
+            painter.setBrush(theme.color("chart.tuned"))
+        painter.drawEllipse(2, 2, 8, 8)
+        painter.end()
+
+
 class Interval(QWidget):
     """Base as a grey ring, tuned as a blue disc, on a scale from 0 to 1; a bar shows a 95 % interval where known."""
 
