@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 
 from app.data.export import ExportResult, export_version, find_version
-from app.data.importer import ImportResult, Preview, import_file, preview
+from app.data.importer import ImportResult, import_file
+from app.data.mapping_preview import MappingPreview, preview_mapping
 from app.data.refine import Refined, restore
 from app.errors import UsageError
 from app.store import Store
@@ -17,14 +18,14 @@ from app.store.versions import recover
 __all__ = [
     "ExportResult",
     "ImportResult",
-    "Preview",
+    "MappingPreview",
     "Refined",
     "erase",
     "export_version",
     "find_version",
     "import_file",
     "list_datasets",
-    "preview",
+    "preview_mapping",
     "recover",
     "restore",
 ]

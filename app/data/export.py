@@ -87,12 +87,14 @@ def _content(row: Row, mapping: Mapping[str, Any]) -> Record:
 
 def _preference(row: Row, mapping: Mapping[str, Any]) -> Record:
     chosen, rejected = mapping.get("chosen") or "chosen", mapping.get("rejected") or "rejected"
-    if not row.messages:
-        return {chosen: row.chosen, rejected: row.rejected}
-    if len(row.messages) == 1 and row.messages[0]["role"] == "user":
-        return {mapping.get("prompt") or "prompt": row.messages[0]["content"], chosen: row.chosen, rejected: row.rejected}
+    system, turns = _without_system(row, mapping)
+    answers = {chosen: row.chosen, rejected: row.rejected}
+    if not turns:
+        return system | answers
+    if len(turns) == 1 and turns[0]["role"] == "user":
+        return system | {mapping.get("prompt") or "prompt": turns[0]["content"]} | answers
     ends = ({"role": "assistant", "content": row.chosen}, {"role": "assistant", "content": row.rejected})
-    return {chosen: [*row.messages, ends[0]], rejected: [*row.messages, ends[1]]}
+    return system | {chosen: [*turns, ends[0]], rejected: [*turns, ends[1]]}
 
 
 def _without_system(row: Row, mapping: Mapping[str, Any]) -> tuple[Record, list[dict[str, str]]]:

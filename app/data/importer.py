@@ -15,7 +15,7 @@ from typing import Any, Literal
 import orjson
 
 from app.data.mapping import ColumnMapping
-from app.data.parsing import Head, Job, Tail, mapping_for, nothing_usable, read_file
+from app.data.parsing import Head, Job, Tail, check_present, mapping_for, nothing_usable, read_file
 from app.errors import DatasetError, Place
 from app.store import Store
 from app.store.blocks import Block
@@ -44,36 +44,8 @@ class ImportResult:
     shape: str
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What an import would do, from the first rows."""
-
-    mapping: ColumnMapping
-    label: str
-    columns: list[str]
-    rows: list[dict[str, Any]]
-    warnings: list[str]
-
-
-def preview(path: str | Path, mapping: ColumnMapping | Mapping[str, Any] | None = None) -> Preview:
-    """Look at a file without importing it.  Raises DatasetError as the import would."""
-    job = _job(Path(path), mapping, None)
-    head = next(iter(read_file(job)))
-    if not isinstance(head, Head):
-        raise nothing_usable(Path(path), [])
-    chosen = ColumnMapping.model_validate(head.mapping)
-    return Preview(chosen, chosen.label(), head.columns, head.first, head.warnings)
-
-
 def _job(path: Path, mapping: ColumnMapping | Mapping[str, Any] | None, split_field: str | None) -> Job:
-    if not path.is_file():
-        raise DatasetError(
-            "dataset.no_such_file",
-            "There is no such file.",
-            where=Place.of(path),
-            why="It is not a plain file." if path.exists() else "The path names no file.",
-            remedy="Check the path.",
-        )
+    check_present(path)
     return Job(str(path.resolve()), mapping_for(mapping), split_field)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from app.config.node import Params
 from app.errors import DatasetError, Place
@@ -48,7 +48,7 @@ LONGEST_TEXT = 2_000_000
 class ColumnMapping(Params):
     """Which column plays which part.  Columns that are not named stay with the row as metadata."""
 
-    shape: Shape = Field(description="chat (also instruction and prompt/completion), preference or text")
+    shape: Shape = Field(description="chat, instruction, prompt (both are stored as chat), preference or text")
     messages: str = Field("", description="Column with the list of messages")
     system: str = Field("", description="Column with the system message")
     prompt: str = Field("", description="Column with the question or instruction")
@@ -58,15 +58,30 @@ class ColumnMapping(Params):
     rejected: str = Field("", description="Column with the answer that lost")
     text: str = Field("", description="Column with the text")
 
+    @field_validator("shape", mode="before")
+    @classmethod
+    def _stored_as(cls, value: Any) -> Any:
+        return "chat" if value in ("instruction", "prompt") else value
+
+    def kind(self) -> str:
+        """The shape as a user names it: chat, instruction, prompt, preference or text."""
+        if self.shape != "chat" or self.messages or not (self.prompt or self.answer):
+            return self.shape
+        return "instruction" if self.context or self.prompt.strip().casefold() == "instruction" else "prompt"
+
+    def missing(self) -> list[str]:
+        """The parts without which no row can be made and that no column plays."""
+        pair = ("chosen", "rejected") if self.shape == "preference" else ("prompt", "answer")
+        needed = ("text",) if self.shape == "text" else ("messages",) if self.kind() == "chat" else pair
+        return [part for part in needed if not getattr(self, part)]
+
     def used(self) -> frozenset[str]:
         """The columns it names."""
         return frozenset(value for name, value in self.model_dump().items() if name != "shape" and value)
 
     def label(self) -> str:
         """The shape in the field's words."""
-        if self.shape != "chat":
-            return {"preference": "preference", "text": "plain text"}[self.shape]
-        return "chat" if self.messages else "instruction" if self.context or self.prompt == "instruction" else "prompt and answer"
+        return {"prompt": "prompt and answer", "text": "plain text"}.get(self.kind(), self.kind())
 
 
 def mapping_of(value: Mapping[str, Any], place: Place) -> ColumnMapping:
@@ -81,7 +96,8 @@ def mapping_of(value: Mapping[str, Any], place: Place) -> ColumnMapping:
             "The mapping of columns is not valid; nothing was imported.",
             where=Place(place.file, field=f"mapping.{key}"),
             why=f"{first['msg']}.",
-            remedy=f"Its keys are: {', '.join(ColumnMapping.model_fields)}; shape is chat, preference or text.",
+            remedy=f"Its keys are: {', '.join(ColumnMapping.model_fields)}; "
+            "shape is chat, instruction, prompt, preference or text.",
         ) from problem
 
 
@@ -130,7 +146,15 @@ def recognise(rows: Sequence[Mapping[str, Any]], place: Place) -> ColumnMapping:
 
 
 def check(mapping: ColumnMapping, rows: Sequence[Mapping[str, Any]], place: Place) -> None:
-    """Raise DatasetError dataset.no_such_column if the mapping names a column that no row has."""
+    """Raise DatasetError dataset.bad_mapping if a part is missing, dataset.no_such_column if no row has a column it names."""
+    if absent := mapping.missing():
+        raise DatasetError(
+            "dataset.bad_mapping",
+            "The mapping of columns is not complete; nothing was imported.",
+            where=Place(place.file, field=f"mapping.{absent[0]}"),
+            why=f"No column is named for {' and '.join(absent)}.",
+            remedy="Name the column.",
+        )
     names = {str(name) for row in rows for name in row}
     missing = sorted(mapping.used() - names)
     if missing:
@@ -221,12 +245,14 @@ def _message(one: Any, name: str) -> dict[str, str]:
 def _preference(record: Mapping[str, Any], mapping: ColumnMapping) -> Row:
     """Preferred and rejected answers are texts, or conversations that share everything but the last message."""
     chosen, rejected = record.get(mapping.chosen), record.get(mapping.rejected)
+    system = _text(record, mapping.system, needed=False) if mapping.system else ""
+    opening = [{"role": "system", "content": system}] if system else []
     if isinstance(chosen, list) and isinstance(rejected, list):
         first, second = _conversation(chosen, mapping.chosen), _conversation(rejected, mapping.rejected)
-        row = Row("preference", messages=first[:-1], chosen=first[-1]["content"], rejected=second[-1]["content"])
+        row = Row("preference", messages=opening + first[:-1], chosen=first[-1]["content"], rejected=second[-1]["content"])
     else:
-        messages = [{"role": "user", "content": _text(record, mapping.prompt)}] if mapping.prompt else []
-        row = Row("preference", messages=messages, chosen=_text(record, mapping.chosen), rejected=_text(record, mapping.rejected))
+        question = [{"role": "user", "content": _text(record, mapping.prompt)}] if mapping.prompt else []
+        row = Row("preference", messages=opening + question, chosen=_text(record, mapping.chosen), rejected=_text(record, mapping.rejected))
     if row.chosen == row.rejected:
         raise BadRow("the preferred and the rejected answer are the same")
     return row

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -24,7 +24,8 @@ import orjson
 
 from app.data.batches import Totals, blocks
 from app.data.mapping import ColumnMapping, check, mapping_of, recognise
-from app.data.readers import TEXT_KINDS, kind_of, open_rows
+from app.data.mapping_preview import Sample, sample_file
+from app.data.readers import TEXT_KINDS, Rows, kind_of, open_rows
 from app.errors import DatasetError, Place, from_record
 from app.store.blocks import Block
 
@@ -42,11 +43,15 @@ _QUEUE = 3
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to read and how.  mapping: as JSON, None: recognise.  split_field: None: "split" where there is one."""
+    """What to read and how.  mapping: as JSON, None: recognise.  split_field: None: "split" where there is one.
+
+    sample: 0 reads the whole file; else one Sample with this many rows is all that comes.
+    """
 
     path: str
     mapping: dict[str, Any] | None = None
     split_field: str | None = None
+    sample: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +77,22 @@ class Tail:
     warnings: list[str] = field(default_factory=list)
 
 
-Part = Head | tuple[Block, float] | Tail
+Part = Head | tuple[Block, float] | Tail | Sample
+
+
+def look_at(job: Job) -> tuple[Rows, list[Any]]:
+    """The opened file and its first LOOKED_AT records."""
+    source = open_rows(Path(job.path))
+    return source, list(itertools.islice(source.rows, LOOKED_AT))
 
 
 def parse_file(job: Job) -> Iterator[Part]:
     """Read a file in this process.  Raises DatasetError."""
     path = Path(job.path)
-    source = open_rows(path)
-    start = list(itertools.islice(source.rows, LOOKED_AT))
+    if job.sample:
+        yield sample_file(job)
+        return
+    source, start = look_at(job)
     first = [record for _, record, _ in start if isinstance(record, Mapping)]
     if not first:
         raise nothing_usable(path, [(number, str(reason)) for number, reason, _ in start])
@@ -160,7 +173,8 @@ def read_part(stream: IO[bytes]) -> Part | None:
         places, spans, hashes, payloads = (stream.read(length) for length in head["sizes"])
         rejects = [(number, reason, raw) for number, reason, raw in head["rejects"]]
         return Block(head["count"], places, spans, hashes, payloads, rejects), head["fraction"]
-    return Head(**head["fields"]) if head["kind"] == "head" else Tail(**head["fields"])
+    kinds: dict[str, type[Head | Tail | Sample]] = {"head": Head, "tail": Tail, "sample": Sample}
+    return kinds[head["kind"]](**head["fields"])
 
 
 def read_file(job: Job, tick: Callable[[], None] | None = None) -> Iterator[Part]:
@@ -172,7 +186,33 @@ def read_file(job: Job, tick: Callable[[], None] | None = None) -> Iterator[Part
     yield from _read_in_child(job, tick or (lambda: None))
 
 
-def _read_in_child(job: Job, tick: Callable[[], None]) -> Iterator[Part]:
+def read_sample(path: Path, mapping: ColumnMapping | Mapping[str, Any] | None, rows: int) -> Sample:
+    """The beginning of a file, always read in the child.  Raises DatasetError."""
+    check_present(path)
+    job = Job(str(path.resolve()), mapping_for(mapping), sample=max(rows, 1))
+    parts = _read_in_child(job, lambda: None)
+    try:
+        found = next(parts)
+    finally:
+        parts.close()
+    if not isinstance(found, Sample):
+        raise TypeError(f"a Sample was asked for, not {type(found).__name__}")
+    return found
+
+
+def check_present(path: Path) -> None:
+    """Raise DatasetError dataset.no_such_file where there is no plain file."""
+    if not path.is_file():
+        raise DatasetError(
+            "dataset.no_such_file",
+            "There is no such file.",
+            where=Place.of(path),
+            why="It is not a plain file." if path.exists() else "The path names no file.",
+            remedy="Check the path.",
+        )
+
+
+def _read_in_child(job: Job, tick: Callable[[], None]) -> Generator[Part]:
     from app.config.subprocess_tools import kill_tree, start_child
     from app.store.profile import project_dir
 

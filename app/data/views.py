@@ -9,9 +9,23 @@ from typing import Any
 
 import orjson
 
+from app.data.mapping_preview import MappingPreview, preview_mapping
 from app.store import Store
 from app.store.datasets import decode, open_dataset
 
+__all__ = [
+    "DatasetView",
+    "MappingPreview",
+    "RejectView",
+    "RowView",
+    "VersionView",
+    "import_for_window",
+    "overview",
+    "preview_mapping",
+    "rejects",
+    "rows_page",
+    "whole_row",
+]
 PAGE_ROWS = 100
 PREVIEW_CHARACTERS = 400
 
@@ -70,11 +84,11 @@ class RejectView:
     raw: str
 
 
-def import_for_window(store: Store, path: str) -> Any:
-    """Import a dropped file with what was recognised; see :func:`app.data.api.import_file`."""
+def import_for_window(store: Store, path: str, mapping: Mapping[str, str] | None = None) -> Any:
+    """Import a dropped file, with what was recognised or MappingPreview.for_import(); see :func:`app.data.api.import_file`."""
     from app.data import api
 
-    return api.import_file(store, Path(path))
+    return api.import_file(store, Path(path), mapping=mapping)
 
 
 def overview(store: Store) -> list[DatasetView]:

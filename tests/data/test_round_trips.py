@@ -127,7 +127,7 @@ def pdf(folder: Path) -> Path:
     return folder / "note.pdf"
 
 
-CHAT = [
+CHAT: list[dict[str, Any]] = [
     {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
     {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "r"}], "source": "x"},
 ]
