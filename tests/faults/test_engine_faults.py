@@ -158,17 +158,21 @@ def test_a_full_queue_gives_429_with_retry_after(serving: Endpoint) -> None:
 
 
 def test_row_37_a_reader_of_one_byte_a_second_is_dropped_with_bounded_memory(
-        serving: Endpoint, diary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "UNREAD_SECONDS", 1.5)
-    connection = serving.raw("flood", stream=True)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    threading.Thread(target=read_slowly, args=(connection,), daemon=True).start()
-    until(lambda: said(diary, "end"), 5)
-    assert said(diary, "end")[0]["sent"] * 4000 < 8 * 2**20  # the engine was stopped: 400 MB were to come
-    assert text_of(serving.chat("count 1 every 0")) == "0 "  # others are served all the while
-    assert connections(serving) == 1
-    until(lambda: connections(serving) == 0, 6)
-    connection.close()
+        store: Store, diary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "UNREAD_SECONDS", 2)
+    deploy(store, slots=2)
+    with endpoint(store, limits=FAST, worker=FAKE) as serving:
+        text_of(serving.chat("count 1 every 0"))  # loaded
+        connection = serving.raw("flood", stream=True)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        threading.Thread(target=read_slowly, args=(connection,), daemon=True).start()
+        until(lambda: len(said(diary, "end")) == 2, 5)
+        assert said(diary, "end")[1]["sent"] * 4000 < 8 * 2**20  # the engine was stopped: 400 MB were to come
+        assert connections(serving) == 1
+        assert text_of(serving.chat("count 1 every 0")) == "0 "  # others are served meanwhile
+        assert connections(serving) >= 1
+        until(lambda: connections(serving) == 0, 6)
+        connection.close()
 
 
 def connections(serving: Endpoint) -> int:
