@@ -7,35 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QGridLayout, QWidget
 
 from ui import words
 from ui.runwords import power_source
-from ui.theme import theme
-from ui.widgets.chart import Axes, Chart, Series
+from ui.widgets.chart import Axes, Chart, Series, Swatch
 from ui.widgets.text import Card, Label, column, row
 
 Curves = Mapping[str, list[tuple[float, float]]]
-
-
-class _Swatch(QWidget):
-    """A line's look in the legend."""
-
-    def __init__(self, token: str, dash: bool) -> None:
-        super().__init__()
-        self._token, self._dash = token, dash
-        self.setFixedSize(16, 8)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw the line."""
-        painter = QPainter(self)
-        pen = QPen(theme.color(self._token), 2)
-        if self._dash:
-            pen.setDashPattern([2, 1.5])
-        painter.setPen(pen)
-        painter.drawLine(0, 4, 16, 4)
-        painter.end()
 
 
 class ChartCard(Card):
@@ -50,7 +29,7 @@ class ChartCard(Card):
         self.chart = Chart(name)
         top = row(self._name, self._term, None, gap=6)
         for text, token, dash in legend:
-            top.addWidget(_Swatch(token, dash))
+            top.addWidget(Swatch(token, dash))
             top.addWidget(Label(text, "small", "secondary"))
         below = row(self._figure, self._note, gap=5)
         below.setStretch(1, 1)

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
 from ui.background import command, query
 from ui.runcharts import RunCharts
 from ui.runresult import RunResult
+from ui.runsamples import RunSamples, samples
 from ui.runside import RunSide
 from ui.runwords import answers, subtitle, time_left
 from ui.widgets.buttons import Button
@@ -48,6 +49,7 @@ class RunPane(QScrollArea):
         self.problem.hide()
         self.result, self.charts, self.side = RunResult(), RunCharts(), RunSide()
         self.result.hide()
+        self.samples = RunSamples()
         self._lay_out()
         self._make_buttons()
 
@@ -62,8 +64,8 @@ class RunPane(QScrollArea):
         below.setStretch(1, 294)
         inner = QWidget()
         inner.setObjectName("scrolled")
-        layout = column(top, self.problem, self.answers, self.result, below, gap=16, margins=(28, 18, 28, 24))
-        layout.setStretch(4, 1)
+        layout = column(top, self.problem, self.answers, self.result, self.samples, below, gap=16, margins=(28, 18, 28, 24))
+        layout.setStretch(5, 1)
         inner.setLayout(layout)
         self.setWidget(inner)
 
@@ -75,7 +77,7 @@ class RunPane(QScrollArea):
                             clicked=lambda: self.stop("save"))
         self._discard = Button("Stop and discard", "danger", clicked=self._ask_discard)
         self._resume = Button("Resume", "filled", "play", tooltip="Go on where it stopped  Ctrl+R", clicked=self.resume)
-        self._try = Button("Compare answers", "filled", "message-square", clicked=lambda: shell.go("playground", self._id))
+        self._try = Button("Compare answers", "filled", "message-square", clicked=lambda: shell.go("playground", served_name(self._view)))
         self._use = Button("Use it", "outline", "plug", clicked=lambda: shell.go("endpoint"))
         self.buttons = [self._use, self._pause, self._save, self._discard, self._resume, self._try]
         self.leave()
@@ -99,6 +101,7 @@ class RunPane(QScrollArea):
         self._id = identity
         query(self._page, views.run, identity, done=self.show_run)
         query(self._page, views.curves, identity, done=self._show_curves, slow=True)
+        query(self._page, samples, identity, done=self.samples.show_samples)
         query(self._page, views.events, identity, done=self.side.show_events)
         query(self._page, views.log, identity, done=self.side.show_log, slow=True)
 
@@ -176,3 +179,9 @@ class RunPane(QScrollArea):
         if self._view is not None and self._view.line.state in CAN_RESUME:
             command(self._page, runs.resume, self._id, busy=self._resume,
                     done=lambda _n: self._page.shell.toast(f"Run {self._view.line.number} goes on."))
+
+
+def served_name(view: Any) -> str:
+    """The name under which a run's model is served, as its last step says, or nothing."""
+    names = [artifact.get("summary", {}).get("alias", "") for step in view.steps for artifact in step.outputs.values()]
+    return next((name for name in reversed(names) if name), "")

@@ -90,6 +90,17 @@ def stop(store: Store) -> None:
             process.kill()
 
 
+def rail_marks(store: Store) -> dict[str, tuple[str, str]]:
+    """The rail's marks; the endpoint is on only while the service answers."""
+    from app.config.presence import find_service
+    from app.workflow import views
+
+    marks = views.rail_marks(store)
+    if find_service(store.profile) is None:
+        marks.pop("endpoint", None)
+    return marks
+
+
 @dataclass(frozen=True, slots=True)
 class AtClose:
     """What decides how the window closes.  keep: the user wants the endpoint to go on."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.gateway.views import Served
 
 _CURRENCY = {"EUR": "€", "USD": "$", "GBP": "£", "CHF": "CHF ", "SEK": "SEK "}
 STATES = {"queued": "Waiting", "running": "Running", "paused": "Paused", "failed": "Failed", "cancelled": "Stopped",
@@ -90,3 +94,8 @@ def metric_name(name: str) -> str:
     """A metric in plain words."""
     return {"exact_match": "right answers", "f1": "overlap with the right answer", "nll": "mistakes",
             "score": "right fields"}.get(name, name.replace("_", " "))
+
+
+def is_base(one: Served) -> bool:
+    """Whether a served model is a base: its name says so, as the registry writes it."""
+    return one.alias.endswith("-base") or one.version.startswith("base:")

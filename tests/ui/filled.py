@@ -42,6 +42,7 @@ def fill(store: Store) -> dict[str, str]:
     _run(store, "run_failed", 2, "failed", now - 1800, 2)
     _run(store, "run_live", 3, "running", now - 170, 2)
     _verdict(store, "run_done")
+    _samples(store)
     _curves(store, "run_live", now - 150, 146)
     _curves(store, "run_done", now - 3580, 240)
     store.db["deployments"].insert({
@@ -95,6 +96,12 @@ def _verdict(store: Store, run: str) -> None:
     store.db["evaluations"].insert({
         "run": run, "step": "evaluate", "metric": "score", "items": 60, "base": 0.29, "tuned": 0.835, "difference": 0.545,
         "low": 0.46, "high": 0.63, "verdict": "better", "report": json.dumps(REPORT), "created": time.time()})
+
+
+def _samples(store: Store) -> None:
+    for position, (base, tuned, score) in enumerate([("no idea", "GPL-2.0-only", 0.0), ("none", "MIT", 1.0)]):
+        store.db["samples"].insert({"evaluation": 1, "position": position, "prompt": f"Notice {position}", "expected": "MIT",
+                                    "base": base, "tuned": tuned, "base_score": 0.0, "tuned_score": score})
 
 
 def _curves(store: Store, run: str, start: float, steps: int) -> None:

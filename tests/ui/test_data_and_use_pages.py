@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QPushButton
 
 from app.store import Store, settings
 from app.store.datasets import create_dataset, open_dataset
@@ -112,9 +112,8 @@ def test_models_page_answers_the_three_questions(window: Window, qtbot: Any) -> 
 
 def test_costs_page_shows_the_sum_and_its_source(window: Window, qtbot: Any) -> None:
     page = show(window, qtbot, "costs")
-    qtbot.waitUntil(lambda: page._sums["today"][0].words() == "€0.03", timeout=10_000)
-    assert "estimated" in page._sums["today"][1].words()
-    assert page._sums["answers"][0].words() == "Not measured yet"
+    qtbot.waitUntil(lambda: page._sums.words() == ["€0.03", "€0.03", "Not measured yet"], timeout=10_000)
+    assert "estimated" in page._sums._cells[0][1].words()
 
 
 def test_settings_are_kept_at_once(window: Window, qtbot: Any, store: Store) -> None:
@@ -134,7 +133,64 @@ def test_endpoint_page_hides_the_key_and_copies_it(window: Window, qtbot: Any) -
     assert page._key.words() == "nw-secret"
     page._copy_key()
     assert QApplication.clipboard().text() == "nw-secret"
-    assert "1 refused" in page._requests_panel.note.words()
+    assert page._figures._cells[0][1].words() == "1 refused"
+    assert page._figures.words()[1] == "Not measured yet"  # the one request was refused: nothing to measure
+
+
+def test_the_endpoint_page_offers_the_tuned_model_first(window: Window, qtbot: Any) -> None:
+    page = show(window, qtbot, "endpoint")
+    qtbot.waitUntil(lambda: page._model.count() == 2, timeout=10_000)
+    assert page._model.currentText() == "licence-notices"
+
+
+def test_keep_serving_is_kept_in_the_settings(window: Window, qtbot: Any, store: Store) -> None:
+    page = show(window, qtbot, "endpoint")
+    page._keep.click()
+    qtbot.waitUntil(lambda: settings.get(store, "keep_serving_after_close") is True, timeout=10_000)
+
+
+@pytest.mark.parametrize(("page", "button", "reason"), [
+    ("endpoint", "_copy_all", "Copy snippet: the endpoint has to be on and a model served"),
+    ("playground", "_button", "Ask: the service has to run and the endpoint to be on"),
+    ("models", "_release", "Approve and release: this version is live already"),
+    ("datasets", "_previous", "These are the first rows")])
+def test_a_disabled_button_says_why(window: Window, qtbot: Any, page: str, button: str, reason: str) -> None:
+    found = getattr(show(window, qtbot, page), button)
+    qtbot.waitUntil(lambda: not found.isEnabled() and found.toolTip() == reason, timeout=10_000)
+    assert found.accessibleDescription() == reason
+
+
+@pytest.mark.parametrize("name", ["home", "kits", "datasets", "runs", "models", "playground", "endpoint", "costs"])
+def test_a_page_has_one_filled_button(window: Window, qtbot: Any, name: str) -> None:
+    page = show(window, qtbot, name)
+
+    def filled() -> list[str]:
+        return [button.text() for button in page.findChildren(QPushButton) if button.isVisible() and button.property("kind") == "filled"]
+
+    qtbot.waitUntil(lambda: len(filled()) == 1, timeout=5_000)
+    qtbot.wait(150)
+    assert len(filled()) == 1, filled()
+
+
+def test_costs_are_shown_by_kind_of_work(window: Window, qtbot: Any, store: Store) -> None:
+    from ui.pages.costs import Part, parts_of_month
+
+    store.db["usage"].insert({"at": time.time(), "scope": "request", "model": "licence-notices", "seconds": 2, "energy_wh": 0.1,
+                              "energy_source": "estimate", "energy_cost": 0.0001, "wear_cost": 0.0002, "currency": "EUR"})
+    assert Part("Answer", "1 request", 0.0001, 0.0002) in parts_of_month(store)
+    page = show(window, qtbot, "costs")
+    qtbot.waitUntil(lambda: page._parts._room.count() == 2, timeout=10_000)
+
+
+@pytest.mark.parametrize(("texts", "shared"), [
+    pytest.param(["Read the licence notice. Answer: MIT"] * 2, 33, id="the last word stays"),
+    pytest.param(["Read the licence notice. MIT", "Read the licence notice. BSD"], 25, id="a long common start"),
+    pytest.param(["Read this", "Read that"], 0, id="too short to leave out"),
+    pytest.param(["Read the licence notice. Answer: MIT"], 0, id="one row"), pytest.param([], 0, id="none")])
+def test_what_all_questions_begin_with_is_left_out(texts: list[str], shared: int) -> None:
+    from ui.pages.datasets import shared_start
+
+    assert shared_start(texts) == shared
 
 
 def test_help_shows_every_text_and_the_parts(window: Window, qtbot: Any) -> None:

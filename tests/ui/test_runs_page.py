@@ -50,6 +50,27 @@ def test_a_finished_run_shows_the_verdict_its_interval_and_every_arm(qtbot, wind
     assert model.index(1, 2).data() == "cannot"
 
 
+def test_a_finished_run_shows_questions_with_both_answers(qtbot, window, runs):
+    window.go("runs", runs["done"])
+    shown = window.page().pane.samples
+    qtbot.waitUntil(lambda: shown._question.toPlainText() == "Notice 1", timeout=3000)  # where it helped most
+    assert (shown._base.toPlainText(), shown._tuned.toPlainText()) == ("none", "MIT")
+    assert (shown._base_score.words(), shown._tuned_score.words()) == ("0 % right", "100 % right")
+    assert not shown._previous.isEnabled()
+    assert shown._previous.toolTip() == "This is the first one"
+    shown._next.click()
+    assert shown._question.toPlainText() == "Notice 0"
+    assert not shown._next.isEnabled()
+
+
+def test_a_run_without_an_evaluation_shows_no_samples(qtbot, window, runs):
+    window.go("runs", runs["failed"])
+    pane = window.page().pane
+    qtbot.waitUntil(lambda: pane._view is not None, timeout=3000)
+    qtbot.wait(200)
+    assert pane.samples.isHidden()
+
+
 def test_a_failed_run_says_what_why_and_what_next(qtbot, window, runs):
     pane = _opened(qtbot, window, runs["failed"])
     assert not pane.problem.isHidden()

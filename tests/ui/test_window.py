@@ -93,8 +93,13 @@ def test_the_palette_sets_the_theme_and_the_store_keeps_it(qtbot, window, profil
 
 def test_the_rail_shows_percent_of_the_run_and_the_endpoint(qtbot, window):
     qtbot.waitUntil(lambda: window.rail.buttons["runs"].mark == "37 %", timeout=3000)
-    if "endpoint" in window.rail.buttons:
-        assert window.rail.buttons["endpoint"].mark == "on"
+    assert window.rail.buttons["endpoint"].mark == ""  # deployed, but no service answers
+
+
+def test_the_rail_says_on_while_the_service_answers(qtbot, window, monkeypatch):
+    monkeypatch.setattr("app.config.presence.find_service", lambda _profile: object())
+    window._changed({"deployments"})
+    qtbot.waitUntil(lambda: window.rail.buttons["endpoint"].mark == "on", timeout=3000)
 
 
 def test_a_narrow_window_keeps_only_icons(qtbot, window):

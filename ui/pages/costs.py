@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from ui import words
 from ui.background import query
@@ -14,24 +17,27 @@ from ui.pages.base import Page
 from ui.runwords import power_source
 from ui.theme import font, theme
 from ui.widgets.buttons import Button
-from ui.widgets.chart import nice_ticks
+from ui.widgets.chart import Swatch, nice_ticks
 from ui.widgets.feedback import EmptyState
-from ui.widgets.listing import Panel
+from ui.widgets.listing import FigureStrip, Panel
 from ui.widgets.table import Cell, Column, Table
-from ui.widgets.text import Card, Label, column, row
+from ui.widgets.text import Label, clear, column, row
 
 if TYPE_CHECKING:
     from app.costguard.views import CostsView, Item, Spend
+    from app.store import Store
 
+DAYS, NOON = 30, 12 * 3600
 KINDS = {"run": "Run", "answers": "Answers"}
 
 
 class Days(QWidget):
-    """A bar a day: wear blue below, power orange on it, so that the sum explains itself."""
+    """A bar a day: power orange below, wear blue on it, so that the sum explains itself."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFixedHeight(170)
+        self.setMinimumHeight(170)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self._days: list[tuple[float, float, float]] = []
         self._currency = "EUR"
 
@@ -58,19 +64,100 @@ class Days(QWidget):
         painter.end()
 
     def _bars(self, painter: QPainter, left: int, bottom: int, height: int, top: float) -> None:
-        if not self._days:
-            return
-        room = (self.width() - 16 - left) / max(len(self._days), 7)
-        width = min(room * 0.6, 42)
-        for number, (at, energy, wear) in enumerate(self._days):
-            x, base = left + number * room + (room - width) / 2, float(bottom)
-            for value, token in ((wear, "chart.tuned"), (energy, "chart.s3")):
+        room = (self.width() - 16 - left) / DAYS
+        width = min(room * 0.7, 26)
+        today = datetime.now().astimezone().date()
+        for at, energy, wear in self._days:
+            ago = (today - datetime.fromtimestamp(at + NOON).astimezone().date()).days
+            x, base = left + (DAYS - 1 - ago) * room + (room - width) / 2, float(bottom)
+            for value, token in ((energy, "chart.s3"), (wear, "chart.tuned")):
                 part = height * value / top
                 painter.fillRect(QRectF(x, base - part, width, part), theme.color(token))
                 base -= part
-            painter.setPen(theme.color("textTertiary"))
-            painter.drawText(QRectF(x - 20, bottom + 4, width + 40, 16), Qt.AlignmentFlag.AlignHCenter,
-                             words.day(at + 1).rpartition(" ")[0])
+        painter.setPen(theme.color("textTertiary"))
+        for ago in range(0, DAYS, 7):
+            day = today - timedelta(days=ago)
+            box = QRectF(left + (DAYS - 1 - ago) * room - 30, bottom + 4, room + 60, 16)
+            painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, f"{day.day} {day:%b}" if ago else "today")
+
+
+class Parts(QWidget):
+    """A line for each kind of work: its name, a bar of power and wear, the sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._room = column(gap=0)
+        self.setLayout(self._room)
+
+    def show_parts(self, parts: list[Part], currency: str) -> None:
+        """The dearest first."""
+        clear(self._room)
+        most = max((part.total for part in parts), default=0.0)
+        for part in parts:
+            words_of = QWidget()
+            words_of.setFixedWidth(132)
+            words_of.setLayout(column(Label(part.name, "strong"), Label(part.what, "small", "tertiary", elide=True)))
+            line = QWidget()
+            line.setLayout(row(words_of, SplitBar(part.energy / (most or 1), part.wear / (most or 1)),
+                               Label(words.money(part.total, currency), "strong"), gap=10, margins=(16, 5, 16, 5)))
+            line.setAccessibleName(f"{part.name}: {words.money(part.total, currency)}, {part.what}")
+            self._room.addWidget(line)
+
+
+class SplitBar(QWidget):
+    """Power, then wear, as shares of the dearest line."""
+
+    def __init__(self, energy: float, wear: float) -> None:
+        super().__init__()
+        self._shares = (energy, wear)
+        self.setFixedHeight(12)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw both parts."""
+        painter = QPainter(self)
+        x = 0.0
+        for share, token in zip(self._shares, ("chart.s3", "chart.tuned"), strict=True):
+            painter.fillRect(QRectF(x, 0, share * self.width(), self.height()), theme.color(token))
+            x += share * self.width()
+        painter.end()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one kind of work cost this month."""
+
+    name: str
+    what: str
+    energy: float
+    wear: float
+
+    @property
+    def total(self) -> float:
+        """Power and wear."""
+        return self.energy + self.wear
+
+
+def parts_of_month(store: Store) -> list[Part]:
+    """This month's charges by kind of work, in today's currency, the dearest first."""
+    from app.costguard.views import month_start
+    from app.store import settings
+
+    found = store.rows(
+        "SELECT CASE u.scope WHEN 'request' THEN 'answers' ELSE coalesce(s.node, u.step) END AS node, count(*) AS n, "
+        "count(DISTINCT u.run) AS runs, sum(u.seconds) AS seconds, "
+        "sum(u.energy_cost) AS energy, sum(u.wear_cost) AS wear FROM usage u LEFT JOIN steps s ON s.run = u.run AND s.id = u.step "
+        "WHERE u.scope IN ('step', 'request') AND u.currency = ? AND u.at >= ? GROUP BY 1 ORDER BY sum(u.energy_cost + u.wear_cost) "
+        "DESC", (settings.get(store, "currency"), month_start()))
+    return [_part(row) for row in found]
+
+
+def _part(row: Mapping[str, Any]) -> Part:
+    if row["node"] == "answers":
+        return Part("Answer", f"{row['n']:,} request{'s' * (row['n'] != 1)}", row["energy"], row["wear"])
+    name = words.STEP_WORDS.get(row["node"], (row["node"], ""))[0]
+    what = f"{row['runs']} run{'s' * (row['runs'] != 1)}, {words.duration(row['seconds'])}"
+    return Part(name, what, row["energy"], row["wear"])
 
 
 class CostsPage(Page):
@@ -82,24 +169,28 @@ class CostsPage(Page):
 
     def build(self) -> None:
         """Two sums, the days, where it goes, the assumptions."""
-        self.header.actions.addWidget(Button("Prices", "outline", "settings", clicked=lambda: self.shell.go("settings")))
-        titles = {"today": "Today", "month": "This month", "answers": "For 1,000 answers"}
-        self._sums = {name: (Label("", "display"), Label("", "small", "secondary", wrap=True)) for name in titles}
-        cards = row(gap=16)
-        for name, (figure, under) in self._sums.items():
-            card = Card()
-            card.setLayout(column(Label(titles[name], "smallstrong", "tertiary"), 4, figure, 4, under, margins=(18, 14, 18, 14)))
-            cards.addWidget(card, 1)
-        self.body.addLayout(cards)
+        self.header.actions.addWidget(Button("Prices and tariff", "filled", "settings",
+                                             tooltip="What power and hardware cost: in Settings",
+                                             clicked=lambda: self.shell.go("settings")))
+        self._sums = FigureStrip(["Today", "This month", "For 1,000 answers"])
+        self.body.addWidget(self._sums)
         self._days = Days()
-        self._days_panel = Panel("The last 30 days", "blue: wear, orange: power")
+        self._days_panel = Panel("Spend of the last 30 days", "", *_legend())
         self._days_panel.body.addLayout(column(self._days, margins=(8, 8, 8, 8)))
-        self.body.addWidget(self._days_panel)
+        self._parts = Parts()
+        self._parts_panel = Panel("Where it goes", "this month", *_legend())
+        self._parts_panel.body.addLayout(column(self._parts, None, margins=(0, 6, 0, 6)))
+        for panel in (self._days_panel, self._parts_panel):
+            panel.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
+        middle = row(self._days_panel, self._parts_panel, gap=16)
+        middle.setStretch(0, 5)
+        middle.setStretch(1, 4)
+        self.body.addLayout(middle)
         self._table = Table([Column("Kind", 100), Column("What"), Column("Word pieces", 120, right=True),
                              Column("Time", 120, right=True), Column("Energy", 120, right=True), Column("", 180),
-                             Column("Cost", 120, right=True)], "Where it goes")
+                             Column("Cost", 120, right=True)], "Each run and model")
         self._table.opened.connect(self._open_item)
-        self._items_panel = Panel("Where it goes", "this month")
+        self._items_panel = Panel("Each run and model", "this month, click a run to open it")
         self._items_panel.body.addLayout(column(self._table, margins=(6, 0, 6, 6)))
         self._empty = EmptyState("Nothing has been charged yet. Each step of a run and each answer is metered here.", "coins")
         self._items_panel.body.addWidget(self._empty)
@@ -115,14 +206,15 @@ class CostsPage(Page):
         query(self, views.costs, done=self._show)
 
     def _show(self, view: CostsView) -> None:
-        self._sum("today", view.today, view.currency)
-        self._sum("month", view.month, view.currency)
-        figure, under = self._sums["answers"]
         measured = view.per_thousand is not None
-        figure.say(words.money(view.per_thousand or 0.0, view.currency) if measured else "Not measured yet")
-        under.say("From this month's requests" if measured else "It comes with the first request to the endpoint")
+        answers = (words.money(view.per_thousand or 0.0, view.currency), "from this month's requests") if measured else (
+            "Not measured yet", "it comes with the first request to the endpoint")
+        self._sums.fill([sum_words(view.today, view.currency), sum_words(view.month, view.currency), answers])
         self._days_panel.setVisible(bool(view.days))
+        self._parts_panel.setVisible(bool(view.days))
+        self._currency = view.currency
         self._days.show_days(view.days, view.currency)
+        query(self, parts_of_month, done=lambda parts: self._parts.show_parts(parts, self._currency))
         self._table.setVisible(bool(view.items))
         self._empty.setVisible(not view.items)
         self._table.show_rows([(item.run, item_cells(item, view.currency)) for item in view.items])
@@ -132,16 +224,20 @@ class CostsPage(Page):
                       f"{words.money(view.hardware_price, view.currency)} over {view.hardware_life_hours:,.0f} hours, which is "
                       f"{words.money(per_hour, view.currency)} an hour of work. Both are set in Settings.")
 
-    def _sum(self, name: str, spend: Spend, currency: str) -> None:
-        figure, under = self._sums[name]
-        figure.say(words.money(spend.total, currency))
-        under.say(f"Power {words.money(spend.energy_cost, currency)} ({words.energy(spend.energy_wh)}, "
-                  f"{power_source(spend.source)}), wear {words.money(spend.wear_cost, currency)}" if spend.source
-                  else "Nothing was charged")
-
     def _open_item(self, run: str) -> None:
         if run:
             self.shell.go("runs", run)
+
+
+def sum_words(spend: Spend, currency: str) -> tuple[str, str]:
+    """A sum, and what it is made of."""
+    made = (f"power {words.money(spend.energy_cost, currency)} ({words.energy(spend.energy_wh)}, {power_source(spend.source)}), "
+            f"wear {words.money(spend.wear_cost, currency)}") if spend.source else "nothing was charged"
+    return words.money(spend.total, currency), made
+
+
+def _legend() -> list[QWidget]:
+    return [Swatch("chart.s3"), Label("power", "small", "secondary"), Swatch("chart.tuned"), Label("wear", "small", "secondary")]
 
 
 def item_cells(item: Item, currency: str) -> list[Cell]:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtWidgets import QApplication, QComboBox, QPlainTextEdit, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication, QPlainTextEdit, QWidget
 
 from ui.background import command, query
 from ui.pages.base import Page
-from ui.widgets.buttons import Button, Segments, Switch
-from ui.widgets.feedback import EmptyState
-from ui.widgets.listing import Panel, Table
-from ui.widgets.text import Badge, Label, Line, column, row
+from ui.widgets.buttons import Button, Choice, Segments, Switch
+from ui.widgets.listing import FigureStrip, Panel, Table
+from ui.widgets.text import Badge, Card, Label, Line, column, row
+from ui.words import is_base
 
 if TYPE_CHECKING:
     from app.gateway.views import EndpointView
+    from app.store import Store
 
 STATES = {"ready": ("Ready", "success"), "idle": ("Loads when asked", "neutral"), "starting": ("Loading", "accent"),
           "failed": ("Failed", "danger"), "stopped": ("Off", "neutral")}
+NOT_YET = ("Not measured yet", "it comes with the first answers")
 HIDDEN = "•" * 24
 
 
@@ -30,16 +35,21 @@ class EndpointPage(Page):
     watches = frozenset({"deployments", "requests", "api_keys", "settings"})
 
     def build(self) -> None:
-        """Three panels: address and key, snippet, requests."""
+        """On or off, address, key and model left, snippet right; figures, models, requests below."""
         self._view: EndpointView | None = None
         self._shown = False
-        self._switch = Switch("Endpoint on or off", checked=True)
-        self._switch.clicked.connect(self._toggle)
-        self._state = Badge("Asking", "neutral")
-        self.header.actions.addWidget(self._state)
-        self.header.actions.addWidget(self._switch)
-        self.body.addWidget(self._address_panel())
-        self.body.addWidget(self._snippet_panel())
+        self._keep = Button("Keep serving after close", "outline", "power", clicked=self._keep_serving)
+        self._keep.setCheckable(True)
+        self._keep.setToolTip("The endpoint goes on without the window")
+        self._copy_all = Button("Copy snippet", "filled", "copy", clicked=self._copy_snippet)
+        self.header.actions.addWidget(self._keep)
+        self.header.actions.addWidget(self._copy_all)
+        top = row(self._address_panel(), self._snippet_panel(), gap=16)
+        top.setStretch(0, 1)
+        top.setStretch(1, 1)
+        self.body.addLayout(top)
+        self._figures = FigureStrip(["Requests today", "First word after", "Speed of one answer", "Word pieces today"])
+        self.body.addWidget(self._figures)
         self._models = Table([("Model", "text"), ("Version", "text"), ("Engine", "fit"), ("State", "fit")], name="Served models")
         self._models_panel = self._holding("Models served", self._models)
         self.body.addWidget(self._models_panel)
@@ -47,7 +57,10 @@ class EndpointPage(Page):
         self._requests = Table([("Time", "fit"), ("Call", "text"), ("Model", "text"), *((name, "figure") for name in names)],
                                name="Requests")
         self._requests_panel = self._holding("Requests", self._requests)
-        self._empty = EmptyState("No program has asked yet. Copy the snippet above into a terminal to try it.", "plug")
+        self._empty = Label("No program has asked yet. Copy the snippet above into a terminal to try it.", "body", "secondary",
+                            wrap=True)
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._empty.setMinimumHeight(72)
         self._requests_panel.body.addWidget(self._empty)
         self.body.addWidget(self._requests_panel)
         self.body.addStretch(1)
@@ -57,43 +70,47 @@ class EndpointPage(Page):
         panel.body.addWidget(content)
         return panel
 
-    def _address_panel(self) -> Panel:
-        panel = Panel("Address and key")
-        self._address, self._key = Label("", "code"), Label(HIDDEN, "code")
+    def _address_panel(self) -> Card:
+        panel = Card()
+        panel.setAccessibleName("Address and key")
+        self._switch = Switch("Endpoint on or off", checked=True)
+        self._switch.clicked.connect(self._toggle)
+        self._state, self._reach = Label("", "heading"), Label("", "small", "tertiary", elide=True)
+        head = row(self._switch, column(self._state, self._reach), gap=12, margins=(16, 12, 16, 10))
+        head.setStretch(1, 1)
+        self._address, self._key = Label("", "code"), Label(HIDDEN, "code", elide=True)
         self._reveal = Button("", "quiet", "eye", size="small", tooltip="Show the key", clicked=self._show_key)
-        copy_address = Button("Copy", "outline", "copy", size="small", tooltip="Copy the address", clicked=self._copy_address)
-        copy_key = Button("Copy", "outline", "copy", size="small", tooltip="Copy the key", clicked=self._copy_key)
         self._renew = Button("Renew", "quiet", "rotate-ccw", size="small",
                              tooltip="Make a new key; the old one stops working at once", clicked=self._renew_key)
-        panel.body.addLayout(self._field("Address", self._address, copy_address))
-        panel.body.addWidget(Line())
-        panel.body.addLayout(self._field("Key", self._key, self._reveal, self._renew, copy_key))
+        self._model = Choice("Model in the snippet")
+        self._model.setMinimumWidth(180)
+        self._model.currentTextChanged.connect(lambda _text: self._show_snippet())
+        panel.setLayout(column(
+            head, Line(), self._field("Address", self._address, _copy_button("the address", self._copy_address)),
+            self._field("Key", self._key, self._reveal, self._renew, _copy_button("the key", self._copy_key)),
+            self._field("Model", self._model, _copy_button("the model's name", self._copy_model)), None))
         return panel
 
     @staticmethod
-    def _field(name: str, value: Label, *buttons: QWidget) -> Any:
+    def _field(name: str, value: QWidget, *buttons: QWidget) -> Any:
         label = Label(name, "body", "secondary")
         label.setFixedWidth(80)
         line = row(label, value, *buttons, gap=8, margins=(16, 7, 12, 7))
         line.setStretch(1, 1)
         return line
 
-    def _snippet_panel(self) -> Panel:
+    def _snippet_panel(self) -> Card:
         self._kind = Segments([("curl", "curl"), ("python", "Python")], size="small", name="Language of the snippet")
         self._kind.chosen.connect(lambda _kind: self._show_snippet())
-        self._model = QComboBox()
-        self._model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
-        self._model.setMinimumWidth(180)
-        self._model.setAccessibleName("Model in the snippet")
-        self._model.currentTextChanged.connect(lambda _text: self._show_snippet())
-        panel = Panel("Use it from another program", "", self._model, self._kind,
-                      Button("Copy", "outline", "copy", size="small", tooltip="Copy the snippet", clicked=self._copy_snippet))
         self._snippet = QPlainTextEdit()
         self._snippet.setReadOnly(True)
         self._snippet.setProperty("code", True)
+        self._snippet.setProperty("well", True)
         self._snippet.setAccessibleName("Snippet")
-        self._snippet.setFixedHeight(150)
-        panel.body.addLayout(column(self._snippet, margins=(8, 6, 8, 8)))
+        self._snippet.setFixedHeight(172)
+        panel = Card()
+        panel.setLayout(column(row(Label("Use it from your program", "heading"), None, self._kind), 8, self._snippet,
+                               margins=(16, 10, 14, 14)))
         return panel
 
     def refresh(self) -> None:
@@ -101,15 +118,18 @@ class EndpointPage(Page):
         from app.gateway import views
 
         query(self, views.endpoint, done=self._show)
+        query(self, _keeps_serving, done=self._keep.setChecked)
 
     def _show(self, view: EndpointView) -> None:
         self._view = view
         self._switch.setChecked(view.enabled)
         on = view.enabled and view.base_url is not None
-        self._state.show_state("On" if on else "Off", "success" if on else "neutral")
+        self._state.say("On, for programs on this computer" if on else "Off")
+        self._reach.say("Nobody else on the network can reach it" if on else
+                        "The service is not running" if view.enabled else "Programs are refused")
         self._address.say(view.base_url or "Not running")
         self._show_key_text()
-        names = [served.alias for served in view.served]
+        names = [served.alias for served in sorted(view.served, key=is_base)]
         if names != [self._model.itemText(index) for index in range(self._model.count())]:
             self._model.clear()
             self._model.addItems(names)
@@ -127,8 +147,8 @@ class EndpointPage(Page):
     def _show_requests(self, view: EndpointView) -> None:
         self._empty.setVisible(not view.recent)
         self._requests.setVisible(bool(view.recent))
-        self._requests_panel.note.say(
-            f"today {view.requests_today:,} requests, {view.refused_today:,} refused, {view.tokens_today:,} word pieces")
+        self._figures.fill(endpoint_figures(view))
+        self._requests_panel.note.say("the newest first" if view.recent else "")
         self._requests.show_rows([
             [time.strftime("%H:%M:%S", time.localtime(one.at)), one.route, one.model or "–", self._status(one),
              f"{one.prompt_tokens:,}", f"{one.completion_tokens:,}",
@@ -145,7 +165,10 @@ class EndpointPage(Page):
         from app.gateway import views
 
         view = self._view
-        if view is None or view.base_url is None or not self._model.currentText():
+        missing = view is None or view.base_url is None or not self._model.currentText()
+        self._copy_all.allow("Copy snippet: the endpoint has to be on and a model served" if missing else "",
+                             "Paste it into a terminal or a program")
+        if view is None or view.base_url is None or missing:
             self._snippet.setPlainText("The snippet appears when the endpoint is on and a model is served.")
             return
         make = views.curl_snippet if self._kind.choice() == "curl" else views.python_snippet
@@ -171,6 +194,9 @@ class EndpointPage(Page):
     def _copy_key(self) -> None:
         self._copy(self._view.key if self._view else "", "key")
 
+    def _copy_model(self) -> None:
+        self._copy(self._model.currentText(), "model's name")
+
     def _copy_snippet(self) -> None:
         self._copy(self._snippet.toPlainText(), "snippet")
 
@@ -179,8 +205,38 @@ class EndpointPage(Page):
 
         command(self, settings.put, "endpoint.enabled", self._switch.isChecked(), busy=self._switch)
 
+    def _keep_serving(self) -> None:
+        from app.store import settings
+
+        keep = self._keep.isChecked()
+        command(self, settings.put, "keep_serving_after_close", keep, done=lambda _n: self.shell.toast(
+            "The endpoint will go on when the window closes." if keep else "The endpoint will stop when the window closes."))
+
     def _renew_key(self) -> None:
         from app.gateway import keys
 
         command(self, keys.renew, busy=self._renew,
                 done=lambda _key: self.shell.toast("There is a new key. Programs that use the old one are refused."))
+
+
+def _copy_button(what: str, act: Callable[[], object]) -> Button:
+    return Button("Copy", "outline", "copy", size="small", tooltip=f"Copy {what}", clicked=act)
+
+
+def _keeps_serving(store: Store) -> bool:
+    from app.store import settings
+
+    return bool(settings.get(store, "keep_serving_after_close"))
+
+
+def endpoint_figures(view: EndpointView) -> list[tuple[str, str]]:
+    """(figure, what it rests on) for each field of the strip, from the newest answered requests."""
+    answered = [one for one in view.recent if one.status < 400]
+    first = sorted(one.first_token_seconds for one in answered if one.first_token_seconds is not None)
+    speeds = sorted(one.completion_tokens / (one.seconds - (one.first_token_seconds or 0.0)) for one in answered
+                    if one.completion_tokens > 1 and one.seconds > (one.first_token_seconds or 0.0))
+    refused = f"{view.refused_today:,} refused" if view.refused_today else "none refused"
+    return [(f"{view.requests_today:,}", refused),
+            (f"{statistics.median(first):.2f} s", f"median of {len(first):,} answers") if first else NOT_YET,
+            (f"{statistics.median(speeds):.0f} word pieces/s", f"median of {len(speeds):,} answers") if speeds else NOT_YET,
+            (f"{view.tokens_today:,}", "questions and answers")]

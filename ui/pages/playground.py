@@ -27,6 +27,7 @@ from ui.widgets.feedback import EmptyState
 from ui.widgets.listing import Panel, Table
 from ui.widgets.text import Badge, Card, KeyCap, Label, Line, column, row
 from ui.widgets.verdict import Ring
+from ui.words import is_base
 
 if TYPE_CHECKING:
     from app.gateway.client import Piece
@@ -335,8 +336,3 @@ class PlaygroundPage(Page):
     def open(self, argument: str) -> None:
         """Choose a tuned model by its name."""
         self._tuned_choice.setCurrentText(argument)
-
-
-def is_base(one: Served) -> bool:
-    """Whether a served model is a base: its name says so, as the registry writes it."""
-    return one.alias.endswith("-base") or one.version.startswith("base:")

@@ -48,7 +48,10 @@ class RunsPage(Page):
         self.body.addWidget(self._stack)
         self._back = Button("All runs", "quiet", "activity", clicked=self.show_list)
         self._back.hide()
+        self._new = Button("New run", "filled", "plus", tooltip="Choose a kit to run", clicked=lambda: self.shell.go("kits"))
+        self._new.hide()
         self.header.actions.addWidget(self._back)
+        self.header.actions.addWidget(self._new)
         self._made: RunPane | None = None
         QTimer.singleShot(50, self, lambda: self.pane)
         self._rest = QTimer(self)
@@ -84,6 +87,7 @@ class RunsPage(Page):
         self._run = argument
         self._stack.setCurrentWidget(self.pane)
         self._back.show()
+        self._new.hide()
         self.pane.begin()
         if self.background.store is not None:
             self.refresh()
@@ -102,6 +106,7 @@ class RunsPage(Page):
         if self._run:
             return
         self._stack.setCurrentWidget(self._list if lines else self._empty)
+        self._new.setVisible(bool(lines))
         self.table.show_rows([(line.id, _cells(line)) for line in lines])
 
     def run_primary(self) -> None:

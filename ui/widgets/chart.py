@@ -255,3 +255,22 @@ class Chart(QWidget):
         lines = [f"series\t{self._axes.x_unit}\tvalue"]
         lines += [f"{series.name}\t{x:g}\t{y:g}" for series in self._series for x, y in series.points]
         return "\n".join(lines)
+
+
+class Swatch(QWidget):
+    """A line's look in the legend."""
+
+    def __init__(self, token: str, dash: bool = False) -> None:
+        super().__init__()
+        self._token, self._dash = token, dash
+        self.setFixedSize(16, 8)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the line."""
+        painter = QPainter(self)
+        pen = QPen(theme.color(self._token), 2)
+        if self._dash:
+            pen.setDashPattern([2, 1.5])
+        painter.setPen(pen)
+        painter.drawLine(0, 4, 16, 4)
+        painter.end()

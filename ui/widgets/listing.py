@@ -73,6 +73,31 @@ class Table(QWidget):
         return side | Qt.AlignmentFlag.AlignVCenter
 
 
+class FigureStrip(Card):
+    """Figures side by side in one card: the name, the figure, what it rests on."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self._cells = [(Label("", "answer", elide=True), Label("", "small", "tertiary", elide=True)) for _ in names]
+        layout = row(gap=0)
+        for number, (name, (figure, note)) in enumerate(zip(names, self._cells, strict=True)):
+            if number:
+                layout.addWidget(Line("v"))
+            layout.addLayout(column(Label(name, "small", "tertiary"), 4, figure, 2, note, margins=(18, 12, 14, 12)), 1)
+        self.setLayout(layout)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+
+    def fill(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """One (figure, note) for each name."""
+        for (figure, note), (label, below) in zip(pairs, self._cells, strict=True):
+            label.say(figure)
+            below.say(note)
+
+    def words(self) -> list[str]:
+        """The figures as shown."""
+        return [figure.words() for figure, _ in self._cells]
+
+
 class Entry(QPushButton):
     """One line of a side list: a name, a mark at its right, a note under it.  The chosen one is tinted."""
 
