@@ -98,20 +98,25 @@ class Window(QMainWindow):
         self._toast.say(text, action, then, stays=stays)
 
     def import_file(self, path: Path | None = None) -> None:
-        """Import a file; its dataset appears on the Datasets page."""
+        """Show what a file holds and how it will be stored; on Import its dataset appears on the Datasets page."""
         if path is None:
             chosen, _ = QFileDialog.getOpenFileName(self, "Import a file", "", FILES)
             if not chosen:
                 return
             path = Path(chosen)
+        from ui.mapping import MappingDialog
+
+        MappingDialog(self, self.background, path, partial(self._import, path)).open()
+
+    def _import(self, path: Path, mapping: dict[str, Any]) -> None:
         from app.data import views
 
-        self.toast(f"Reading {path.name}", stays=True)
-        self.background.submit(self, views.import_for_window, str(path), lane="slow", key=f"import {path}",
+        self.toast(f"Importing {path.name}", stays=True)
+        self.background.submit(self, views.import_for_window, str(path), mapping, lane="slow", key=f"import {path}",
                                done=self._imported, failed=self._failed)
 
     def _imported(self, done: Any) -> None:
-        words = f"{done.rows:,} rows from {done.name} are imported"
+        words = f"{done.rows:,} rows from {done.name} are imported" if done.rows != 1 else f"One row from {done.name} is imported"
         rejected = f", {done.rejected:,} set aside with their reasons." if done.rejected else "."
         leads = self.has("datasets")
         self.toast(words + rejected, action="Look at it" if leads else "", then=lambda: self.go("datasets", done.dataset))
@@ -165,7 +170,11 @@ class Window(QMainWindow):
         """Find the service or start it."""
         from ui.service_link import attach
 
-        self.background.submit(self, attach, lane="slow", failed=self._failed)
+        self.background.submit(self, attach, lane="slow", done=lambda _found: self._service_found(), failed=self._failed)
+
+    def _service_found(self) -> None:
+        """Its address and its marks can be shown now."""
+        self._changed({"deployments", "settings"})
 
     def _refused(self, problem: NeuroWeaverError) -> None:
         if problem.code == "store.passphrase_needed":
@@ -184,9 +193,9 @@ class Window(QMainWindow):
         for page in self._pages.values():
             page.store_changed(tables)
         if tables & {"runs", "steps", "deployments"}:
-            from app.workflow import views
+            from ui.service_link import rail_marks
 
-            self.background.submit(self, views.rail_marks, done=self._show_marks)
+            self.background.submit(self, rail_marks, done=self._show_marks)
 
     def _show_marks(self, marks: Any) -> None:
         for name, button in self.rail.buttons.items():

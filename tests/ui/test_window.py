@@ -116,20 +116,26 @@ def _drop(window, path: Path) -> None:
                                 Qt.KeyboardModifier.NoModifier))
 
 
-def test_a_file_dropped_anywhere_is_imported(qtbot, window, tmp_path, monkeypatch):
-    asked = []
+def test_a_file_dropped_anywhere_is_shown_before_it_is_imported(qtbot, window, tmp_path):
+    from ui.mapping import MappingDialog
 
-    def importing(_store, path):
-        asked.append(path)
+    file = tmp_path / "mine.csv"
+    file.write_text("question,answer\nWhich law?,Swedish law\n", encoding="utf-8")
+    _drop(window, file)
+    dialog = window.findChild(MappingDialog)
+    qtbot.waitUntil(dialog.import_button.isEnabled, timeout=10_000)
+    dialog.import_button.click()
+    qtbot.waitUntil(lambda: "One row from mine is imported." in window._toast.accessibleName(), timeout=20_000)
+
+
+def test_an_import_that_fails_is_told_on_the_page(qtbot, window, tmp_path, monkeypatch):
+    def importing(_store, _path, _mapping):
         raise DatasetError("dataset.empty", "The file is empty.", remedy="Choose another file.")
 
     monkeypatch.setattr("app.data.views.import_for_window", importing)
-    file = tmp_path / "mine.csv"
-    file.touch()
-    _drop(window, file)
+    window._import(tmp_path / "mine.csv", {})
     page = window.page()
     qtbot.waitUntil(lambda: not page._around.isHidden(), timeout=3000)
-    assert asked == [str(file)]
     assert "The file is empty." in page.banner.accessibleName()
 
 
