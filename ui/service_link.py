@@ -96,7 +96,8 @@ def rail_marks(store: Store) -> dict[str, tuple[str, str]]:
     from app.workflow import views
 
     marks = views.rail_marks(store)
-    if find_service(store.profile) is None:
+    found = find_service(store.profile)
+    if found is None or found.base_url is None:
         marks.pop("endpoint", None)
     return marks
 

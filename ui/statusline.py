@@ -7,7 +7,7 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Any
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QWidget
 
 from ui.background import Background
@@ -27,10 +27,14 @@ class Vitals:
     used_gb: float
     total_gb: float
     service: bool
+    address: str
 
 
 class StatusLine(QWidget):
     """Asks on the slow lane and shows the newest answer."""
+
+    service_changed = Signal()
+    """The endpoint answers now, or no longer, or at another address."""
 
     def __init__(self, background: Background) -> None:
         super().__init__()
@@ -48,6 +52,7 @@ class StatusLine(QWidget):
         for icon, _ in pairs:
             icon.hide()
         self.setLayout(row(*rows, None, self._right, gap=20, margins=(16, 0, 16, 0)))
+        self._address = ""
         self._timer = QTimer(self)
         self._timer.setInterval(EVERY_MS)
         self._timer.timeout.connect(self.ask)
@@ -73,6 +78,9 @@ class StatusLine(QWidget):
         self._load.say(f"Processor {now.load:.0f} % of {now.cores} core{'s' if now.cores != 1 else ''}")
         self._memory.say(f"Memory {now.used_gb:.1f} of {now.total_gb:.0f} GB")
         self._right.say("" if now.service else "The service is not running")
+        if now.address != self._address:
+            self._address = now.address
+            self.service_changed.emit()
         for icon in (self._network_icon, *self._icons):
             icon.show()
 
@@ -89,7 +97,7 @@ def measure(store: Any) -> Vitals:
     return Vitals(
         offline=bool(settings.get(store, "offline")), calls=_calls_out(found.pid if found else None),
         load=psutil.cpu_percent(None), cores=psutil.cpu_count() or 1, used_gb=(memory.total - memory.available) / 1e9,
-        total_gb=memory.total / 1e9, service=found is not None)
+        total_gb=memory.total / 1e9, service=found is not None, address=found.base_url or "" if found else "")
 
 
 def _calls_out(service: int | None) -> int:

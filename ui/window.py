@@ -54,6 +54,7 @@ class Window(QMainWindow):
         self.rail = Rail(list(self._specs.values()))
         self.stack = QStackedWidget()
         self.status = StatusLine(background)
+        self.status.service_changed.connect(self._service_found)
         middle = QWidget()
         middle.setLayout(row(self.rail, self.stack, gap=0))
         whole = QWidget()

@@ -14,6 +14,7 @@ from PySide6.QtGui import QDropEvent, QKeySequence
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QComboBox, QLineEdit, QPlainTextEdit, QPushButton
 
+from app.config.presence import Presence
 from app.errors import DatasetError
 from ui.main import called_first, server_name
 from ui.pages import SPECS, pages
@@ -97,9 +98,21 @@ def test_the_rail_shows_percent_of_the_run_and_the_endpoint(qtbot, window):
 
 
 def test_the_rail_says_on_while_the_service_answers(qtbot, window, monkeypatch):
-    monkeypatch.setattr("app.config.presence.find_service", lambda _profile: object())
+    monkeypatch.setattr("app.config.presence.find_service", lambda _profile: Presence(1, 0.0, "http://127.0.0.1:1/v1"))
     window._changed({"deployments"})
     qtbot.waitUntil(lambda: window.rail.buttons["endpoint"].mark == "on", timeout=3000)
+
+
+def test_pages_hear_that_the_endpoint_answers_at_last(qtbot, window, monkeypatch):
+    window.go("endpoint")
+    page = window.page()
+    qtbot.waitUntil(lambda: page._view is not None, timeout=3000)
+    assert page._state.words() == "Off"
+    monkeypatch.setattr("app.gateway.views.find_service", lambda _profile: Presence(1, 0.0, "http://127.0.0.1:1/v1"))
+    monkeypatch.setattr("app.config.presence.find_service", lambda _profile: Presence(1, 0.0, "http://127.0.0.1:1/v1"))
+    window.status.ask()
+    qtbot.waitUntil(lambda: page._state.words() == "On, for programs on this computer", timeout=3000)
+    assert page._address.words() == "http://127.0.0.1:1/v1"
 
 
 def test_a_narrow_window_keeps_only_icons(qtbot, window):

@@ -38,6 +38,7 @@ class EndpointPage(Page):
         """On or off, address, key and model left, snippet right; figures, models, requests below."""
         self._view: EndpointView | None = None
         self._shown = False
+        self._runnable = ""
         self._keep = Button("Keep serving after close", "outline", "power", clicked=self._keep_serving)
         self._keep.setCheckable(True)
         self._keep.setToolTip("The endpoint goes on without the window")
@@ -172,12 +173,14 @@ class EndpointPage(Page):
             self._snippet.setPlainText("The snippet appears when the endpoint is on and a model is served.")
             return
         make = views.curl_snippet if self._kind.choice() == "curl" else views.python_snippet
-        self._snippet.setPlainText(make(view.base_url, view.key, self._model.currentText()))
+        self._runnable = make(view.base_url, view.key, self._model.currentText())
+        self._snippet.setPlainText(self._runnable if self._shown else self._runnable.replace(view.key, HIDDEN))
 
     def _show_key(self) -> None:
         self._shown = not self._shown
         self._reveal.show_icon("eye-off" if self._shown else "eye")
         self._show_key_text()
+        self._show_snippet()
 
     def _show_key_text(self) -> None:
         key = self._view.key if self._view else ""
@@ -198,7 +201,7 @@ class EndpointPage(Page):
         self._copy(self._model.currentText(), "model's name")
 
     def _copy_snippet(self) -> None:
-        self._copy(self._snippet.toPlainText(), "snippet")
+        self._copy(self._runnable, "snippet")
 
     def _toggle(self) -> None:
         from app.store import settings

@@ -148,7 +148,8 @@ class Table(QTableView):
         self._table.beginResetModel()
         self._table.rows = list(rows)
         self._table.endResetModel()
-        self.select_key(key)
+        if key:
+            self.select_key(key)
 
     def key(self) -> str:
         """The key of the selected row, or ""."""
