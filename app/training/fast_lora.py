@@ -48,9 +48,18 @@ def speed_up(model: Any) -> int:
     count = 0
     for module in model.modules():
         if type(module) is Linear and _plain(module):
+            _lay_for_products(module.base_layer)
             module.forward = types.MethodType(_forward, module)
             count += 1
     return count
+
+
+def _lay_for_products(layer: Any) -> None:
+    """Keep a frozen widening weight (outputs > inputs) by columns.  A processor with AMX then multiplies x Wᵀ in 1.2 ms
+    instead of 1.7 (600 x 576 by 1,536, 16 bits, one core, the least of 40) and dy W no slower."""
+    weight = layer.weight
+    if weight.shape[0] > weight.shape[1] and not weight.is_cuda:
+        weight.data = weight.data.t().contiguous().t()
 
 
 def _plain(layer: Any) -> bool:

@@ -12,11 +12,11 @@ from typing import Literal
 
 import psutil
 
+from app.training.memory import training_bytes, typical
+
 Verdict = Literal["fits", "tight", "too_large"]
 TIGHT_FROM = 0.8
 """Share of free memory from which a model counts as tight (design.md, "Fit")."""
-RUNTIME_BYTES = 700e6
-"""Resident memory of a step worker with torch, transformers, trl and peft loaded; no model yet (assumed, not measured)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +66,9 @@ class Machine:
         """
         if quantised is None:
             quantised = bool(self.gpus) or parameters >= 500e6
-        need = training_bytes(parameters, context, quantised)
+        need = training_bytes(typical(parameters), batch_tokens=context, quantised=quantised)
         state: Verdict = "fits" if need <= TIGHT_FROM * self.free else "tight" if need <= self.free else "too_large"
         return Fit(state, need, float(self.free), context)
-
-
-def training_bytes(parameters: float, context: int = 1024, quantised: bool = False) -> float:
-    """Rough bytes to fine-tune a model known by its size alone; :mod:`app.training.estimate` knows more.
-
-    Weights 2 bytes (0.6 with 4-bit: NF4, its scales, and a 16-bit embedding); adapters about 3.5 % of a small model's
-    numbers at rank 16, falling with the width, 16 bytes each; activations grow with the square root of the size.
-    """
-    weights = parameters * (0.6 if quantised else 2.0)
-    adapter: float = 16 * 4.9e6 * (parameters / 135e6) ** 0.6
-    activations: float = context * 1.2e6 * (parameters / 135e6) ** 0.55
-    return weights + adapter + activations + RUNTIME_BYTES
 
 
 def probe(path: str | Path = ".") -> Machine:

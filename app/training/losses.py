@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 
+from app.training.attention import LONGEST
 from app.training.examples import IGNORED
+from app.training.shared_start import SHARES, Layout
 
 CHUNK = 256
 """Positions whose logits exist at one time: 256 x 49,152 x 4 bytes = 50 MB for the starter model."""
@@ -45,15 +47,25 @@ class FrozenHeadLoss(torch.autograd.Function):
 def answer_loss(causal: Any, input_ids: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, int]:
     """(summed loss in nats, labelled positions) of a causal LM whose head is frozen.
 
-    input_ids, labels: (rows, tokens) int64.  No attention mask is given: see examples.py.
+    input_ids, labels: (rows, tokens) int64.  No attention mask is given: see examples.py.  A start that all rows share
+    is read once where our attention is in use: see shared_start.py.
     """
     decoder = getattr(causal, causal.base_model_prefix)
-    hidden = decoder(input_ids=input_ids, attention_mask=None, use_cache=False)[0]
-    target = labels[:, 1:]
+    layout = Layout.of(input_ids, labels) if _can_share(causal, input_ids) else None
+    if layout is None:
+        hidden, later = decoder(input_ids=input_ids, attention_mask=None, use_cache=False)[0], labels
+    else:
+        hidden = layout.rests(decoder(**layout.inputs(input_ids), use_cache=False)[0])
+        later = labels[:, layout.start:]
+    target = later[:, 1:]
     chosen = target != IGNORED
     positions = hidden[:, :-1][chosen]
     head = causal.get_output_embeddings()
     return FrozenHeadLoss.apply(positions, head.weight, target[chosen]), int(chosen.sum())
+
+
+def _can_share(causal: Any, input_ids: torch.Tensor) -> bool:
+    return bool(getattr(causal, SHARES, False)) and input_ids.shape[1] <= LONGEST
 
 
 def has_plain_head(causal: Any) -> bool:

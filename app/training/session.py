@@ -8,7 +8,7 @@ import math
 import os
 import random
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,17 @@ from app.errors import Cancelled, DatasetError, ModelFileError, Place, TrainingE
 from app.store import settings
 from app.store.datasets import open_dataset
 from app.training import checkpoints
-from app.training.attention import use_causal_attention
+from app.training.attention import share_starts, use_causal_attention
 from app.training.base import Method, add_adapters, choose_method, load_base, load_tokenizer, trainable
 from app.training.estimate import Estimate, estimate, require_room
 from app.training.examples import Buckets, Encoded, Example, encode_rows
 from app.training.fast_lora import speed_up
+from app.training.fast_norm import speed_up_norms
 from app.training.hardware import probe
 from app.training.qlora_node import QloraParams
 from app.training.reporting import Limits, Reporter
+from app.training.shared_start import Load, measure_load
+from app.training.speed import Setting, measured_speed
 from app.training.trainer import AnswerTrainer
 from app.training.trouble import explain
 
@@ -96,14 +99,42 @@ def prepare(ctx: StepContext, params: QloraParams) -> Plan:
     train, evaluation = _examples(ctx, params, rows, tokenizer, folder.context, seed)
     lengths = [len(example.input_ids) for example in train.examples]
     steps = total_steps(lengths, params, seed)
-    machine = probe(ctx.workdir)
+    load = measure_load(train.examples, Buckets(lengths, params.batch_tokens, seed), shared=not cuda and not params.lora.dropout)
     tokens = int(train.tokens * steps / steps_per_epoch(lengths, params, seed))
-    cost = estimate(folder, machine, tokens=tokens, method=method, r=params.lora.r, target=params.lora.target,
-                    batch_tokens=max(params.batch_tokens, max(lengths)), threads=torch.get_num_threads())
-    recompute = params.recompute == "yes" or (params.recompute == "auto" and cost.memory > 0.8 * cost.memory_free)
+    cost, recompute, setting = _cost(ctx, params, folder, method, load, tokens + _evaluation_work(params, evaluation, steps))
     require_room(cost, ctx.workdir)
-    _announce(ctx, cost, method, len(train.examples), steps, tokens)
+    _announce(ctx, cost, method, len(train.examples), steps, tokens, {"setting": asdict(setting), "through": load.share})
     return Plan(params, rows, folder, method, seed, cuda, tokenizer, train, evaluation, steps, recompute, cost)
+
+
+def _cost(ctx: StepContext, params: QloraParams, folder: ModelFolder, method: Method, load: Load,
+          tokens: float) -> tuple[Estimate, bool, Setting]:
+    """(estimate, whether activations are recomputed, what the speed depends on) for so many tokens of data."""
+    import torch
+
+    machine = probe(ctx.workdir)
+
+    def plan(recompute: bool) -> tuple[Estimate, bool, Setting]:
+        setting = Setting(folder.path.name, f"{method}{' recomputed' if recompute else ''}", torch.get_num_threads(),
+                          machine.processor, machine.gpus[0].name if machine.gpus else "")
+        found = estimate(
+            folder, machine, tokens=tokens * load.share, method=method, r=params.lora.r, target=params.lora.target,
+            batch_tokens=load.largest, recompute=recompute, threads=setting.threads, speed=measured_speed(ctx.store, setting))
+        return found, recompute, setting
+
+    first = plan(params.recompute == "yes")
+    short = params.recompute == "auto" and first[0].memory > 0.8 * first[0].memory_free
+    return plan(True) if short else first
+
+
+def _evaluation_work(params: QloraParams, evaluation: list[Example], steps: int) -> float:
+    """Tokens of training that take as long as all evaluations: forward only, so half of each token's work."""
+    tokens = sum(len(example.input_ids) for example in evaluation)
+    return 0.5 * tokens * (1 + math.ceil(steps / _eval_steps(params, steps)))
+
+
+def _eval_steps(params: QloraParams, steps: int) -> int:
+    return params.eval_every or max(5, round(steps / 8))
 
 
 def _base(ctx: StepContext, params: QloraParams) -> Path:
@@ -193,12 +224,12 @@ def _steps_for_tokens(lengths: list[int], params: QloraParams, seed: int, most: 
     return steps
 
 
-def _announce(ctx: StepContext, cost: Estimate, method: str, rows: int, steps: int, tokens: int) -> None:
+def _announce(ctx: StepContext, cost: Estimate, method: str, rows: int, steps: int, tokens: int, data: dict[str, Any]) -> None:
     how = "LoRA on a 16-bit base" if method == "lora" else "QLoRA on a 4-bit base"
-    basis = "" if cost.measured else " (assumed speed)"
+    basis = "at the speed of an earlier run here" if cost.measured else "assumed speed"
     ctx.event(f"{how}: {rows:,} rows, {tokens:,} tokens, {steps:,} steps. Needs about {cost.memory / 1e9:.1f} GB of memory, "
-              f"{cost.disk / 1e6:,.0f} MB of disk and {max(cost.seconds / 60, 0.1):,.1f} minutes{basis}.", kind="estimate",
-              data={"memory": cost.memory, "disk": cost.disk, "seconds": cost.seconds})
+              f"{cost.disk / 1e6:,.0f} MB of disk and {max(cost.seconds / 60, 0.1):,.1f} minutes ({basis}).", kind="estimate",
+              data={"memory": cost.memory, "disk": cost.disk, "seconds": cost.seconds, **data})
     if cost.memory > cost.memory_free:
         ctx.event(f"Memory may not suffice: {cost.memory_free / 1e9:.1f} GB are free. Batches are divided if it runs out.",
                   level="warning")
@@ -230,8 +261,9 @@ def build(ctx: StepContext, plan: Plan) -> tuple[AnswerTrainer, Reporter]:
     lora = params.lora
     model = add_adapters(base, r=lora.r, alpha=lora.alpha, dropout=lora.dropout, target=lora.target, seed=plan.seed)
     speed_up(model)
-    if not plan.cuda:
-        use_causal_attention(base)
+    speed_up_norms(model)
+    if not plan.cuda and use_causal_attention(base) and not lora.dropout:  # dropout would be drawn once for all rows
+        share_starts(base)
     limits = Limits(params.max_tokens, params.max_minutes, params.early_stopping, params.checkpoint_every,
                     params.checkpoint_minutes)
     reporter = Reporter(ctx, limits, ctx.workdir / "best")
@@ -249,13 +281,12 @@ def _arguments(ctx: StepContext, plan: Plan) -> Any:
     from trl import SFTConfig
 
     params = plan.params
-    every = params.eval_every or max(5, round(plan.steps / 8))
     return SFTConfig(
         output_dir=str(ctx.workdir / "trainer"), max_steps=plan.steps, learning_rate=params.learning_rate,
         warmup_steps=round(params.warmup * plan.steps), max_grad_norm=params.max_grad_norm,
         gradient_accumulation_steps=params.accumulate, gradient_checkpointing=plan.recompute,
         gradient_checkpointing_kwargs={"use_reentrant": False}, eval_strategy="steps" if plan.evaluation else "no",
-        eval_steps=every, save_strategy="no", logging_steps=1, logging_nan_inf_filter=False, report_to="none",
+        eval_steps=_eval_steps(params, plan.steps), save_strategy="no", logging_steps=1, logging_nan_inf_filter=False, report_to="none",
         disable_tqdm=True, seed=plan.seed, data_seed=plan.seed, use_cpu=not plan.cuda, bf16=False, fp16=False,
         dataloader_pin_memory=False, remove_unused_columns=False, max_length=None, prediction_loss_only=True,
         dataset_kwargs={"skip_prepare_dataset": True}, average_tokens_across_devices=False)

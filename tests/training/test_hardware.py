@@ -4,14 +4,19 @@ import json
 import struct
 import subprocess
 import sys
+from dataclasses import asdict, replace
 
 import pytest
 
 from app.config.model_files import check_model_folder
 from app.errors import EnvironmentFault, ModelFileError
+from app.store.series import SeriesWriter
 from app.training.base import choose_method
-from app.training.estimate import adapter_parameters, estimate, require_room
+from app.training.estimate import estimate, require_room
 from app.training.hardware import Gpu, Machine, probe
+from app.training.memory import adapter_parameters
+from app.training.speed import Setting, measured_speed
+from tests.tiny import STARTER
 
 GB = 10**9
 
@@ -68,6 +73,54 @@ def test_estimated_adapter_size_equals_the_trained_one(tiny):
     folder = check_model_folder(tiny)
     model = add_adapters(load_base(folder, "lora"), r=8, alpha=8, dropout=0.0, target="all-linear", seed=0)
     assert adapter_parameters(folder, 8) == sum(param.numel() for param in trainable(model).values())
+
+
+@pytest.mark.parametrize(("method", "r", "tokens", "measured"), [
+    pytest.param("lora", 16, 908, 2.18, id="908 tokens"), pytest.param("lora", 16, 2043, 3.13, id="2,043 tokens"),
+    pytest.param("lora", 64, 908, 2.40, id="rank 64")])
+def test_estimated_memory_is_near_the_measured_peak_of_the_starter_model(method, r, tokens, measured):
+    """measured: peak resident GB of a process that trained on the legal kit's rows, two cores, 16 bits."""
+    found = estimate(STARTER, machine(), tokens=1000, method=method, r=r, batch_tokens=tokens).memory / GB
+    assert 0.9 * measured < found < 1.15 * measured
+
+
+def test_the_pages_and_the_plan_use_one_formula():
+    plan = estimate(STARTER, machine(), tokens=1000, method="lora", batch_tokens=1024)
+    assert machine().fit(134_515_008, 1024).need == plan.memory
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_estimated_memory_grows_with_batch_and_falls_with_recomputing(recompute):
+    small, large = (estimate(STARTER, machine(), tokens=1, method="lora", batch_tokens=tokens, recompute=recompute).memory
+                    for tokens in (256, 4096))
+    assert small < large
+    assert estimate(STARTER, machine(), tokens=1, method="lora", batch_tokens=4096, recompute=True).memory <= large
+
+
+def test_the_speed_of_an_earlier_run_is_used_and_said(store, lesson, tiny):
+    """The run before: 10 steps at 500 tokens/s; another model's figures do not count."""
+    import torch
+
+    from app.training.qlora_node import Qlora, QloraParams
+
+    def earlier(run, model, speed):
+        setting = Setting(model, "lora", torch.get_num_threads(), probe().processor, "")
+        with SeriesWriter(store, run, "train") as series:
+            series.event("planned", kind="estimate", data={"setting": asdict(setting), "through": 0.5})
+            for step in range(10):
+                series.metric("train.tokens_per_second", 1.0 if step == 0 else speed, x=step)
+        return setting
+
+    setting = earlier("run_1", tiny.name, 500)
+    earlier("run_2", "another-model", 9)
+    assert measured_speed(store, setting) == 250
+    assert measured_speed(store, replace(setting, threads=99)) is None
+    ctx = lesson()
+    Qlora(QloraParams(max_steps=1, eval_rows=0, method="lora")).run(ctx)
+    assert ctx.said("minutes (at the speed of an earlier run here)")
+    other = lesson("two")
+    Qlora(QloraParams(max_steps=1, eval_rows=0, method="qlora")).run(other)
+    assert other.said("minutes (assumed speed)")
 
 
 def test_a_volume_that_is_too_small_is_refused_with_both_figures(tiny):

@@ -8,6 +8,7 @@ from app.training.attention import CausalProducts, use_causal_attention
 from app.training.base import add_adapters, load_base, trainable
 from app.training.examples import IGNORED
 from app.training.fast_lora import speed_up
+from app.training.fast_norm import speed_up_norms
 from app.training.losses import FrozenHeadLoss, answer_loss, has_plain_head
 from app.training.optimizer import MasterAdamW
 
@@ -73,11 +74,25 @@ def test_fast_layers_and_attention_equal_pefts_with_grouped_heads(tmp_path):
     ids, labels = batch([9, 23, 14])
     plain_loss, plain = gradients(model, ids, labels)
     assert speed_up(model) == 14
+    assert speed_up_norms(model) == 5
     assert use_causal_attention(model.get_base_model())
     loss, found = gradients(model, ids, labels)
     assert loss == pytest.approx(plain_loss, rel=1e-6)
     for name, grad in plain.items():
         assert torch.allclose(found[name], grad, atol=1e-6, rtol=1e-3), name
+
+
+def test_a_norm_that_computes_something_else_is_left_alone():
+    from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
+    from transformers.models.llama.modeling_llama import LlamaRMSNorm
+
+    plain, other = LlamaRMSNorm(16), GemmaRMSNorm(16)
+    other.variance_epsilon = other.eps  # as if it were of the same kind: Gemma multiplies by 1 + weight
+    for norm in (plain, other):
+        torch.nn.init.uniform_(norm.weight, 0.5, 2)
+        norm.requires_grad_(False)
+    assert speed_up_norms(torch.nn.ModuleList([plain, other])) == 1
+    assert "forward" in vars(plain)
 
 
 def test_loss_on_label_positions_equals_transformers_own(tmp_path):
