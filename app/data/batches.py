@@ -27,11 +27,11 @@ BLOCK_ROWS = 4000
 BLOCK_BYTES = 4 * 2**20
 RAW = 2_000
 """Characters of a set-aside row that are kept."""
-_INVISIBLE = re.compile(b"\xe2\x80[\x8b\x8e\x8f\xaa-\xae]|\xe2\x81[\xa0-\xa9]|\xef\xbb\xbf")
+INVISIBLE = re.compile(b"\xe2\x80[\x8b\x8e\x8f\xaa-\xae]|\xe2\x81[\xa0-\xa9]|\xef\xbb\xbf")
 """Zero-width and direction marks in UTF-8 (not the joiners, which emoji and several scripts need)."""
-_MOJIBAKE = re.compile(b"\xc3[\x82\x83]\xc2[\x80-\xbf]|\xc3\xa2\xe2\x82\xac|\xc3\x83\xc6\x92")
+MOJIBAKE = re.compile(b"\xc3[\x82\x83]\xc2[\x80-\xbf]|\xc3\xa2\xe2\x82\xac|\xc3\x83\xc6\x92")
 """UTF-8 that was read as Windows-1252 and saved again."""
-_EXACT = 2.0**63
+EXACT = 2.0**63
 
 _LONG_INTEGER = re.compile(rb"[\[:,]\s*-?[0-9]{19,}\s*[,\]}]")
 
@@ -65,9 +65,9 @@ class Totals:
         return {} if set(self.splits) <= {""} else self.splits
 
 
-def blocks(records: Iterable[Record], mapping: ColumnMapping, split_field: str, totals: Totals) -> Iterator[Block]:
-    """Blocks of rows; ``totals`` is kept up to date before each."""
-    maker, part, digest_of = _Maker(mapping, split_field, totals), _Part(), xxhash.xxh3_128_digest
+def blocks(records: Iterable[Record], maker: Maker, totals: Totals) -> Iterator[Block]:
+    """Blocks of rows; ``totals`` (the maker's too) is kept up to date before each."""
+    part, digest_of = Part(), xxhash.xxh3_128_digest
     for number, record, raw in records:
         if isinstance(record, str):
             part.rejects.append((number, record, as_text(record, raw)))
@@ -86,12 +86,12 @@ def blocks(records: Iterable[Record], mapping: ColumnMapping, split_field: str, 
                 part.size += len(payload)
         if part.size > BLOCK_BYTES or len(part.numbers) + len(part.rejects) >= BLOCK_ROWS:
             yield part.close(totals)
-            part = _Part()
+            part = Part()
     if part.numbers or part.rejects:
         yield part.close(totals)
 
 
-class _Part:
+class Part:
     """Rows of the block that is being filled, column by column."""
 
     __slots__ = ("hashes", "numbers", "payloads", "rejects", "size", "splits")
@@ -128,7 +128,7 @@ def as_text(record: Mapping[str, Any] | str, raw: str | bytes) -> str:
     return raw[:RAW] if raw or isinstance(record, str) else json.dumps(record, default=str, ensure_ascii=False)[:RAW]
 
 
-class _Maker:
+class Maker:
     """Makes the payload of a record, the short way where it can."""
 
     def __init__(self, mapping: ColumnMapping, split_field: str, totals: Totals) -> None:
@@ -145,7 +145,7 @@ class _Maker:
         payload = self._short(record) if self._quick is not None else None
         if payload is None:
             payload = self._long(record, raw)
-        if not payload.isascii() and _INVISIBLE.search(payload):
+        if not payload.isascii() and INVISIBLE.search(payload):
             self._totals.invisible += 1
         return payload, split
 
@@ -168,14 +168,14 @@ class _Maker:
         if self._meta:
             values = self._values(record)
             kinds = set(map(type, values))
-            if not kinds <= _PLAIN and (not kinds <= _NUMBERS or not _all_exact(values)):
+            if not kinds <= PLAIN and (not kinds <= _NUMBERS or not _all_exact(values)):
                 return None
             meta = dict(zip(self._meta, values))  # noqa: B905  # both come from self._meta
         content = self._quick(record, meta)
         if content is None:
             return None
         payload = orjson.dumps(content)
-        if len(payload) > LONGEST_TEXT or b"\\u0000" in payload or (not payload.isascii() and _MOJIBAKE.search(payload)):
+        if len(payload) > LONGEST_TEXT or b"\\u0000" in payload or (not payload.isascii() and MOJIBAKE.search(payload)):
             return None
         return payload
 
@@ -196,12 +196,12 @@ class _Maker:
         return payload
 
 
-_PLAIN = frozenset({str, int, bool, type(None)})
-_NUMBERS = _PLAIN | {float}
+PLAIN = frozenset({str, int, bool, type(None)})
+_NUMBERS = PLAIN | {float}
 
 
 def _all_exact(values: Iterable[Any]) -> bool:
-    return all(type(value) is not float or -_EXACT < value < _EXACT for value in values)
+    return all(type(value) is not float or -EXACT < value < EXACT for value in values)
 
 
 def _getter(names: tuple[str, ...]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
@@ -276,7 +276,7 @@ _ROLES = ("user", "assistant", "system")
 def inexact(meta: Mapping[str, Any]) -> str:
     """The first column with a number of the size at which whole numbers are read as floats, or ""."""
     for name, value in meta.items():
-        if any(isinstance(one, float) and not -_EXACT < one < _EXACT for one in _leaves(value)):
+        if any(isinstance(one, float) and not -EXACT < one < EXACT for one in _leaves(value)):
             return str(name)
     return ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -18,7 +18,7 @@ NOT_UTF8 = "it is not UTF-8"
 BLOCK = 1 << 20
 WHOLE_OBJECT = 16 * 2**20
 """Bytes of a JSON file that is one object; a list may have any size."""
-_SPACED_COLON = re.compile(rb'"\s+:')
+SPACED_COLON = re.compile(rb'"\s+:')
 _BLANK = re.compile(r"\s*")
 _NOT_JSON = re.compile(rb"[:\[,]\s*-?(NaN|Infinity)\b")
 
@@ -26,15 +26,20 @@ _NOT_JSON = re.compile(rb"[:\[,]\s*-?(NaN|Infinity)\b")
 def jsonl_rows(source: Source) -> Read:
     """One JSON object a line.  number: the line, from 1."""
     for first, batch in line_lists(source):
-        for number, line in enumerate(batch, start=first):
-            if line is None:
-                yield number, f"the line is longer than {LONGEST_LINE // 2**20} MiB", ""
-            elif line and not line.isspace():
+        yield from rows_of_lines(source, first, batch)
+
+
+def rows_of_lines(source: Source, first: int, batch: Sequence[bytes | None]) -> Read:
+    """The records of some lines of a file.  first: the number of the first."""
+    for number, line in enumerate(batch, start=first):
+        if line is None:
+            yield number, f"the line is longer than {LONGEST_LINE // 2**20} MiB", ""
+        elif line and not line.isspace():
+            record = parse(line)
+            if record == NOT_UTF8:
+                line = recode(source, line).encode()
                 record = parse(line)
-                if record == NOT_UTF8:
-                    line = recode(source, line).encode()
-                    record = parse(line)
-                yield number, record, line
+            yield number, record, line
 
 
 def parse(line: bytes) -> dict[str, Any] | str:
@@ -79,7 +84,7 @@ def _maybe_repeated(line: bytes, record: dict[str, Any]) -> bool:
         escaped = line.count(b'\\":')
         if colons - escaped != _keys(record) or (escaped and b'\\\\":' in line):
             return True
-    return (b'" ' in line or b"\t" in line or b"\r" in line) and _SPACED_COLON.search(line) is not None
+    return (b'" ' in line or b"\t" in line or b"\r" in line) and SPACED_COLON.search(line) is not None
 
 
 def _keys(value: Any) -> int:

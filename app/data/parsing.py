@@ -22,7 +22,9 @@ from typing import IO, Any
 
 import orjson
 
-from app.data.batches import Totals, blocks
+from app.data.batches import Maker, Totals, blocks
+from app.data.encoding import line_lists
+from app.data.line_batches import line_blocks
 from app.data.mapping import ColumnMapping, check, mapping_of, recognise
 from app.data.mapping_preview import Sample, sample_file
 from app.data.readers import TEXT_KINDS, Rows, kind_of, open_rows
@@ -103,7 +105,7 @@ def parse_file(job: Job) -> Iterator[Part]:
     columns = list(dict.fromkeys(str(name) for record in first for name in record))
     yield Head(mapping.model_dump(), split, columns, [dict(record) for record in first[:5]], list(source.warnings))
     totals = Totals()
-    for block in blocks(itertools.chain(start, source.rows), mapping, split, totals):
+    for block in _blocks(source, start, mapping, split, totals):
         yield block, source.fraction()
     yield Tail(
         totals.rows,
@@ -113,6 +115,13 @@ def parse_file(job: Job) -> Iterator[Part]:
         [list(pair) for pair in totals.first_rejects],
         source.late() + totals.warnings(),
     )
+
+
+def _blocks(source: Rows, start: list[Any], mapping: ColumnMapping, split: str, totals: Totals) -> Iterator[Block]:
+    if source.text is None:
+        return blocks(itertools.chain(start, source.rows), Maker(mapping, split, totals), totals)
+    source.text.counts.clear()  # it is read again from its start
+    return line_blocks(line_lists(source.text), source.text, mapping, split, totals)
 
 
 def _split_field(given: str | None, first: list[Mapping[str, Any]], place: Place) -> str:

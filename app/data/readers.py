@@ -140,12 +140,16 @@ CONTAINERS = (".parquet", ".xlsx", ".pdf", ".docx")
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """An opened file.  fraction: how much of it was read, 0..1.  late: warnings that only reading brings."""
+    """An opened file.  fraction: how much of it was read, 0..1.  late: warnings that only reading brings.
+
+    text: the same file from its start, where it is JSON lines in UTF-8 (read in batches); else None.
+    """
 
     rows: Read
     warnings: tuple[str, ...]
     fraction: Callable[[], float]
     late: Callable[[], list[str]]
+    text: Source | None = None
 
 
 def kind_of(path: Path) -> str:
@@ -169,4 +173,5 @@ def open_rows(path: Path) -> Rows:
             remedy="Use CSV, TSV, JSON, JSONL, Parquet, XLSX, TXT, Markdown, PDF or DOCX; text ones also as .gz.",
         )
     source = open_source(path)
-    return Rows(TEXT_KINDS[kind](source), source.warnings, source.fraction, source.late_warnings)
+    batched = kind in (".jsonl", ".ndjson") and source.encoding in ("utf-8", "utf-8-sig")
+    return Rows(TEXT_KINDS[kind](source), source.warnings, source.fraction, source.late_warnings, source if batched else None)

@@ -101,6 +101,11 @@ class VersionWriter:
             return
         self._next = None
         with self._db.write() as conn:
+            try:
+                conn.execute(ROW_INDEX)
+                return
+            except sqlcipher.IntegrityError:  # some rows are equal
+                pass
             conn.execute("CREATE INDEX rows_found ON rows (hash)")
             conn.execute(
                 "CREATE TEMP TABLE merged AS SELECT r.id AS old, f.id AS new FROM "
