@@ -36,11 +36,13 @@ def write(root: Path, step: int, fill: Callable[[Path], None], meta: dict[str, A
     """Make the checkpoint of a step.  ``fill`` writes its files into the folder it is given.
 
     Raises OSError if the volume is full or gone; then nothing of the new checkpoint stays and older ones are intact.
+    The folder above ``root`` must exist: where it does not, its volume is gone, and what was written would go elsewhere.
     """
     final, partial = root / f"{_PREFIX}{step:08d}", root / f"{_PARTIAL}{step:08d}"
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        root.mkdir(exist_ok=True)
+        partial.mkdir()
         fill(partial)
         _seal(partial, meta)
         _replace(partial, final)
