@@ -16,7 +16,7 @@ on shared cores.  More threads are assumed to scale, which is not measured."""
 CPU_FLOPS_PLAIN = 2.5e10
 """The same without 16-bit instructions: assumed."""
 QLORA_SLOWDOWN = 1.3
-"""4-bit on a CPU against 16-bit: assumed from facts.md (276 padded tokens in 1.2 s, against 280 tokens/s)."""
+"""4-bit on a CPU against 16-bit, measured on shared cores: 218 tokens/s against 266 to 330."""
 GPU_FLOPS = 2.0e13
 """Assumed of a card, low on purpose: not measured on this product's machines."""
 RECOMPUTE_SLOWDOWN = 1.33

@@ -11,6 +11,8 @@ RUNTIME_BYTES = 920e6
 KEPT_HIDDEN, KEPT_INTERMEDIATE = 14, 4
 """Tensors of either width that each layer keeps for the backward pass, in 16 bits.  Fitted: SmolLM2-135M in 16 bits grew by
 840 kB for each token of a batch between 908 and 2,043 tokens (peak resident memory)."""
+QUANTISED_BYTES = 200e6
+"""What a 4-bit base takes besides its weights: bitsandbytes, and weights unpacked for a product (measured: 190 MB)."""
 ADAPTER_BYTES = 16
 """Each adapter number: weight and gradient in 16 bits, master and AdamW's two moments in 32 (measured: 15.3 from rank 16 to 64)."""
 
@@ -84,7 +86,7 @@ def _weights(model: Shape, quantised: bool) -> float:
     if not quantised:
         return 2.0 * model.parameters
     embedding = model.vocabulary * model.hidden * (1 if model.tied else 2)
-    return 2.0 * embedding + 0.53 * max(model.parameters - embedding, 0)
+    return QUANTISED_BYTES + 2.0 * embedding + 0.53 * max(model.parameters - embedding, 0)
 
 
 def _activations(model: Shape, batch_tokens: int, recompute: bool) -> float:

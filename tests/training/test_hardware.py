@@ -77,7 +77,8 @@ def test_estimated_adapter_size_equals_the_trained_one(tiny):
 
 @pytest.mark.parametrize(("method", "r", "tokens", "measured"), [
     pytest.param("lora", 16, 908, 2.18, id="908 tokens"), pytest.param("lora", 16, 2043, 3.13, id="2,043 tokens"),
-    pytest.param("lora", 64, 908, 2.40, id="rank 64")])
+    pytest.param("lora", 64, 908, 2.40, id="rank 64"),
+    pytest.param("lora", 16, 454, 1.74, id="454 tokens"), pytest.param("qlora", 16, 908, 2.22, id="4-bit")])
 def test_estimated_memory_is_near_the_measured_peak_of_the_starter_model(method, r, tokens, measured):
     """measured: peak resident GB of a process that trained on the legal kit's rows, two cores, 16 bits."""
     found = estimate(STARTER, machine(), tokens=1000, method=method, r=r, batch_tokens=tokens).memory / GB
