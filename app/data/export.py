@@ -3,7 +3,7 @@
 Columns have the names they had in the imported file.  An instruction with further input comes out as one text, which
 an import turns into the same row.  JSON lines keep every value as it is.  Parquet keeps the types of the columns
 (text, whole numbers, numbers, truth values; lists and objects as JSON text).  CSV has text alone; there a cell that
-begins like a formula gets an apostrophe before it, so that no spreadsheet runs it.
+begins like a formula gets an apostrophe before it, so that no spreadsheet runs it (guard.py; our import takes it off).
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from typing import Any
 
 import orjson
 
+from app.data.guard import MARK, guarded, is_guarded
 from app.errors import DatasetError, Place, UsageError
 from app.store import Store
 from app.store.datasets import DatasetDb, disk_full, open_dataset
 from app.store.records import Row
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins so is a formula to a spreadsheet; an apostrophe before it makes it text."""
 BATCH = 5000
 Progress = Callable[[float, str], None]
 Record = dict[str, Any]
@@ -67,10 +66,19 @@ def find_version(store: Store, dataset: str, version: int | None) -> tuple[str, 
 def flat(row: Row, mapping: Mapping[str, Any], split_name: str) -> Record:
     """A row as columns, named as in the file it came from (mapping: of the import, empty if unknown)."""
     record = _content(row, mapping)
-    record |= {name: value for name, value in row.meta.items() if name not in record}
+    for name, value in row.meta.items():
+        record[_free(name, "metadata", record, row.meta)] = value
     if row.split:
-        record[split_name if split_name not in record else f"{split_name}_used"] = row.split
+        record[_free(split_name, "used", record, {})] = row.split
     return record
+
+
+def _free(name: str, suffix: str, record: Record, later: Mapping[str, Any]) -> str:
+    """The name, or where a column is called so, name_suffix (as often as needed): so that no value is lost."""
+    found = name
+    while found in record or (found != name and found in later):
+        found = f"{found}_{suffix}"
+    return found
 
 
 def _content(row: Row, mapping: Mapping[str, Any]) -> Record:
@@ -201,20 +209,24 @@ def _keep(stream: Any) -> None:
 
 def _write_csv(source: _Source, path: Path) -> int:
     columns, count = list(source.columns()), 0
+    marked = any(is_guarded(cell) for cell in columns) or any(
+        is_guarded(value) for record in source.records() for value in record.values()
+    )
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow([safe_cell(name) for name in columns])
+        header = [guarded(name) for name in columns] + ([MARK] if marked else [])
+        odd = any(sign in name for name in header for sign in ";\t|")  # so that the comma is recognised
+        csv.writer(stream, quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL).writerow(header)
         for record in source.records():
-            writer.writerow([safe_cell(record.get(name)) for name in columns])
+            cells = [guarded(_cell(record.get(name))) for name in columns]
+            writer.writerow([*cells, ""] if marked else cells)
             count += 1
         _keep(stream)
     return count
 
 
-def safe_cell(value: Any) -> str:
-    """A CSV cell that no spreadsheet takes for a formula."""
-    text = "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA) else text
+def _cell(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _write_parquet(source: _Source, path: Path) -> int:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.data.encoding import LONGEST_LINE, Source, open_source, text_lines
+from app.data.guard import MARK, unguarded
 from app.data.json_reader import Read, json_rows, jsonl_rows
 from app.errors import DatasetError, Place
 
 PASSAGE = 1600
 """Characters of a row made from running text: paragraphs are joined up to this, so that a row has some context."""
 MOST_COLUMNS = 1000
+_QUOTED = re.compile(r'"[^"]*"')
 
 
 def csv_rows(source: Source, delimiter: str | None = None) -> Read:
@@ -24,12 +27,15 @@ def csv_rows(source: Source, delimiter: str | None = None) -> Read:
     start = 1
     try:
         header = next(reader)
-        _check_header(header, source)
         start, width = reader.line_num + 1, len(header)
+        ours = header[-1:] == [MARK]  # a table that we exported, with guarded cells
+        names = [unguarded(name) for name in header[:-1]] if ours else header
+        _check_header(names, source)
         for cells in reader:
             number, start = start, reader.line_num + 1
             if len(cells) == width:
-                yield number, dict(zip(header, cells, strict=True)), mark.join(cells)
+                values = map(unguarded, cells) if ours else cells
+                yield number, dict(zip(names, values)), mark.join(cells)  # noqa: B905  # without the mark's own column
             elif any(cell.strip() for cell in cells):
                 yield number, f"it has {len(cells)} cells; the header has {width}", mark.join(cells)
     except csv.Error as problem:
@@ -37,7 +43,7 @@ def csv_rows(source: Source, delimiter: str | None = None) -> Read:
 
 
 def _delimiter(source: Source) -> str:
-    head = next(text_lines(source), "")
+    head = _QUOTED.sub("", next(text_lines(source), ""))
     return max(",;\t|", key=head.count)
 
 

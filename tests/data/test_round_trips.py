@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 
 from app.data import api
-from app.data.export import safe_cell
+from app.data.export import flat
+from app.data.guard import MARK, guarded, unguarded
 from app.errors import DatasetError, UsageError
 from app.store import Store
 from app.store.datasets import open_dataset
@@ -209,9 +211,58 @@ def test_no_formula_leaves_in_csv_and_none_is_changed_in_json_lines(tmp_path: Pa
     assert content(store, api.import_file(store, tmp_path / "out.jsonl", name="again")) == content(store, first)
 
 
-@pytest.mark.parametrize("value", ["=1", "+1", "-1", "@x", "\tx", "\rx"])
-def test_cell_that_begins_like_a_formula_is_guarded(value: str) -> None:
-    assert safe_cell(value) == f"'{value}"
+@pytest.mark.parametrize("value", ["=1", "+1", "-1+1", "-x", "@x", "\tx", "\rx", "'=1", "''=cmd()", MARK, f"'{MARK}"])
+def test_cell_that_begins_like_a_formula_is_guarded_and_freed_again(value: str) -> None:
+    assert guarded(value) == f"'{value}"
+    assert unguarded(guarded(value)) == value
+
+
+@pytest.mark.parametrize("value", ["", "x", "'x", "'", "-1", "-1.5e-3", f"{MARK}s", "a=b", " =1"])
+def test_other_cells_are_not_guarded(value: str) -> None:
+    assert guarded(value) == value
+    assert unguarded(value) == value
+
+
+def _tables(count: int) -> list[list[dict[str, Any]]]:
+    """Tables of short values made of the signs that CSV, spreadsheets and the guard care about; always the same ones."""
+    chance = random.Random(7)
+    signs = ["=", "+", "-", "@", "\t", "\r", "\n", "'", '"', ",", ";", "|", " ", "1", "a", "é", "\\", MARK]
+    names = ["prompt", "answer", "=name", "'=name", "a;b;c;d", "tab\there", MARK, "-1"]
+
+    def value() -> str:
+        return "".join(chance.choice(signs) for _ in range(chance.randint(1, 5))) + chance.choice(["", "x"])
+
+    return [[{name: value() + ("." if name in names[:2] else "") for name in names} for _ in range(12)] for _ in range(count)]
+
+
+@pytest.mark.parametrize("table", [*_tables(12), [{"prompt": "plain", "answer": "a"}], [{"prompt": "-1", "answer": "'x"}]])
+def test_every_value_survives_a_way_through_csv(table: list[dict[str, Any]], tmp_path: Path, store: Store) -> None:
+    first = api.import_file(store, jsonl(table)(tmp_path), name="first")
+    api.export_version(store, "first", to=tmp_path / "out.csv")
+    again = api.import_file(store, tmp_path / "out.csv", name="again")
+    assert content(store, again) == content(store, first)
+    assert again.content_hash == first.content_hash
+
+
+def test_guarded_cell_of_another_programs_file_stays_as_it_is(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "theirs.csv").write_text("prompt,answer\n'=1,'-x\n", encoding="utf-8")
+    (row,) = rows_of(store, api.import_file(store, tmp_path / "theirs.csv"))
+    assert [one["content"] for one in row.messages] == ["'=1", "'-x"]
+
+
+def test_metadata_named_like_another_column_is_not_lost() -> None:
+    meta = {"text": 1, "text_metadata": 2, "a.b": 3, "a": {"b": 4}, "split": 5, "split_used": 6}
+    record = flat(Row("text", text="words", meta=meta, split="train"), {}, "split")
+    assert record == {
+        "text": "words",
+        "text_metadata_metadata": 1,
+        "text_metadata": 2,
+        "a.b": 3,
+        "a": {"b": 4},
+        "split": 5,
+        "split_used": 6,
+        "split_used_used": "train",
+    }
 
 
 def test_export_faults_are_typed_and_leave_nothing(tmp_path: Path, store: Store) -> None:
