@@ -1,7 +1,7 @@
 """Rows become token ids with the loss on the answer only; batches of like length, padded on the right.
 
 A batch carries no attention mask.  Attention is causal and padding comes after the text, so no real token ever sees
-a padding token, and each document has its own row, so no document sees another (tests/training/test_isolation.py).
+a padding token, and each document has its own row, so no document sees another (tests/training/test_kernels.py).
 """
 
 from __future__ import annotations

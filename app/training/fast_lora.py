@@ -3,7 +3,7 @@
 Peft computes this with six separate operations, each of which stores and reads a tensor of the activation's size.
 Here each direction needs the frozen product, two thin ones and one addition in place.  Used on plain LoRA without
 dropout on a 16- or 32-bit base; everything else keeps peft's own forward.  Equal to peft's to rounding
-(tests/training/test_fast_lora.py).
+(tests/training/test_kernels.py).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class FrozenHeadLoss(torch.autograd.Function):
 
     hidden: (positions, width); weight: (vocabulary, width); target: (positions,) int64.  Returns a scalar fp32, nats.
     The gradient of ``hidden`` is made in the forward pass, chunk by chunk, so each chunk's logits are used twice and
-    freed; the head's own gradient is never made (it is frozen).  Equals F.cross_entropy (tests/training/test_loss.py).
+    freed; the head's own gradient is never made (it is frozen).  Equals F.cross_entropy (tests/training/test_kernels.py).
     """
 
     @staticmethod

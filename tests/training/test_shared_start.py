@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from app.training.attention import share_starts, use_causal_attention
-from app.training.examples import IGNORED
+from app.training.examples import IGNORED, Buckets, Example
 from app.training.fast_lora import speed_up
 from app.training.losses import answer_loss
-from app.training.shared_start import SHARES, Layout, shared_start
+from app.training.shared_start import SHARES, Layout, measure_load, shared_start
 from tests.training.test_kernels import batch, gradients, tiny
 
 START = 11
@@ -80,3 +80,11 @@ def test_a_trial_that_differs_leaves_sharing_off(model, monkeypatch):
     inputs = Layout.inputs
     monkeypatch.setattr(Layout, "inputs", lambda self, ids: inputs(self, ids.roll(1, 1)))
     assert not share_starts(model.get_base_model())
+
+
+@pytest.mark.parametrize(("shared", "largest", "share"), [
+    pytest.param(False, 2 * 20, 40 / 36, id="whole rows"), pytest.param(True, 9 + 2 * 11, 31 / 36, id="start once")])
+def test_a_plan_counts_what_goes_through_the_model(shared, largest, share):
+    examples = [Example(list(range(length)), [IGNORED] * 10 + list(range(10, length))) for length in (20, 16)]
+    load = measure_load(examples, Buckets([20, 16], 64, 0), shared=shared)
+    assert (load.largest, load.share) == (largest, pytest.approx(share))
