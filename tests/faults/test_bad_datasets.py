@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -24,9 +25,11 @@ from app.store import Store
 from app.store.profile import project_dir
 
 MOST_SECONDS = 10
-"""Of computing, that of child processes too: on a busy machine the wall clock measures the other work."""
-MOST_WAIT = 60
-"""By the wall clock: nothing hangs."""
+"""By the wall clock, from the order to the answer.  The slowest case takes 4.4 s on two busy processors."""
+MOST_CROWD = 3
+"""Where more programs want to run than there are processors, the wall clock gets as many times longer, up to this."""
+MOST_COMPUTING = 5
+"""Processor seconds, those of child processes too: has no such margin."""
 MOST_MEMORY = 500e6
 GOOD = '{"prompt": "What is a lien?", "answer": "A right over property."}\n'
 _SERVER = """
@@ -327,8 +330,9 @@ def _nothing_left(store: Store) -> None:
 
 
 def _within_limits(importer: Importer) -> None:
-    assert importer.seconds < MOST_SECONDS
-    assert importer.wall < MOST_WAIT
+    crowd = os.getloadavg()[0] / (os.cpu_count() or 1)
+    assert importer.seconds < MOST_COMPUTING
+    assert importer.wall < MOST_SECONDS * min(max(crowd, 1.0), MOST_CROWD)
     assert importer.peak < MOST_MEMORY
 
 
