@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 import uuid
 from collections import deque
@@ -22,6 +23,7 @@ class RequestMeter:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lines: deque[tuple[Any, ...]] = deque()
+        self._writing = threading.Lock()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -65,7 +67,11 @@ class RequestMeter:
                     await asyncio.to_thread(self.flush)
 
     def flush(self) -> None:
-        """Write the lines and the charges of those that were answered."""
+        """Write the lines and the charges of those that were answered; by one thread at a time, so each line once."""
+        with self._writing:
+            self._write()
+
+    def _write(self) -> None:
         lines = list(self._lines)
         if not lines:
             return

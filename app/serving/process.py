@@ -121,6 +121,8 @@ class EngineProcess:
         for events in self._calls.values():
             _force(events, {"crashed": True})
         code = await self._ended()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         if not self._ready.done():
             self._ready.set_result({"failed": _crashed_in_load(code)})
 

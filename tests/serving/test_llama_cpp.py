@@ -1,0 +1,120 @@
+"""llama.cpp with the packaged starter model: several requests at once, hanging up, and a machine that is busy."""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from app.registry.bases import packaged_file
+from app.serving.llama_cpp import BATCH
+from app.store import Store
+from tests.serving.harness import Endpoint, deploy, endpoint
+from tests.tiny import STARTER
+
+SLOTS = 4
+
+
+@pytest.fixture(scope="module")
+def serving(shared_store: Store) -> Iterator[Endpoint]:
+    file = packaged_file(STARTER)
+    assert file is not None
+    deploy(shared_store, path=file, slots=SLOTS, context=2048)
+    with endpoint(shared_store) as running:
+        assert running.chat("Hello", max_tokens=1).status_code == 200
+        yield running
+
+
+def timed_stream(serving: Endpoint, number: int) -> tuple[float, float]:
+    """(first words, end) of an answer."""
+    first = 0.0
+    with serving.stream(f"Count to {number}.", max_tokens=24, temperature=1, seed=number, logit_bias={"2": -100}) as events:
+        for event in events:
+            if not first and event != "[DONE]" and any(choice["delta"].get("content") for choice in event["choices"]):
+                first = time.monotonic()
+    return first, time.monotonic()
+
+
+def test_several_requests_are_answered_at_once(serving: Endpoint) -> None:
+    with ThreadPoolExecutor(SLOTS) as threads:
+        times = list(threads.map(lambda number: timed_stream(serving, number), range(90, 90 + SLOTS)))
+    assert max(first for first, _ in times) < min(end for _, end in times)  # all were being written together
+
+
+@pytest.mark.parametrize(("content", "tokens", "wait", "clients"), [
+    pytest.param("A clause on the lease of land. " * 200, 1, 0.6, 1, id="prefill"),
+    pytest.param("Count to one thousand.", 900, 1.5, SLOTS, id="decode"),
+])
+def test_a_disconnect_frees_the_engine_within_a_second(serving: Endpoint, content: str, tokens: int, wait: float, clients: int) -> None:
+    usual, batch = pace(serving)
+    busy = [serving.raw(f"{number} {content}", max_tokens=tokens, logit_bias={"2": -100}, stream=True) for number in range(clients)]
+    time.sleep(wait)
+    assert serving.pool.served["m"].running == clients
+    for connection in busy:
+        connection.close()
+    left = time.monotonic()
+    assert serving.chat("Now", max_tokens=1).status_code == 200
+    assert time.monotonic() - left < max(1, 2 * batch) + usual  # where one batch takes over half a second: two batches
+
+
+def pace(serving: Endpoint) -> tuple[float, float]:
+    """Seconds of the shortest answer and of one batch of a prompt, on this machine now."""
+    began = time.monotonic()
+    serving.chat("Warm", max_tokens=1)
+    usual, began = time.monotonic() - began, time.monotonic()
+    read = serving.chat(f"{began} " + "Some other words of the law. " * 30, max_tokens=1).json()["usage"]["prompt_tokens"]
+    return usual, (time.monotonic() - began) * BATCH / read
+
+
+def test_a_text_longer_than_a_batch_can_be_embedded(serving: Endpoint) -> None:
+    answer = serving.post("/v1/embeddings", {"model": "m", "input": "A clause on the lease of land. " * 60})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["usage"]["prompt_tokens"] > 256
+
+
+def test_a_prompt_that_does_not_fit_is_an_honest_400(serving: Endpoint) -> None:
+    answer = serving.chat("word " * 4000)
+    assert answer.status_code == 400, answer.text
+    assert "context" in answer.json()["error"]["message"]
+
+
+def burn(stop: threading.Event) -> None:
+    while not stop.is_set():
+        sum(range(10_000))
+
+
+def test_serving_goes_on_while_both_cores_are_busy(serving: Endpoint) -> None:
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    busy = [context.Process(target=burn, args=(stop,), daemon=True) for _ in range(2)]
+    for process in busy:
+        process.start()
+    try:
+        time.sleep(1)
+        began = time.monotonic()
+        answer = serving.chat("What is a lease?", max_tokens=24, logit_bias={"2": -100})
+        seconds = time.monotonic() - began
+    finally:
+        stop.set()
+        for process in busy:
+            process.join(10)
+    assert answer.json()["usage"]["completion_tokens"] == 24
+    assert seconds < 20  # with the engine's usual waiting: no answer in 60 s
+
+
+def test_the_engines_own_port_is_a_random_one_that_nobody_can_use(serving: Endpoint) -> None:
+    import psutil
+
+    engine = serving.pool.served["m"].engine
+    assert engine is not None
+    listening = [one for one in psutil.Process(engine.pid).net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+    for one in listening:
+        assert one.laddr.ip == "127.0.0.1"
+        with socket.create_connection((one.laddr.ip, one.laddr.port), timeout=5) as connection:
+            connection.sendall(b"POST /completion HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
+            assert b" 401 " in connection.recv(4096)
