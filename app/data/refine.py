@@ -6,6 +6,7 @@ Memory is bounded whatever the number of rows: decisions go into the new version
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -69,6 +70,10 @@ class Refined:
     splits: dict[str, int]
     content_hash: str
     report: dict[str, Any]
+
+
+_INVISIBLE = re.compile("[\\s\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]*\\Z")
+"""Nothing that can be seen: blanks, zero-width and direction marks."""
 
 
 def text_of(row: Row) -> str:
@@ -270,7 +275,7 @@ def _held_out_first(db: DatasetDb, version: int, splits: Iterable[str]) -> Itera
 def bad(row: Row, rules: Rules) -> Reason | None:
     """(reason, detail) for a row that is bad by itself, or None."""
     text = text_of(row)
-    if not text or (row.shape == "chat" and not row.answer.strip()):
+    if _INVISIBLE.match(text) or _INVISIBLE.match(row.answer):
         return "empty", ""
     if BROKEN in text:
         return "broken_encoding", f"{text.count(BROKEN)} unreadable characters"

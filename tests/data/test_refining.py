@@ -172,3 +172,40 @@ def test_stopping_leaves_no_row_of_the_new_version(bench: Bench) -> None:
 def test_misspelt_or_impossible_parameter_is_refused(params: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         RefineParams.model_validate(params)
+
+
+def test_every_kind_of_removal_is_undone_with_the_row_as_it_was(bench: Bench) -> None:
+    english = "The tenant shall pay the rent on the first day of every month without any deduction."
+    long = " ".join(f"In the year {year} the landlord repaired the roof and the walls." for year in range(1990, 2010))
+    rows, _, _ = bench.refine(
+        [
+            {"text": english, "split": "test"},
+            {"text": english, "split": "train"},
+            {"text": long, "split": "train"},
+            {"text": long.upper(), "split": "train"},
+            {"text": f"{long} He shall never do so again.", "split": "train"},
+            {"text": "\u200b\u2060 \ufeff", "split": "train"},
+            {"text": "bro\ufffdken letters", "split": "train"},
+            {"text": "ab", "split": "train"},
+            {"text": "x" * 3000, "split": "train"},
+            {"text": "Der Mieter zahlt die Miete am ersten Tag eines jeden Monats ohne jeden Abzug.", "split": "train"},
+        ],
+        min_length=5,
+        max_length=2000,
+        languages=["en"],
+    )
+    assert bench.removed(rows) == {
+        2: "leak",
+        4: "exact_duplicate",
+        5: "near_duplicate",
+        6: "empty",
+        7: "broken_encoding",
+        8: "too_short",
+        9: "too_long",
+        10: "language",
+    }
+    back = api.restore(bench.store, rows.dataset, rows.version, sorted(bench.removed(rows)))
+    with open_dataset(bench.store, rows.dataset) as db:
+        assert [(row.position, row.hash, row.split) for row in db.iter_rows(back.version)] == [
+            (row.position, row.hash, row.split) for row in db.iter_rows(bench.source.version)
+        ]

@@ -51,10 +51,14 @@ def json_list(folder: Path) -> Path:
     return folder / "data.json"
 
 
-def packed(folder: Path) -> Path:
-    path = folder / "data.jsonl.gz"
-    path.write_bytes(gzip.compress(jsonl(PAIRS)(folder).read_bytes()))
-    return path
+def packed(make: Callable[[Path], Path]) -> Callable[[Path], Path]:
+    def pack(folder: Path) -> Path:
+        plain = make(folder)
+        path = plain.with_name(f"{plain.name}.gz")
+        path.write_bytes(gzip.compress(plain.read_bytes()))
+        return path
+
+    return pack
 
 
 def table(name: str, delimiter: str) -> Callable[[Path], Path]:
@@ -133,19 +137,31 @@ CHAT: list[dict[str, Any]] = [
     {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
     {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "r"}], "source": "x"},
 ]
+INSTRUCTION: list[dict[str, Any]] = [
+    {"instruction": "Summarise.", "input": "A long text.", "output": "Short.", "system": "Be brief.", "id": 4},
+    {"instruction": "Say no.", "input": "", "output": "No.", "system": "", "id": 5},
+]
+COMPLETION: list[dict[str, Any]] = [{"prompt": "Once", "completion": " upon a time", "id": 6}]
+PLAIN: list[dict[str, Any]] = [{"text": "A trustee acts in good faith.", "source": "x"}, {"text": "Zwei\nZeilen", "source": None}]
+SYSTEM_PREFERENCE = [{"system": "s", "prompt": "q", "chosen": "good", "rejected": "bad", "by": 7}]
 PREFERENCE = [{"prompt": "q", "chosen": "good", "rejected": "bad", "by": 7}]
-LONG_PREFERENCE = [
+LONG_PREFERENCE: list[dict[str, Any]] = [
     {
         "chosen": [*CHAT[0]["messages"], {"role": "user", "content": "c"}, {"role": "assistant", "content": "good"}],
         "rejected": [*CHAT[0]["messages"], {"role": "user", "content": "c"}, {"role": "assistant", "content": "bad"}],
     }
 ]
-CLASH = [{"question": "q", "answer": "a", "text": "meta text", "prompt2": "z", "content": {"deep": [1, None, 2.5]}}]
+CLASH: list[dict[str, Any]] = [{"question": "q", "answer": "a", "text": "meta text", "prompt2": "z", "content": {"deep": [1, None, 2.5]}}]
 SPLIT = [{"prompt": f"q{number}", "answer": "a", "split": split} for number, split in enumerate(["train", "val", "test", ""])]
 SOURCES = [
     pytest.param(jsonl(PAIRS), id="JSON lines"),
     pytest.param(json_list, id="JSON list"),
-    pytest.param(packed, id="gzip"),
+    pytest.param(packed(jsonl(PAIRS)), id="JSON lines, gzip"),
+    pytest.param(packed(json_list), id="JSON list, gzip"),
+    pytest.param(packed(table("data.csv", ",")), id="CSV, gzip"),
+    pytest.param(packed(table("data.tsv", "\t")), id="TSV, gzip"),
+    pytest.param(packed(note), id="text, gzip"),
+    pytest.param(packed(markdown), id="Markdown, gzip"),
     pytest.param(table("data.csv", ","), id="CSV"),
     pytest.param(table("data.tsv", "\t"), id="TSV"),
     pytest.param(table("semi.csv", ";"), id="CSV with semicolons"),
@@ -155,16 +171,26 @@ SOURCES = [
     pytest.param(markdown, id="Markdown"),
     pytest.param(word, id="Word"),
     pytest.param(pdf, id="PDF"),
+    pytest.param(jsonl(INSTRUCTION), id="instruction"),
+    pytest.param(jsonl(COMPLETION), id="prompt and completion"),
+    pytest.param(jsonl(PLAIN), id="plain text"),
     pytest.param(jsonl(CHAT), id="chat"),
     pytest.param(jsonl(PREFERENCE), id="preference"),
+    pytest.param(jsonl(SYSTEM_PREFERENCE), id="preference with a system message"),
     pytest.param(jsonl(LONG_PREFERENCE), id="preference between conversations"),
     pytest.param(jsonl(CLASH), id="metadata named like a part"),
     pytest.param(jsonl(SPLIT), id="split"),
 ]
 
 
-TYPED = [jsonl([{"prompt": "q", "answer": "a", "id": 1, "score": 0.5, "ok": True}]), jsonl(SPLIT), jsonl(PREFERENCE)]
-WORDY = [table("data.csv", ","), table("data.tsv", "\t"), excel, jsonl(SPLIT), jsonl(CHAT[1:])]
+TYPED = [
+    jsonl([{"prompt": "q", "answer": "a", "id": 1, "score": 0.5, "ok": True}]),
+    jsonl(SPLIT),
+    jsonl(PREFERENCE),
+    jsonl(PLAIN),
+    jsonl(COMPLETION),
+]
+WORDY = [table("data.csv", ","), table("data.tsv", "\t"), excel, jsonl(SPLIT), jsonl(CHAT[1:]), jsonl(PLAIN[:1])]
 CASES = [
     *(pytest.param(source.values[0], ".jsonl", id=f"{source.id} as JSON lines") for source in SOURCES),
     *(pytest.param(make, ".parquet", id=f"typed columns {number} as Parquet") for number, make in enumerate(TYPED)),
