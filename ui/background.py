@@ -11,11 +11,12 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from shiboken6 import isValid
 
 from app.errors import NeuroWeaverError, WorkflowError
@@ -87,7 +88,10 @@ class Background(QObject):
         self._serial = 0
         self._closing = threading.Event()
         self._watch: threading.Thread | None = None
-        self._answer.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._arrived: deque[tuple[_Job, Any, NeuroWeaverError | None]] = deque()
+        self._turn = QTimer(self)
+        self._turn.timeout.connect(self._next)
+        self._answer.connect(self._arrive, Qt.ConnectionType.QueuedConnection)
 
     def open(self, passphrase: str | None = None) -> None:
         """Open the store on a lane; ``opened`` or ``refused`` follows."""
@@ -148,6 +152,17 @@ class Background(QObject):
             if not self._closing.is_set():
                 self._answer.emit(job, answer, problem)
 
+    def _arrive(self, job: _Job, answer: Any, problem: NeuroWeaverError | None) -> None:
+        self._arrived.append((job, answer, problem))
+        self._turn.start(0)
+
+    def _next(self) -> None:
+        """One answer a turn of the event loop: a page that asked for five would be filled in one long go."""
+        if len(self._arrived) <= 1:
+            self._turn.stop()
+        if self._arrived:
+            self._deliver(*self._arrived.popleft())
+
     def _deliver(self, job: _Job, answer: Any, problem: NeuroWeaverError | None) -> None:
         if self._closing.is_set() or (job.owner is not None and not alive(job.owner)):
             return
@@ -162,6 +177,7 @@ class Background(QObject):
     def close(self, seconds: float = 3.0) -> None:
         """No answer arrives after this; threads end, connections close."""
         self._closing.set()
+        self._turn.stop()
         for lane in self._lanes.values():
             lane.close(seconds)
         if self._watch is not None:

@@ -45,6 +45,10 @@ class RunSamples(Card):
         self._all: list[Sample] = []
         self._shown: list[Sample] = []
         self._at = 0
+        self.hide()
+
+    def _build(self) -> None:
+        """Made when there is something to show: it would hold up a run that has no evaluation yet."""
         self._order = Segments([("most", "Where it helped most"), ("least", "Least")], size="small", name="Which answers first")
         self._order.chosen.connect(lambda _key: self._arrange())
         self._where = Label("", "small", "tertiary")
@@ -63,16 +67,19 @@ class RunSamples(Card):
             line.setStretch(0, 1)
             line.setStretch(1, 1)
         self.setLayout(column(head, Line(), column(upper, lower, gap=10, margins=(14, 10, 14, 14))))
-        self.hide()
 
     def show_samples(self, found: list[Sample]) -> None:
         """Fill it; nothing is shown where no evaluation kept any."""
+        if found and self.layout() is None:
+            self._build()
         if found != self._all:
             self._all = found
             self._arrange()
         self.setVisible(bool(found))
 
     def _arrange(self) -> None:
+        if not self._all:
+            return
         self._shown = list(reversed(self._all)) if self._order.choice() == "most" else self._all
         self._at = 0
         self._show()

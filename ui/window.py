@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +45,11 @@ class Window(QMainWindow):
         self.background = background
         self._start_service = start_service
         self._specs = {spec.name: spec for spec in pages()}
-        self._pages: dict[str, Page] = {}
+        self._made: dict[str, Page] = {}
+        self._going: tuple[str, str] | None = None
+        self._stages: Iterator[None] = iter(())
+        self._turn = QTimer(self)
+        self._turn.timeout.connect(self._next_stage)
         self._closing = self._settled = False
         self.setWindowTitle("NeuroWeaver")
         self.setMinimumSize(1024, 680)
@@ -69,27 +73,61 @@ class Window(QMainWindow):
         background.refused.connect(self._refused)
         background.changed.connect(self._changed)
         self.go("home" if "home" in self._specs else next(iter(self._specs)))
+        self._arrive()  # the first frame shows it
 
     # ---- what pages may ask ---------------------------------------------------------------------------------
 
     def go(self, page: str, argument: str = "") -> None:
-        """Show a page, built on first use."""
+        """Show a page.  On first use it is imported on a thread and built in turns of the event loop: nothing is held up."""
         if page not in self._specs:
             return
-        if page not in self._pages:
-            self._pages[page] = self._specs[page].make(self)
-            self.stack.addWidget(self._pages[page])
+        self._turn.stop()
+        self._going = (page, argument)
+        self._stages = iter(()) if page in self._made else self._make(page)
         self.rail.choose(page)
-        self.stack.setCurrentWidget(self._pages[page])
-        if argument:
-            self._pages[page].open(argument)
+        if page in self._made:
+            self._arrive()
+        else:
+            self.background.submit(self, self._specs[page].load, with_store=False, key="load page", failed=self._failed,
+                                   done=lambda _module: self._turn.start(0))
+
+    def _make(self, name: str) -> Iterator[None]:
+        """Build, put in place: each a turn."""
+        page = self._specs[name].make(self)
+        yield
+        self.stack.addWidget(page)
+        self._made[name] = page
+        page.ensurePolished()
+        yield
+
+    def _next_stage(self) -> None:
+        if next(self._stages, self) is self:
+            self._arrive()
+
+    def _arrive(self) -> None:
+        """Finish what is being built and show it."""
+        self._turn.stop()
+        for _ in self._stages:
+            pass
+        if self._going is not None:
+            (name, argument), self._going = self._going, None
+            self.stack.setCurrentWidget(self._made[name])
+            if argument:
+                self._made[name].open(argument)
+
+    @property
+    def _pages(self) -> dict[str, Page]:
+        """The pages built so far; one that is being built is finished first."""
+        self._arrive()
+        return self._made
 
     def has(self, page: str) -> bool:
         """Whether a page exists."""
         return page in self._specs
 
     def page(self) -> Page:
-        """The page shown."""
+        """The page shown; one that is being built is finished first."""
+        self._arrive()
         current: Any = self.stack.currentWidget()
         return current  # type: ignore[no-any-return]
 
@@ -191,7 +229,7 @@ class Window(QMainWindow):
         self.page().show_error(problem)
 
     def _changed(self, tables: set[str]) -> None:
-        for page in self._pages.values():
+        for page in self._made.values():
             page.store_changed(tables)
         if tables & {"runs", "steps", "deployments"}:
             from ui.service_link import rail_marks

@@ -53,7 +53,7 @@ def test_a_finished_run_shows_the_verdict_its_interval_and_every_arm(qtbot, wind
 def test_a_finished_run_shows_questions_with_both_answers(qtbot, window, runs):
     window.go("runs", runs["done"])
     shown = window.page().pane.samples
-    qtbot.waitUntil(lambda: shown._question.toPlainText() == "Notice 1", timeout=3000)  # where it helped most
+    qtbot.waitUntil(lambda: not shown.isHidden() and shown._question.toPlainText() == "Notice 1", timeout=3000)  # where it helped most
     assert (shown._base.toPlainText(), shown._tuned.toPlainText()) == ("none", "MIT")
     assert (shown._base_score.words(), shown._tuned_score.words()) == ("0 % right", "100 % right")
     assert not shown._previous.isEnabled()

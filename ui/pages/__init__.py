@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,30 +24,37 @@ class PageSpec:
     icon: str
     group: str = ""
     bottom: bool = False
+    uses: tuple[str, ...] = ()
+    """What the page asks in app; imported with it, so that its first question does not hold up the window."""
 
     @property
     def exists(self) -> bool:
         """Whether the page has been written."""
         return (Path(__file__).parent / f"{self.name}.py").exists()
 
+    def load(self) -> ModuleType:
+        """Import what the page asks, then its file.  May be called on any thread."""
+        for name in self.uses:
+            importlib.import_module(name)
+        return importlib.import_module(f"ui.pages.{self.name}")
+
     def make(self, shell: Shell) -> Page:
-        """Import and build the page."""
-        module = importlib.import_module(f"ui.pages.{self.name}")
-        page: Page = getattr(module, f"{self.name.capitalize()}Page")(shell)
+        """Build the page."""
+        page: Page = getattr(self.load(), f"{self.name.capitalize()}Page")(shell)
         return page
 
 
 SPECS = (
-    PageSpec("home", "Home", "house"),
-    PageSpec("kits", "Kits", "library-big", "Build"),
-    PageSpec("datasets", "Datasets", "table-2", "Build"),
-    PageSpec("workflow", "Workflow", "workflow", "Build"),
-    PageSpec("runs", "Runs", "activity", "Build"),
-    PageSpec("models", "Models", "box", "Use"),
-    PageSpec("playground", "Playground", "message-square", "Use"),
-    PageSpec("endpoint", "Endpoint", "plug", "Use"),
-    PageSpec("costs", "Costs", "coins", "Watch"),
-    PageSpec("settings", "Settings", "settings", bottom=True),
+    PageSpec("home", "Home", "house", uses=("app.config.views", "app.training.views", "app.workflow.views")),
+    PageSpec("kits", "Kits", "library-big", "Build", uses=("app.config.views", "app.training.views", "app.workflow.views")),
+    PageSpec("datasets", "Datasets", "table-2", "Build", uses=("app.data.views",)),
+    PageSpec("workflow", "Workflow", "workflow", "Build", uses=("app.config.views", "app.workflow.views")),
+    PageSpec("runs", "Runs", "activity", "Build", uses=("app.workflow.views", "ui.runview")),
+    PageSpec("models", "Models", "box", "Use", uses=("app.registry.views",)),
+    PageSpec("playground", "Playground", "message-square", "Use", uses=("app.gateway.views", "app.gateway.client")),
+    PageSpec("endpoint", "Endpoint", "plug", "Use", uses=("app.gateway.views",)),
+    PageSpec("costs", "Costs", "coins", "Watch", uses=("app.costguard.views",)),
+    PageSpec("settings", "Settings", "settings", bottom=True, uses=("app.store.settings",)),
     PageSpec("help", "Help", "book-open", bottom=True),
 )
 
