@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,9 @@ class RunCharts(QWidget):
             self._grid.setColumnStretch(third, 1)
             self._grid.setRowStretch(third, 1)
             self._grid.setRowMinimumHeight(third, 172)
+        self._parts: list[Callable[[], None]] = []
+        self._drawer = QTimer(self)
+        self._drawer.timeout.connect(self._draw_one)
         self._builder = QTimer(self)
         self._builder.timeout.connect(self._build_one)
         self._builder.start(0)
@@ -103,13 +106,17 @@ class RunCharts(QWidget):
             return
         planned = found.get("train.total_steps", [])
         x_end = planned[-1][1] if planned else None
-        self._loss(found, x_end)
-        self._rate(found, x_end)
-        self._norm(found, x_end)
-        self._speed(found)
-        self._device(found, view)
-        self._power(found, view)
-        self._cost(found, view)
+        self._parts = [lambda: self._loss(found, x_end), lambda: self._rate(found, x_end), lambda: self._norm(found, x_end),
+                       lambda: self._speed(found), lambda: self._device(found, view), lambda: self._power(found, view),
+                       lambda: self._cost(found, view)]
+        self._drawer.start(0)
+
+    def _draw_one(self) -> None:
+        """One chart a turn, like building them."""
+        if self._parts:
+            self._parts.pop(0)()
+        if not self._parts:
+            self._drawer.stop()
 
     def _loss(self, found: Curves, x_end: float | None) -> None:
         train, unseen = found.get("train.loss", []), found.get("train.eval_loss", [])

@@ -17,6 +17,7 @@ def _opened(qtbot, window, run):
     qtbot.waitUntil(lambda: pane._view is not None and (bool(pane._found) or run == "run_failed")
                     and not pane.charts._builder.isActive(), timeout=4000)
     qtbot.waitUntil(lambda: not pane._turn.isActive(), timeout=2000)
+    qtbot.waitUntil(lambda: not pane._turns and not pane.charts._parts and not pane.charts._builder.isActive(), timeout=3000)
     return pane
 
 
