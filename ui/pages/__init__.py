@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,15 +31,15 @@ class PageSpec:
         """Whether the page has been written."""
         return (Path(__file__).parent / f"{self.name}.py").exists()
 
-    def load(self) -> ModuleType:
-        """Import what the page asks, then its file.  May be called on any thread."""
-        for name in self.uses:
+    def load(self) -> None:
+        """Import what the page asks, then its file, on a thread: the first page is shown before that."""
+        for name in (*self.uses, f"ui.pages.{self.name}"):
             importlib.import_module(name)
-        return importlib.import_module(f"ui.pages.{self.name}")
 
     def make(self, shell: Shell) -> Page:
         """Build the page."""
-        page: Page = getattr(self.load(), f"{self.name.capitalize()}Page")(shell)
+        module = importlib.import_module(f"ui.pages.{self.name}")
+        page: Page = getattr(module, f"{self.name.capitalize()}Page")(shell)
         return page
 
 
