@@ -71,14 +71,15 @@ def test_a_paused_run_goes_on_where_it_was(store: Store, scheduler: Scheduler) -
 
 
 def test_only_one_step_holds_the_accelerator(store: Store, scheduler: Scheduler) -> None:
-    first = runs.submit_text(store, document("sleep", seconds=3))
-    second = runs.submit_text(store, document("sleep", text="b", seconds=3))
+    first = runs.submit_text(store, document("sleep", seconds=120))
+    second = runs.submit_text(store, document("sleep", text="b", seconds=0.1))
     running(store, first)
     wait(lambda: step(store, second, "make")["state"] == "done")
     time.sleep(0.7)
+    assert step(store, first)["state"] == "running"
     assert step(store, second)["state"] == "queued"
-    runs.cancel(store, second, "discard")
-    assert ended(store, first) == "done"
+    runs.cancel(store, first, "discard")
+    assert ended(store, second) == "done"
 
 
 def test_a_loud_worker_is_capped(store: Store, scheduler: Scheduler) -> None:
