@@ -11,6 +11,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from app.config.canvas import FARTHEST, Canvas
 from app.config.kit import Kit
 from app.config.merging import TOP, Faults, Layers, nearest
 from app.config.node import NodeClass
@@ -55,6 +56,8 @@ def check_top(layers: Layers, faults: Faults) -> None:
                                   remedy="Add steps: with at least one step, or extend a kit."))
     if "kit" in layers.value:
         _fits(Kit, layers.value["kit"], layers, ("kit",), "kit", (), faults)
+    if "canvas" in layers.value:
+        _fits(Canvas, layers.value["canvas"], layers, ("canvas",), "canvas", (), faults)
 
 
 def check_secrets(layers: Layers, faults: Faults) -> None:
@@ -124,12 +127,20 @@ def _step(name: str, layers: Layers, find: Find, faults: Faults) -> StepSpec:
     needs, inputs = _needs(layers, at, faults), _inputs(layers, at, faults)
     _type(layers, (*at, "title"), str, "a text", faults)
     _type(layers, (*at, "note"), str, "a text", faults)
+    _position(layers, (*at, "position"), faults)
     node = find(content["node"], layers.place((*at, "node")))
     params = {key: value for key, value in content.items() if key not in STEP}
     placed = _placed(node.params_model, params, layers, at, faults)
     model = _fits(node.params_model, placed, layers, at, f"step {name!r}", STEP, faults)
     filled = {} if model is None else model.model_dump(mode="json")
     return StepSpec(name, node.name, needs, inputs, str(content.get("title") or node.title), filled)
+
+
+def _position(layers: Layers, path: Path_, faults: Faults) -> None:
+    found = layers.at(path)
+    numbers = isinstance(found, list) and [part for part in found if type(part) in (int, float) and abs(part) <= FARTHEST]
+    if found is not None and not (numbers and len(numbers) == len(found) == 2):
+        faults.append(_value(layers, path, f"It must be two numbers, each at most {FARTHEST:,}", found))
 
 
 def _needs(layers: Layers, at: Path_, faults: Faults) -> tuple[str, ...]:

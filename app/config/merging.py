@@ -18,8 +18,8 @@ from app.config.yaml_source import Path_, Source, dotted, parse, read_text
 from app.errors import ConfigError, NeuroWeaverError, Place, UsageError
 from app.store.profile import project_dir
 
-TOP = ("name", "description", "extends", "environment", "environments", "base_model", "seed", "steps", "kit")
-OWN = ("kit",)
+TOP = ("name", "description", "extends", "environment", "environments", "base_model", "seed", "steps", "canvas", "kit")
+OWN = ("kit", "canvas")
 """Keys that describe one document and are not inherited."""
 LONGEST_CHAIN = 10
 HOME_NOTE = ".home.json"

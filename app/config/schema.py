@@ -24,6 +24,7 @@ _TOP: dict[str, Any] = {
     "environments": {"description": "Overlays by name", "type": "object", "additionalProperties": {"type": "object"}},
     "base_model": {"description": "A packaged or registered model, or a folder", **_TEXT},
     "seed": {"description": "Seed of everything random", "type": "integer", "minimum": 0, "maximum": 2**32 - 1},
+    "canvas": {"description": "Notes and groups on the canvas", "type": "object"},
     "kit": {"description": "What a kit says of itself", "type": "object"},
 }
 
