@@ -11,7 +11,8 @@ import numpy as np
 from app.evaluation.checks import Task, headline, score
 from app.evaluation.classic import classic_answers, constant_answer
 from app.evaluation.decode import Writer
-from app.evaluation.model import Messages, Pair, answer_nll, encode_prompt
+from app.evaluation.likelihood import answer_nll
+from app.evaluation.model import Messages, Pair, encode_prompt
 from app.store.records import Row
 
 LABELS = {

@@ -14,6 +14,8 @@ from typing import Any, Literal
 Progress = Callable[[float], None]
 HOPELESS = 24
 """Word pieces after which an answer that must be JSON and does not begin with a brace is given up: it scores 0 anyway."""
+MOST_TOKENS = 8192
+"""Most padded tokens read at once; long questions are answered fewer at a time."""
 _DECODER = json.JSONDecoder()
 
 
@@ -78,26 +80,18 @@ class Writer:
 
         if not prompts:
             return []
-        order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
         shared = shared_start(prompts)
         found: dict[int, str] = {}
         with torch.inference_mode():
-            start = self._read(prompts[0][:shared]) if shared else None
-            for at in range(0, len(order), self.batch):
-                numbers, before = order[at : at + self.batch], len(found)
+            start = read_start(self.model, prompts[0][:shared])
+            for numbers in batches([len(prompt) - shared for prompt in prompts], self.batch, MOST_TOKENS):
 
-                def tell(done: int, before: int = before) -> None:
-                    progress((before + done) / len(order))
+                def tell(done: int, before: int = len(found)) -> None:
+                    progress((before + done) / len(prompts))
 
                 found |= self._batch(numbers, prompts, shared, start, tell)
         progress(1.0)
         return [found[number] for number in range(len(prompts))]
-
-    def _read(self, ids: list[int]) -> Any:
-        import torch
-
-        one = torch.tensor([ids], device=self.model.device)
-        return self.model(input_ids=one, use_cache=True, logits_to_keep=1).past_key_values
 
     def _batch(
         self, numbers: list[int], prompts: Sequence[list[int]], shared: int, start: Any, tell: Callable[[int], None]
@@ -105,8 +99,8 @@ class Writer:
         import torch
 
         batch = _Batch(numbers, {number: [] for number in numbers})
-        ids, mask = self._padded([prompts[number][shared:] for number in numbers], shared)
-        cache = _copies(start, len(numbers)) if start is not None else None
+        ids, mask = padded(self.model, self.tokenizer, [prompts[number][shared:] for number in numbers], shared)
+        cache = copies(start, len(numbers))
         for _ in range(self.new_tokens):
             tell(len(batch.answers))
             places = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
@@ -123,15 +117,6 @@ class Writer:
                 mask, following = mask[kept], following[kept]
             ids, mask = following[:, None], torch.cat([mask, mask.new_ones((len(mask), 1))], 1)
         return batch.answers | {number: self._text(batch.written[number]) for number in batch.numbers}
-
-    def _padded(self, rows: list[list[int]], shared: int) -> tuple[Any, Any]:
-        """(rows, widest) ids padded on the left, and the mask over the shared start and them."""
-        import torch
-
-        width, device = max(map(len, rows)), self.model.device
-        ids = [[self.tokenizer.pad_token_id] * (width - len(row)) + row for row in rows]
-        mask = [[1] * shared + [0] * (width - len(row)) + [1] * len(row) for row in rows]
-        return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
     def _take(self, batch: _Batch, following: list[int]) -> list[int]:
         """Note the new word pieces; returns the places of the rows that go on, and leaves only those in the batch."""
@@ -155,10 +140,44 @@ class Writer:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
-def _copies(cache: Any, count: int) -> Any:
+def batches(lengths: Sequence[int], rows: int, tokens: int) -> list[list[int]]:
+    """Numbers of the rows in batches, short ones first: at most ``rows`` rows and, but for a single row, ``tokens`` padded tokens."""
+    found: list[list[int]] = []
+    for number in sorted(range(len(lengths)), key=lambda number: lengths[number]):
+        fits = found and len(found[-1]) < rows and (len(found[-1]) + 1) * lengths[number] <= tokens
+        if fits:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    return found
+
+
+def read_start(model: Any, ids: list[int]) -> Any:
+    """The cache of what all prompts begin with; None if there is no such start."""
+    import torch
+
+    if not ids:
+        return None
+    one = torch.tensor([ids], device=model.device)
+    return model(input_ids=one, use_cache=True, logits_to_keep=1).past_key_values
+
+
+def padded(model: Any, tokenizer: Any, rows: list[list[int]], shared: int) -> tuple[Any, Any]:
+    """(rows, widest) ids padded on the left, and the mask over the shared start and them."""
+    import torch
+
+    width, device = max(map(len, rows)), model.device
+    ids = [[tokenizer.pad_token_id] * (width - len(row)) + row for row in rows]
+    mask = [[1] * shared + [0] * (width - len(row)) + [1] * len(row) for row in rows]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def copies(cache: Any, count: int) -> Any:
     """The cache of the shared start, once for each row of a batch; the original stays as it is."""
     import copy
 
+    if cache is None:
+        return None
     several = copy.deepcopy(cache)
     several.batch_repeat_interleave(count)
     return several

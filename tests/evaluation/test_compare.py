@@ -83,7 +83,8 @@ def test_the_likelihood_equals_a_plain_forward_pass(trained):
     """Source of truth: transformers' own loss on one unpadded row, both sides of the pair."""
     import torch
 
-    from app.evaluation.model import answer_nll, encode_prompt, load_pair
+    from app.evaluation.likelihood import answer_nll
+    from app.evaluation.model import encode_prompt, load_pair
 
     pair, found = load_pair(trained), rows()[:3]
     prompts = [encode_prompt(pair.tokenizer, row.prompt) for row in found]
@@ -115,6 +116,8 @@ def test_one_load_answers_for_both_sides(trained):
             assert torch.equal(base(input_ids=ids).logits, plain)
         with pair.side(True) as tuned:
             assert not torch.equal(tuned(input_ids=ids).logits, plain)
+        with pytest.raises(RuntimeError, match="before the tuned"), pair.side(False):
+            pass
 
 
 @pytest.mark.parametrize(("found", "params", "error", "words"), [
