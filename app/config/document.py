@@ -62,7 +62,7 @@ def load_text(
     """Read and check a text.  path: where it stands, for relative paths and places in errors."""
     faults: Faults = []
     source = parse(text, path, faults)
-    folder = _home(path)
+    folder = home_folder(path)
     try:
         layers = inherit(source, folder, faults)
     except ConfigError as fault:
@@ -79,7 +79,8 @@ def load_text(
     return _document(text, path, folder, source, layers, base_model, steps)
 
 
-def _home(path: Path | None) -> Path:
+def home_folder(path: Path | None) -> Path:
+    """The folder that relative paths of a document start from; a draft's note names another than its own."""
     if path is None:
         return Path.cwd()
     try:

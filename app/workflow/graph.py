@@ -66,10 +66,11 @@ def bind(steps: Mapping[str, Step], classes: Mapping[str, NodeClass]) -> dict[st
     else (required ports only, so that no report is mistaken for another) the nearest output of that type if it is
     the only one at that distance.  Raises ConfigError naming step and port.
     """
-    return {name: _bind_step(steps[name], steps, classes) for name in order(steps)}
+    return {name: bind_step(steps[name], steps, classes) for name in order(steps)}
 
 
-def _bind_step(step: Step, steps: Mapping[str, Step], classes: Mapping[str, NodeClass]) -> dict[str, Source]:
+def bind_step(step: Step, steps: Mapping[str, Step], classes: Mapping[str, NodeClass], only: str = "") -> dict[str, Source]:
+    """The same for one step, or for one of its ports."""
     node = classes[step.id]
     unknown = set(step.inputs) - set(node.inputs)
     if unknown:
@@ -77,6 +78,8 @@ def _bind_step(step: Step, steps: Mapping[str, Step], classes: Mapping[str, Node
                      f"Ports of {node.name}: {', '.join(node.inputs) or 'none'}.")
     bound: dict[str, Source] = {}
     for port, kind in node.inputs.items():
+        if only not in ("", port):
+            continue
         explicit = step.inputs.get(port)
         source = (_explicit(step, port, kind, explicit, classes) if explicit
                   else _search(step, port, kind, steps, classes, port in node.optional))

@@ -277,12 +277,13 @@ def last_of_kits(store: Store) -> dict[str, RunLine]:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One fault of a document, on its line (from 1; 0 where it has none)."""
+    """One fault of a document, on its line (from 1; 0 where it has none).  ``field``: its dotted path, if known."""
 
     line: int
     column: int
     message: str
     hint: str
+    field: str = ""
 
 
 def problems(_store: Store, text: str, path: str) -> list[Problem]:
@@ -293,6 +294,7 @@ def problems(_store: Store, text: str, path: str) -> list[Problem]:
         check_text(text, path)
     except NeuroWeaverError as first:
         found = [first, *first.others]
-        listed = [Problem(each.where.line or 0, each.where.column or 0, each.message, each.remedy) for each in found]
+        listed = [Problem(each.where.line or 0, each.where.column or 0, each.message, each.remedy, each.where.field or "")
+                  for each in found]
         return sorted(listed, key=lambda problem: (problem.line, problem.column))
     return []
