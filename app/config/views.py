@@ -109,9 +109,8 @@ def keep_draft(store: Store, text: str, name: str, path: str = "") -> str:
 
     path: where the text belongs; relative paths in it go on starting there.
     """
-    folder = store.profile.cache / "drafts"
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{re.sub(r'[^A-Za-z0-9._-]', '_', name).lstrip('.') or 'workflow'}.yaml"
+    file = draft_file(store, name)
+    file.parent.mkdir(parents=True, exist_ok=True)
     note = file.with_name(file.name + HOME_NOTE)
     if path:
         _write(note, json.dumps({"folder": str(Path(path).resolve().parent)}))
@@ -119,6 +118,11 @@ def keep_draft(store: Store, text: str, name: str, path: str = "") -> str:
         note.unlink(missing_ok=True)
     _write(file, text)
     return str(file)
+
+
+def draft_file(store: Store, name: str) -> Path:
+    """Where the draft of a document stands, if there is one."""
+    return store.profile.cache / "drafts" / f"{re.sub(r'[^A-Za-z0-9._-]', '_', name).lstrip('.') or 'workflow'}.yaml"
 
 
 def _write(file: Path, text: str) -> None:

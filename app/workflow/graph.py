@@ -114,18 +114,20 @@ def _levels(step: Step, steps: Mapping[str, Step]) -> Iterator[list[str]]:
 
 def _search(step: Step, port: str, kind: type[Artifact], steps: Mapping[str, Step], classes: Mapping[str, NodeClass],
             optional: bool) -> Source | None:
-    levels = [[(name, output, made) for name in level for output, made in classes[name].outputs.items()]
-              for level in _levels(step, steps)]
-    named = [[(name, output) for name, output, made in level if output == port and issubclass(made, kind)]
-             for level in levels]
-    typed = [[(name, output) for name, output, made in level if issubclass(made, kind)] for level in levels]
-    for group in (named,) if optional else (named, typed):
-        nearest = next((found for found in group if found), [])
-        if len(nearest) == 1:
-            return nearest[0]
-        if nearest and not optional:
-            choices = ", ".join(f"{name}.{output}" for name, output in nearest)
-            raise _fault(step, port, f"could be fed by {choices}", f"Say which: inputs: {{{port}: {'.'.join(nearest[0])}}}")
+    nearest: list[Source] = []
+    of_type: list[Source] = []
+    for level in _levels(step, steps):  # lazily: most ports are fed from the first
+        made = [(name, output) for name in level for output, each in classes[name].outputs.items() if issubclass(each, kind)]
+        nearest = [source for source in made if source[1] == port]
+        if nearest:
+            break
+        of_type = of_type or made
+    nearest = nearest or ([] if optional else of_type)
+    if len(nearest) == 1:
+        return nearest[0]
+    if nearest and not optional:
+        choices = ", ".join(f"{name}.{output}" for name, output in nearest)
+        raise _fault(step, port, f"could be fed by {choices}", f"Say which: inputs: {{{port}: {'.'.join(nearest[0])}}}")
     if optional:
         return None
     raise _fault(step, port, f"needs {kind.type_name()}, and no step before it gives that",

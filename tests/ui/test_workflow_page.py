@@ -83,7 +83,7 @@ def test_the_run_button_says_what_to_fix_first(qtbot, page):
 
 
 def test_mending_the_document_frees_the_button(qtbot, page):
-    qtbot.waitUntil(lambda: page._problems == [FAULT], timeout=3000)
+    qtbot.waitUntil(lambda: page._problems and page._problems[0].message == FAULT.message, timeout=3000)
     page.editor.set_text(TEXT.replace("treshold", "threshold"))
     qtbot.waitUntil(page.run_button.isEnabled, timeout=3000)
     assert page._saved_word.words() == "Changed"

@@ -1,4 +1,4 @@
-"""Workflow: the document, its faults on their lines, and the button that runs it."""
+"""Workflow: one document as a picture and as text, its faults in both, and the button that runs it."""
 
 from __future__ import annotations
 
@@ -6,25 +6,36 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QFileDialog, QScrollArea, QWidget
+from PySide6.QtCore import QEvent, QKeyCombination, QObject, Qt, QTimer
+from PySide6.QtGui import QKeyEvent, QKeySequence
+from PySide6.QtWidgets import QFileDialog, QMenu, QSplitter, QWidget
 
 from ui.background import command, query
+from ui.canvas.history import History
+from ui.canvas.pane import CanvasPane
 from ui.pages.base import Page
-from ui.widgets.buttons import Button
+from ui.widgets.buttons import Button, Segments
 from ui.widgets.code import make_editor
-from ui.widgets.text import Dot, Icon, Label, Line, clear, column, row
+from ui.widgets.text import Dot, Icon, Label, Line, column, row
 
 CHECK_MS = 400
-"""After the last key, before the document is checked again."""
+"""After the last edit, before the document is checked again."""
+DRAW_MS = 120
+"""After the last key in the text, before the picture follows."""
+KEEP_MS = 1500
+"""After the last edit, before it is kept as a draft."""
+LOOK_MS = 1000
+"""Between two looks at the newest run."""
+_CTRL_Y = QKeyCombination(Qt.KeyboardModifier.ControlModifier, Qt.Key.Key_Y)
+NEW = "name: My workflow\nbase_model: smollm2-135m-instruct\nsteps: {}\n"
 
 
 class WorkflowPage(Page):
-    """A list of documents on the left, the editor on the right."""
+    """Canvas on the left, text on the right: two views of one document with one undo stack."""
 
     title = "Workflow"
     subtitle = "What will happen, step by step"
-    watches = frozenset({"documents"})
+    watches = frozenset({"documents", "runs", "steps"})
     margins = (0, 0, 0, 0)
     scrolls = False
 
@@ -32,85 +43,133 @@ class WorkflowPage(Page):
         self._path, self._name, self._saved = "", "", ""
         self._problems: list[Any] | None = None
         self._wanted = ""
-        self.header.actions.addWidget(Button("Open a file", icon_name="folder-open", clicked=self.choose_file))
-        self._save = Button("Save", icon_name="save", tooltip="Save to a file", clicked=self.save)
-        self.run_button = Button("Run", "filled", "play", tooltip="Run  Ctrl+R", clicked=self.run_primary)
-        for button in (self._save, self.run_button):
-            self.header.actions.addWidget(button)
+        self._ready = False
+        """The nodes are known, so that a picture can be made without a wait."""
+        self.history = History()
+        self._head()
+        self.pane = CanvasPane()
         self.editor = make_editor("The workflow document")
-        self.editor.changed.connect(self._edited)
-        self.editor.moved.connect(lambda line, col: self._place.say(f"Line {line}, column {col}   YAML"))
-        layout = row(self._left(), Line("v"), self._right(), gap=0)
-        layout.setStretch(2, 1)
-        self.body.addLayout(layout)
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(CHECK_MS)
-        self._pause.timeout.connect(self.check)
+        self._right_side = self._right()
+        self.split = QSplitter(Qt.Orientation.Horizontal)
+        self.split.setHandleWidth(1)
+        self.split.addWidget(self.pane)
+        self.split.addWidget(self._right_side)
+        self.split.setSizes([768, 464])
+        self.split.setStretchFactor(0, 1)
+        self.split.setChildrenCollapsible(False)
+        self.body.addWidget(self.split)
+        self._wire()
         self._show_state()
 
-    def _left(self) -> QWidget:
-        self._list = column(gap=2, margins=(8, 12, 8, 12))
-        panel = QWidget()
-        panel.setObjectName("panel")
-        panel.setLayout(self._list)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setWidget(panel)
-        area.setFixedWidth(216)
-        area.setAccessibleName("Documents")
-        return area
+    def _head(self) -> None:
+        self.views = Segments([("both", "Both"), ("canvas", "Canvas"), ("text", "Text")], name="Shown")
+        self.views.chosen.connect(self.show_views)
+        self._open_button = Button("Open", icon_name="folder-open", tooltip="Open a kit or a file", clicked=self._open_menu)
+        self._save = Button("Save", icon_name="save", tooltip="Save to a file  Ctrl+S", clicked=self.save)
+        self.run_button = Button("Run", "filled", "play", tooltip="Run  Ctrl+R", clicked=self.run_primary)
+        for widget in (self.views, self._open_button, self._save, self.run_button):
+            self.header.actions.addWidget(widget)
 
     def _right(self) -> QWidget:
         self._state_icon, self._state = Icon("circle-dashed", "textTertiary"), Label("", "small", "secondary")
         self._place = Label("", "small", "tertiary")
         self._saved_dot, self._saved_word = Dot("success"), Label("", "small", "tertiary")
-        foot = QWidget()
-        foot.setLayout(row(self._state_icon, self._state, None, self._saved_dot, self._saved_word, self._place, gap=8,
-                           margins=(16, 6, 16, 6)))
         self._next = Button("Go to it", "link", size="small", clicked=self._go_to_first)
-        foot.layout().insertWidget(2, self._next)  # type: ignore[union-attr]
+        foot = QWidget()
+        foot.setLayout(row(self._state_icon, self._state, self._next, None, self._saved_dot, self._saved_word, self._place, gap=8,
+                           margins=(16, 6, 16, 6)))
         right = QWidget()
+        right.setMinimumWidth(320)
         layout = column(8, self.editor, Line(), foot)
         layout.setStretch(1, 1)
         right.setLayout(layout)
         return right
 
+    def _wire(self) -> None:
+        self.editor.changed.connect(self._typed)
+        self.editor.moved.connect(lambda line, col: self._place.say(f"Line {line}, column {col}   YAML"))
+        for child in (self.editor, *self.editor.findChildren(QWidget)):
+            child.installEventFilter(self)
+        self.pane.edited.connect(self._drawn)
+        self.pane.undo_asked.connect(self.undo)
+        self.pane.redo_asked.connect(self.redo)
+        self.pane.line_asked.connect(self._show_line)
+        self._pause = self._timer(CHECK_MS, self.check)
+        self._draw = self._timer(DRAW_MS, lambda: self._picture(self.history.text))
+        self._keep = self._timer(KEEP_MS, self._keep_draft)
+        self._look = self._timer(LOOK_MS, self.check)
+
+    def _timer(self, pause: int, act: Any) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(pause)
+        timer.timeout.connect(act)
+        return timer
+
     # ---- documents -------------------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        from app.config import views
+        if not self._ready:
+            from app.config import views
+            from app.workflow import canvas
 
-        query(self, views.kits, done=self._show_kits)
+            query(self, _nodes, canvas, key="nodes", slow=True, done=self._know_nodes)
+            query(self, views.kits, done=self._know_kits)
+        elif not self._look.isActive():
+            self._look.start()
 
-    def _show_kits(self, cards: list[Any]) -> None:
-        clear(self._list)
-        self._list.addLayout(row(Label("Kits", "group", "tertiary"), margins=(12, 4, 0, 4)))
-        for card in cards:
-            button = Button(card.title, "quiet", tooltip=f"Open the kit {card.title}",
-                            clicked=partial(self.open, card.name))
-            button.setProperty("row", True)
-            self._list.addWidget(button)
-        self._list.addStretch(1)
+    def _know_nodes(self, entries: list[Any]) -> None:
+        self._ready = True
+        self.pane.show_palette(entries)
+        if self._name:
+            self.pane.load(self.history.text, self._path)
+            self.check()
+
+    def _know_kits(self, cards: list[Any]) -> None:
+        self._kits = [(card.name, card.title) for card in cards]
         if not self._name and (self._wanted or cards):
             self.open(self._wanted or cards[0].name)
 
+    def _open_menu(self) -> None:
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.addAction("New workflow", self.new)
+        menu.addAction("Open a file", self.choose_file)
+        menu.addSeparator()
+        for name, title in getattr(self, "_kits", []):
+            menu.addAction(f"Kit: {title}", partial(self.open, name))
+        menu.popup(self._open_button.mapToGlobal(self._open_button.rect().bottomLeft()))
+
     def open(self, argument: str) -> None:
-        """Open a kit by name, or a file by path."""
-        from app.config import views
+        """Open a kit by name, or a file by path; a draft kept since counts as a change that can be undone."""
+        from app.config import drafts
 
         if self.background.store is None:
             self._wanted = argument
             return
-        reader = views.read_document if Path(argument).suffix in (".yaml", ".yml") else views.kit_document
-        query(self, reader, argument, key="open", done=self.show_document)
+        self._keep_draft()
+        query(self, drafts.opened, argument, key="open", done=lambda found: self.show_document(*found))
 
-    def show_document(self, found: Any) -> None:
-        """Put a document into the editor."""
+    def new(self) -> None:
+        """Begin an empty workflow."""
+        from app.config.views import DocumentView
+
+        self._keep_draft()
+        self.show_document(DocumentView("My workflow", "", NEW, saved=False))
+
+    def show_document(self, found: Any, draft: str = "") -> None:
+        """Show a document in both views."""
         self._path, self._name, self._saved = found.path, found.name, found.text
-        self._problems = None
-        self.editor.set_text(found.text)
-        self.header.say(self.title, f"{found.name}, {found.path}")
+        self.history.begin(found.text)
+        if draft:
+            self.history.add(draft, "Changes kept from before")
+            self.shell.toast("Your unsaved changes are here again.", action="Take the saved text", then=self.undo)
+        self.editor.set_text(self.history.text)
+        self.header.say(self.title, found.name if not found.path else f"{found.name}, {found.path}")
+        if self._ready:
+            self.pane.load(self.history.text, self._path)
+        self._changed(keep=False)
+        self._pause.stop()
         self.check()
 
     def choose_file(self) -> None:
@@ -120,37 +179,125 @@ class WorkflowPage(Page):
             self.open(chosen)
 
     def save(self) -> None:
-        """Write the text to a file; a kit's own file is never written over."""
+        """Write the text to its file, or to one that is asked for; a kit's own file is never written over."""
         from app.config import views
 
-        start = "" if Path(self._path).name == "kit.yaml" else self._path
-        chosen, _ = QFileDialog.getSaveFileName(self, "Save the workflow", start or "workflow.yaml", "Workflows (*.yaml)")
+        own = self._path and Path(self._path).name != "kit.yaml"
+        chosen = self._path if own else QFileDialog.getSaveFileName(self, "Save the workflow", "workflow.yaml", "Workflows (*.yaml)")[0]
         if chosen:
-            command(self, views.save_document, chosen, self.editor.text(), busy=self._save, done=self._was_saved)
+            command(self, views.save_document, chosen, self.history.text, busy=self._save, done=self._was_saved)
 
     def _was_saved(self, found: Any) -> None:
         self._path, self._name, self._saved = found.path, found.name, found.text
+        self.pane.deeds.path = found.path
         self.header.say(self.title, f"{found.name}, {found.path}")
         self._show_state()
 
-    # ---- checking ----------------------------------------------------------------------------------------------------
+    def _keep_draft(self) -> None:
+        """Keep what is not saved; what is saved again needs no draft."""
+        from app.config import drafts, views
 
-    def _edited(self) -> None:
+        self._keep.stop()
+        if self.background.store is None or not self._name:
+            return
+        if self.history.text == self._saved:
+            query(self, drafts.forget, self._name, slow=True, done=lambda _none: None)
+        else:
+            query(self, views.keep_draft, self.history.text, self._name, self._path, slow=True, key="draft", done=self._draft_kept)
+
+    def _draft_kept(self, _path: str) -> None:
+        if self.history.text != self._saved and not self._keep.isActive():
+            self._saved_word.say("Changed, draft kept")
+
+    # ---- one document, two views ---------------------------------------------------------------------------------------
+
+    def _typed(self) -> None:
+        """The text was edited by hand; the picture follows shortly."""
+        text = self.editor.text()
+        if text != self.history.text:
+            self.history.add(text, "Typing", joins=True)
+            self._draw.start()
+            self._changed()
+
+    def _drawn(self, text: str, words: str) -> None:
+        """The picture was edited; the text follows at once."""
+        self.history.add(text, words)
+        self.editor.set_text(text)
+        self._changed()
+
+    def undo(self) -> None:
+        """Take back the last change, in whichever view it was made."""
+        self._go(self.history.undo())
+
+    def redo(self) -> None:
+        """Make it again."""
+        self._go(self.history.redo())
+
+    def _go(self, text: str) -> None:
+        if text != self.editor.text():
+            self.editor.set_text(text)
+            self._picture(text)
+            self._changed()
+
+    def _picture(self, text: str) -> None:
+        self._draw.stop()
+        if self._ready:
+            self.pane.show_text(text)
+
+    def _changed(self, *, keep: bool = True) -> None:
         self._pause.start()
+        if keep:
+            self._keep.start()
         self._problems = None
+        self.pane.show_history(self.history.undo_words, self.history.redo_words)
         self._show_state()
 
+    def show_views(self, which: str) -> None:
+        """Both views, the canvas alone, or the text alone."""
+        self.views.choose(which)
+        self.pane.setVisible(which != "text")
+        self._right_side.setVisible(which != "canvas")
+
+    def _show_line(self, line: int) -> None:
+        if self.views.choice() == "canvas":
+            self.show_views("both")
+        self.editor.go_to(line)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Undo and redo in the text are the document's, not the editor's own."""
+        if isinstance(event, QKeyEvent) and event.type() in (QEvent.Type.KeyPress, QEvent.Type.ShortcutOverride):
+            deed = self.undo if event.matches(QKeySequence.StandardKey.Undo) else None
+            again = event.matches(QKeySequence.StandardKey.Redo) or event.keyCombination() == _CTRL_Y
+            deed = self.redo if again else deed
+            if deed is not None:
+                event.accept()
+                if event.type() == QEvent.Type.KeyPress:
+                    deed()
+                return True
+        return super().eventFilter(watched, event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Ctrl+S saves."""
+        if event.matches(QKeySequence.StandardKey.Save):
+            self.save()
+        else:
+            super().keyPressEvent(event)
+
+    # ---- checking ----------------------------------------------------------------------------------------------------
+
     def check(self) -> None:
-        """Validate what is written; the answer to an older text never arrives."""
-        from app.workflow import views
+        """Validate what is written and look at the newest run; the answer to an older text never arrives."""
+        from app.workflow import canvas
 
+        self._look.stop()
         if self.background.store is not None:
-            query(self, views.problems, self.editor.text(), self._path, done=self.show_problems, slow=True)
+            query(self, canvas.status, self.history.text, self._path, done=self.show_status, slow=True)
 
-    def show_problems(self, problems: list[Any]) -> None:
-        """Faults on their lines, and the reason beside the button that cannot be pressed."""
-        self._problems = problems
-        self.editor.show_problems(problems)
+    def show_status(self, status: Any) -> None:
+        """Faults on their lines and cards, states on cards, and the reason beside the button that cannot be pressed."""
+        self._problems = list(status.faults)
+        self.editor.show_problems(self._problems)
+        self.pane.show_status(status)
         self._show_state()
 
     def _show_state(self) -> None:
@@ -162,24 +309,30 @@ class WorkflowPage(Page):
         self._state_icon.show_icon(*(("circle-dashed", "textTertiary") if found is None else ("circle-alert", "danger")
                                      if count else ("circle-check", "success")))
         self._next.setVisible(bool(count))
-        self.run_button.setEnabled(found == [] and bool(self.editor.text().strip()))
+        self.run_button.setEnabled(found == [] and bool(self.history.text.strip()))
         self.run_button.say(f"Run: fix {count} {plural} first" if count else "Run")
-        unsaved = self.editor.text() != self._saved
+        unsaved = self.history.text != self._saved
         self._saved_dot.colour("warning" if unsaved else "success")
         self._saved_word.say("Changed" if unsaved else "Saved")
 
     def _go_to_first(self) -> None:
         if self._problems:
-            self.editor.go_to(max(self._problems[0].line, 1))
+            self._show_line(max(self._problems[0].line, 1))
 
     def run_primary(self) -> None:
-        """Run the text as it stands in the editor."""
+        """Run the text as it stands."""
         from app.config import views
 
         if self.run_button.isEnabled():
-            text = self.editor.text()
+            text = self.history.text
             if text == self._saved and self._path:
                 self.shell.run(self._name if Path(self._path).name == "kit.yaml" else self._path, busy=self.run_button)
             else:
                 command(self, views.keep_draft, text, self._name, self._path, busy=self.run_button,
                         done=lambda path: self.shell.run(path, busy=self.run_button))
+
+
+def _nodes(_store: Any, canvas: Any) -> list[Any]:
+    """The palette's entries; the first call imports every node."""
+    entries: list[Any] = canvas.palette()
+    return entries
