@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
 
 from app.config.views import DocumentView
 from app.workflow.views import Problem
@@ -99,3 +101,124 @@ def test_an_edited_text_is_run_as_it_stands(qtbot, page, window, monkeypatch):
     from pathlib import Path
 
     assert Path(started[0]).read_text(encoding="utf-8") == "name: edited\n"
+
+
+# ---- canvas and text are one document ---------------------------------------------------------------------------------------
+
+FLOW = """# mine
+name: Sample
+steps:
+  source: {node: dataset.import, path: rows.jsonl}  # raw
+  refine: {node: data.refine, needs: source}
+"""
+
+
+@pytest.fixture
+def both(qtbot, window, tmp_path):
+    """The page with a file of its own, both views ready."""
+    file = tmp_path / "flow.yaml"
+    file.write_text(FLOW, encoding="utf-8")
+    window.go("workflow")
+    found = window._pages["workflow"]
+    qtbot.waitUntil(lambda: found._ready and bool(found._name), timeout=20_000)
+    window.show()
+    found.open(str(file))
+    qtbot.waitUntil(lambda: found._path == str(file) and list(found.pane.scene.cards) == ["source", "refine"], timeout=10_000)
+    return found
+
+
+def test_an_edit_of_the_canvas_is_in_the_text_at_once(both):
+    both.pane.scene.choose(["refine"])
+    both.pane.deeds.set_parameter("refine", ("min_length",), 9)
+    assert "needs: source, min_length: 9}" in both.editor.text()
+    assert both.editor.text() == both.history.text
+    assert both._saved_word.words() == "Changed"
+
+
+def test_an_edit_of_the_text_is_on_the_canvas_shortly(qtbot, both):
+    both.editor.set_text(FLOW + "  train: {node: train.qlora, needs: refine}\n")
+    qtbot.waitUntil(lambda: "train" in both.pane.scene.cards, timeout=3000)
+
+
+def test_one_undo_stack_serves_both_views(qtbot, both):
+    both.pane.deeds.delete()
+    both.editor.set_text(FLOW.replace("# mine", "# typed"))
+    qtbot.waitUntil(lambda: both.pane.deeds.text.startswith("# typed"), timeout=3000)
+    both.pane.scene.choose(["refine"])
+    both.pane.deeds.delete()
+    assert "refine" not in both.editor.text()
+    assert both.pane.undo.toolTip().startswith("Undo: Remove refine")
+    both.pane.undo.click()
+    assert "refine" in both.pane.scene.cards
+    both.undo()
+    assert both.editor.text() == FLOW
+    assert both.pane.deeds.text == FLOW
+    both.redo()
+    both.redo()
+    assert list(both.pane.scene.cards) == ["source"]
+    assert not both.pane.redo.isEnabled()
+
+
+@pytest.mark.parametrize(("keys", "back"), [(Qt.Key.Key_Z, True), (Qt.Key.Key_Y, False)])
+def test_undo_keys_in_the_text_are_the_documents(both, keys, back):
+    both.pane.deeds.set_parameter("refine", ("min_length",), 9)
+    if not back:
+        both.undo()
+    both.editor.setFocus()
+    QTest.keyClick(both.editor.field, keys, Qt.KeyboardModifier.ControlModifier)
+    assert ("min_length" in both.pane.deeds.text) is not back
+    assert both.editor.text() == both.pane.deeds.text
+
+
+def test_a_broken_text_greys_the_canvas_and_names_the_line(qtbot, both):
+    both.editor.set_text(FLOW + "  x: [\n")
+    qtbot.waitUntil(lambda: both.pane.trouble is not None, timeout=3000)
+    assert list(both.pane.scene.cards) == ["source", "refine"]
+    qtbot.waitUntil(lambda: bool(both._problems), timeout=5000)
+    assert not both.run_button.isEnabled()
+    both.undo()
+    assert both.pane.trouble is None
+
+
+def test_a_fault_stands_in_the_text_on_the_card_and_in_the_form(qtbot, both):
+    both.pane.scene.choose(["refine"])
+    both.editor.set_text(FLOW.replace("needs: source}", "needs: source, min_length: -3}"))
+    qtbot.waitUntil(lambda: both.pane.scene.cards["refine"].fault, timeout=5000)
+    assert both.pane.scene.cards["refine"].face.words == "1 problem, line 5"
+    assert "greater than or equal to 0" in both.editor.annotation(5)
+    assert "greater than or equal to 0" in both.pane.inspector.rows["min_length",].said.words()
+
+
+def test_the_newest_run_shows_on_the_cards_and_an_edit_does_not_clear_it(qtbot, both):
+    qtbot.waitUntil(lambda: both.pane.scene.cards["source"].face.words != "Not run yet", timeout=5000)
+    assert both.pane.status.number == 3
+    both.pane.deeds.set_parameter("refine", ("min_length",), 9)
+    assert both.pane.status.number == 3
+
+
+def test_a_draft_is_kept_and_comes_back(qtbot, both):
+    both.pane.deeds.set_parameter("refine", ("min_length",), 9)
+    qtbot.waitUntil(lambda: both._saved_word.words() == "Changed, draft kept", timeout=8000)
+    path = both._path
+    both.new()
+    assert list(both.pane.scene.cards) == []
+    both.open(path)
+    qtbot.waitUntil(lambda: both._path == path, timeout=5000)
+    assert "min_length: 9" in both.editor.text()
+    both.undo()
+    assert both.editor.text() == FLOW
+
+
+def test_saving_writes_the_file_of_the_document(qtbot, both):
+    from pathlib import Path
+
+    both.pane.deeds.set_parameter("refine", ("min_length",), 9)
+    both.save()
+    qtbot.waitUntil(lambda: both._saved_word.words() == "Saved", timeout=5000)
+    assert Path(both._path).read_text(encoding="utf-8") == both.editor.text()
+
+
+def test_either_view_can_be_alone(both):
+    for which, canvas, text in (("canvas", True, False), ("text", False, True), ("both", True, True)):
+        both.show_views(which)
+        assert (both.pane.isVisible(), both._right_side.isVisible()) == (canvas, text)

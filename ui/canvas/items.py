@@ -17,6 +17,8 @@ from ui.theme import font, pixmap, theme
 PORT = 5.0
 REACH = 12.0
 """How near to a port's middle counts as on it, in scene units."""
+LANE = 28.0
+"""How far below a row of cards a link runs back to the next row."""
 _PAD = 8
 _ICONS = {"dataset.import": "file-input", "data.refine": "funnel", "train": "graduation-cap", "evaluate": "scale",
           "model.export": "box", "model.register": "badge-check", "model.deploy": "plug", "data": "table-2", "dataset": "table-2",
@@ -205,22 +207,24 @@ def _length(point: QPointF) -> float:
     return math.hypot(point.x(), point.y())
 
 
-def link_path(start: QPointF, end: QPointF) -> QPainterPath:
-    """From an output to an input: a curve, or around both cards where the input lies to the left."""
+def link_path(start: QPointF, end: QPointF, under: float = HEIGHT / 2, over: float = HEIGHT / 2) -> QPainterPath:
+    """From an output to an input: a curve, or around both cards where the input lies to the left.
+
+    under, over: how far the first card reaches below its port, and above it.
+    """
     path = QPainterPath(start)
     if end.x() >= start.x() + 12:
         bend = min(max((end.x() - start.x()) / 2, 18), 90)
         path.cubicTo(start + QPointF(bend, 0), end - QPointF(bend, 0), end)
         return path
-    out, down = 22.0, HEIGHT / 2 + 32
-    below = end.y() > start.y()
-    middle = max(start.y() + down, end.y() - down) if below else min(start.y() - down, end.y() + down)
-    turn = 16.0 if below else -16.0
+    out, side = 22.0, end.x() - 22.0
+    middle = start.y() + under + LANE if end.y() > start.y() else start.y() - over - LANE
+    turn = min(16.0, abs(end.y() - middle) / 2) * (1 if end.y() > middle else -1)
     path.cubicTo(start + QPointF(out, 0), QPointF(start.x() + out, middle), QPointF(start.x(), middle))
     path.lineTo(end.x(), middle)
-    side = end.x() - out
-    path.cubicTo(QPointF(side, middle), QPointF(side, middle + turn), QPointF(side, (middle + end.y()) / 2))
-    path.cubicTo(QPointF(side, end.y() - turn), QPointF(side, end.y()), end)
+    path.cubicTo(QPointF(side + 6, middle), QPointF(side, middle), QPointF(side, middle + turn))
+    path.lineTo(side, end.y() - turn)
+    path.cubicTo(QPointF(side, end.y()), QPointF(side + 6, end.y()), end)
     return path
 
 
@@ -248,7 +252,9 @@ class LinkItem(QGraphicsItem):
     def route(self) -> None:
         """Lead it anew between its cards."""
         self.prepareGeometryChange()
-        self._path = link_path(self._source.port_at(self.link.output, output=True), self._target.port_at(self.link.port, output=False))
+        start = self._source.port_at(self.link.output, output=True)
+        above = start.y() - self._source.y()
+        self._path = link_path(start, self._target.port_at(self.link.port, output=False), HEIGHT - above, above)
 
     def boundingRect(self) -> QRectF:
         """The curve and its width."""

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QEvent, QKeyCombination, QObject, Qt, QTimer
-from PySide6.QtGui import QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QFileDialog, QMenu, QSplitter, QWidget
+from PySide6.QtGui import QKeyEvent, QKeySequence, QTextCursor
+from PySide6.QtWidgets import QFileDialog, QMenu, QPlainTextEdit, QSplitter, QWidget
 
 from ui.background import command, query
 from ui.canvas.history import History
@@ -43,7 +43,7 @@ class WorkflowPage(Page):
         self._path, self._name, self._saved = "", "", ""
         self._problems: list[Any] | None = None
         self._wanted = ""
-        self._ready = False
+        self._ready = self._writing = False
         """The nodes are known, so that a picture can be made without a wait."""
         self.history = History()
         self._head()
@@ -164,7 +164,8 @@ class WorkflowPage(Page):
         if draft:
             self.history.add(draft, "Changes kept from before")
             self.shell.toast("Your unsaved changes are here again.", action="Take the saved text", then=self.undo)
-        self.editor.set_text(self.history.text)
+        self._write(self.history.text, self.history.text)
+        _reveal(self.editor, 1)
         self.header.say(self.title, found.name if not found.path else f"{found.name}, {found.path}")
         if self._ready:
             self.pane.load(self.history.text, self._path)
@@ -213,7 +214,7 @@ class WorkflowPage(Page):
 
     def _typed(self) -> None:
         """The text was edited by hand; the picture follows shortly."""
-        text = self.editor.text()
+        text = self.history.text if self._writing else self.editor.text()
         if text != self.history.text:
             self.history.add(text, "Typing", joins=True)
             self._draw.start()
@@ -221,9 +222,19 @@ class WorkflowPage(Page):
 
     def _drawn(self, text: str, words: str) -> None:
         """The picture was edited; the text follows at once."""
+        before = self.history.text
         self.history.add(text, words)
-        self.editor.set_text(text)
+        self._write(text, before)
         self._changed()
+
+    def _write(self, text: str, before: str) -> None:
+        """Put another text into the editor and show where it differs, without taking the focus."""
+        self._writing = True  # the editor tells of an empty text in between
+        self.editor.set_text(text)
+        self._writing = False
+        pairs = zip(text.splitlines(), before.splitlines(), strict=False)
+        line = next((number for number, (new, old) in enumerate(pairs, start=1) if new != old), text.count("\n") + 1)
+        _reveal(self.editor, line)
 
     def undo(self) -> None:
         """Take back the last change, in whichever view it was made."""
@@ -234,8 +245,8 @@ class WorkflowPage(Page):
         self._go(self.history.redo())
 
     def _go(self, text: str) -> None:
-        if text != self.editor.text():
-            self.editor.set_text(text)
+        if (before := self.editor.text()) != text:
+            self._write(text, before)
             self._picture(text)
             self._changed()
 
@@ -336,3 +347,12 @@ def _nodes(_store: Any, canvas: Any) -> list[Any]:
     """The palette's entries; the first call imports every node."""
     entries: list[Any] = canvas.palette()
     return entries
+
+
+def _reveal(editor: Any, line: int) -> None:
+    """Bring a line into view; ``go_to`` would take the focus from the canvas or the form."""
+    field = editor.field
+    if isinstance(field, QPlainTextEdit):
+        field.setTextCursor(QTextCursor(field.document().findBlockByNumber(line - 1)))
+    else:
+        field.gotoLine(line - 1)
