@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QDropEvent, QGuiApplication, QWheelEvent
@@ -11,6 +13,7 @@ from PySide6.QtWidgets import QApplication
 from app.config.yaml_source import parse
 from app.workflow import canvas
 from app.workflow.canvas import Fault, Status, StepState
+from ui.canvas.history import History
 from ui.canvas.items import link_path
 from ui.canvas.pane import CanvasPane
 from ui.canvas.scene import face
@@ -426,7 +429,10 @@ def test_an_inherited_value_says_where_it_comes_from(pane):
 
 
 def test_a_broken_text_keeps_the_last_picture_and_blocks_edits(pane):
+    pane.show_status(Status((), {"train": StepState("done", True, 1, "", 2, False)}, "r", 1))
     pane.show_text(TEXT + "  x: [\n")
+    pane.show_status(Status((Fault(11, 1, "Not valid", ""),)))
+    assert pane.scene.cards["train"].face.words == "Reused"
     assert list(pane.scene.cards) == ["source", "refine", "train", "evaluate"]
     assert pane.strip.label.words().startswith("Line 11: The document is not valid YAML")
     assert not pane.inspector.isEnabled()
@@ -453,3 +459,32 @@ def test_a_link_back_runs_below_the_card_it_leaves():
     assert at[0] == QPointF(500, 40)
     assert (at[-1].x(), at[-1].y()) == pytest.approx((0, 200), abs=0.5)
     assert all(point.y() > 79 for point in at if 30 < point.x() < 470)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_any_row_of_deeds_leaves_a_readable_text_and_can_be_undone_to_the_first(pane, seed):
+    chance = random.Random(seed)
+    stack = History(TEXT)
+    pane.edited.connect(lambda text, words: stack.add(text, words))
+    deeds = ["duplicate", "copy", "paste", "delete", "group", "tidy", "all", "cut"]
+    for _ in range(40):
+        names = list(pane.scene.cards)
+        pane.scene.choose(chance.sample(names, min(len(names), chance.randint(0, 2))))
+        if chance.random() < 0.3 and len(names) > 1:
+            one, two = chance.sample(pane.scene.picture.cards, 2)
+            if one.outputs and two.inputs:
+                pane.deeds.link(one.id, chance.choice(one.outputs).name, two.id, chance.choice(two.inputs).name)
+        elif chance.random() < 0.3 or len(names) < 2:
+            pane.deeds.add(chance.choice(["data.refine", "train.qlora", "model.export", "model.deploy"]))
+        elif len(names) < 25 or chance.random() < 0.5:
+            deed = chance.choice(deeds)
+            pane.do("delete" if len(names) > 25 else deed)
+        else:
+            pane.deeds.move({("card", chance.choice(names)): (chance.randint(-500, 500), chance.randint(-500, 500))})
+        assert list(steps(pane) or {}) == list(pane.scene.cards)
+        assert all(link.scene() is pane.scene for link in pane.scene.links.values())
+    assert stack.undo_words
+    while stack.undo_words:
+        pane.show_text(stack.undo())
+    assert pane.deeds.text == TEXT
+    assert list(pane.scene.cards) == ["source", "refine", "train", "evaluate"]

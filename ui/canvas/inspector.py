@@ -20,6 +20,8 @@ from ui.canvas.items import icon_of
 from ui.widgets.buttons import Button, Choice
 from ui.widgets.text import Icon, Label, clear, column, row
 
+FOOT = 26
+"""Height of the line under a field, with or without the button to reset it."""
 _ABSENT = object()
 
 
@@ -43,6 +45,7 @@ class FieldRow(QWidget):
         self.back = Button("Reset", "link", size="small", tooltip="Reset to default", clicked=self.reset.emit)
         unit = Label(field.unit, "small", "tertiary")
         unit.setVisible(bool(field.unit))
+        self.said.setFixedHeight(FOOT)
         foot = row(self.said, self.back, gap=4)
         foot.setStretch(0, 1)
         self.setLayout(column(self.label, 3, row(self.editor, unit, gap=6), foot))
@@ -173,7 +176,7 @@ class Inspector(QWidget):
         self._fault = Label("", "small", "danger", wrap=True)
         self._grid = QGridLayout()
         self._grid.setHorizontalSpacing(24)
-        self._grid.setVerticalSpacing(8)
+        self._grid.setVerticalSpacing(2)
         inner = QWidget()
         inner.setObjectName("scrolled")
         inner.setLayout(column(self._fault, 4, self._grid, None, margins=(0, 0, 12, 0)))
@@ -231,7 +234,7 @@ class Inspector(QWidget):
             made = FieldRow(field, partial(forms.wrong, model, field.path))  # type: ignore[arg-type]  # a field has a model
             made.changed.connect(partial(self._set, field.path))
             made.reset.connect(partial(self._unset, field.path))
-            self._grid.addWidget(made, place // 2, place % 2)
+            self._grid.addWidget(made, place // 2, place % 2, Qt.AlignmentFlag.AlignTop)
             self.rows[field.path] = made
             place += 1
         for number in (0, 1):

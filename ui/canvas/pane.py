@@ -29,8 +29,9 @@ class Strip(QFrame):
 
     def __init__(self, over: QWidget) -> None:
         super().__init__(over)
+        self._over = over
         self.setProperty("banner", "danger")
-        self._icon, self.label = Icon("circle-alert", "danger"), Label("", "small", "danger")
+        self._icon, self.label = Icon("circle-alert", "danger"), Label("", "small", "danger", elide=True)
         self.go = Button("Show the line", "link", size="small")
         self.setLayout(row(self._icon, self.label, self.go, gap=8, margins=(10, 4, 6, 4)))
         self.hide()
@@ -40,8 +41,14 @@ class Strip(QFrame):
         self.label.say(words)
         self.go.setVisible(leads)
         self.setVisible(bool(words))
-        self.adjustSize()
+        self.fit(self._over.width())
         self.raise_()
+
+    def fit(self, room: int) -> None:
+        """As wide as the words, where there is room for them."""
+        words = self.label.fontMetrics().horizontalAdvance(self.label.words())
+        button = self.go.sizeHint().width() + 8 if self.go.isVisibleTo(self) else 0
+        self.resize(min(words + button + 48, max(room - 24, 100)), self.sizeHint().height())
 
 
 class CanvasPane(QWidget):
@@ -166,7 +173,9 @@ class CanvasPane(QWidget):
         return faces, {card.id for card in shown.cards if card.trouble or by_step.get(card.id)}
 
     def show_status(self, status: Status) -> None:
-        """The check's answer and the newest run's states."""
+        """The check's answer and the newest run's states; of a text that cannot be read there are none, and the last ones stay."""
+        if self.trouble is not None:
+            return
         self.status = status
         self.scene.show_faces(*self._faces(self.scene.picture))
         self.show_chosen()
@@ -185,6 +194,8 @@ class CanvasPane(QWidget):
         """The inspector follows the selection."""
         chosen = self.scene.chosen()
         card = self.scene.picture.card(chosen[0]) if len(chosen) == 1 else None
+        if card is not None and self.deeds.blocked and card.id == self.inspector.step:
+            return  # what the text says of it cannot be read now
         if card is None:
             self.inspector.show_none(f"{len(chosen)} steps chosen." if chosen else "Choose a step to see its settings.")
             return
@@ -353,12 +364,12 @@ class CanvasPane(QWidget):
 
     def _place(self) -> None:
         width, height = self.view.width(), self.view.height()
-        for widget in (self._buttons, self._legend, self.strip, self.hint):
+        for widget in (self._buttons, self._legend, self.hint):
             widget.adjustSize()
+        self.strip.fit(width)
         self._buttons.move(12, height - self._buttons.height() - 12)
         self._legend.move(width - self._legend.width() - 14, 10)
         self.minimap.move(width - self.minimap.width() - 12, height - self.minimap.height() - 12)
         self.minimap.setVisible(width > 520)
-        self.strip.setMaximumWidth(max(width - 24, 100))
         self.strip.move(12, 36)
         self.hint.move((width - self.hint.width()) // 2, (height - self.hint.height()) // 2)

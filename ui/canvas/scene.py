@@ -67,6 +67,7 @@ class CanvasScene(QGraphicsScene):
                 self.addItem(item)
             item.show_card(card, faces.get(card.id, Face()), card.id in faulty)
             item.setPos(*places[card.id])
+        self.cards = {card.id: self.cards[card.id] for card in picture.cards}  # Tab follows the document
         self._links(picture)
         self._marks(picture)
         self._filling = False

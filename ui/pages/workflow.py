@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ from ui.pages.base import Page
 from ui.widgets.buttons import Button, Segments
 from ui.widgets.code import make_editor
 from ui.widgets.text import Dot, Icon, Label, Line, column, row
+
+with contextlib.suppress(ImportError, OSError):  # here it is on the thread that loads pages; make_editor would hold up the window
+    import lexilla.pyside6_scintilla  # noqa: F401
+    import pyside6_scintilla  # noqa: F401
 
 CHECK_MS = 400
 """After the last edit, before the document is checked again."""
@@ -47,19 +52,32 @@ class WorkflowPage(Page):
         """The nodes are known, so that a picture can be made without a wait."""
         self.history = History()
         self._head()
-        self.pane = CanvasPane()
+        self._pane: CanvasPane | None = None
         self.editor = make_editor("The workflow document")
         self._right_side = self._right()
         self.split = QSplitter(Qt.Orientation.Horizontal)
         self.split.setHandleWidth(1)
-        self.split.addWidget(self.pane)
-        self.split.addWidget(self._right_side)
-        self.split.setSizes([768, 464])
-        self.split.setStretchFactor(0, 1)
         self.split.setChildrenCollapsible(False)
+        self.split.addWidget(self._right_side)
         self.body.addWidget(self.split)
         self._wire()
         self._show_state()
+        QTimer.singleShot(0, self, lambda: self.pane)
+
+    @property
+    def pane(self) -> CanvasPane:
+        """The canvas; made in a turn of its own after the page, so that neither holds up the window."""
+        if self._pane is None:
+            self._pane = pane = CanvasPane()
+            self.split.insertWidget(0, pane)
+            self.split.setSizes([768, 464])
+            self.split.setStretchFactor(0, 1)
+            pane.edited.connect(self._drawn)
+            pane.undo_asked.connect(self.undo)
+            pane.redo_asked.connect(self.redo)
+            pane.line_asked.connect(self._show_line)
+            pane.show_history(self.history.undo_words, self.history.redo_words)
+        return self._pane
 
     def _head(self) -> None:
         self.views = Segments([("both", "Both"), ("canvas", "Canvas"), ("text", "Text")], name="Shown")
@@ -90,10 +108,6 @@ class WorkflowPage(Page):
         self.editor.moved.connect(lambda line, col: self._place.say(f"Line {line}, column {col}   YAML"))
         for child in (self.editor, *self.editor.findChildren(QWidget)):
             child.installEventFilter(self)
-        self.pane.edited.connect(self._drawn)
-        self.pane.undo_asked.connect(self.undo)
-        self.pane.redo_asked.connect(self.redo)
-        self.pane.line_asked.connect(self._show_line)
         self._pause = self._timer(CHECK_MS, self.check)
         self._draw = self._timer(DRAW_MS, lambda: self._picture(self.history.text))
         self._keep = self._timer(KEEP_MS, self._keep_draft)
