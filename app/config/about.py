@@ -29,20 +29,24 @@ def parts() -> list[Part]:
     """Every part, by name.  Reads the packages' metadata from disk: some 100 ms, so not for the main thread."""
     found = {part.name.lower(): part for part in OWN_PARTS}
     for distribution in metadata.distributions():
-        name = distribution.metadata["Name"]
+        name = field_of(distribution, "Name")
         if name:
             found[name.lower()] = Part(name, distribution.version, licence_of(distribution),
-                                       distribution.metadata["Summary"] or "")
+                                       field_of(distribution, "Summary"))
     return sorted(found.values(), key=lambda part: part.name.lower())
 
 
 def licence_of(distribution: metadata.Distribution) -> str:
     """The licence: the SPDX expression if given, else the classifier, else the first line of the free text."""
-    described = distribution.metadata
-    if expression := described["License-Expression"]:
-        return str(expression)
-    names = [line.rpartition(" :: ")[2] for line in described.get_all("Classifier") or [] if line.startswith("License ::")]
+    if expression := field_of(distribution, "License-Expression"):
+        return expression
+    names = [line.rpartition(" :: ")[2] for line in distribution.metadata.get_all("Classifier") or [] if line.startswith("License ::")]
     if names:
         return ", ".join(dict.fromkeys(names))
-    text = (described["License"] or "").strip().splitlines()
+    text = field_of(distribution, "License").strip().splitlines()
     return text[0][:60] if text else "see the package"
+
+
+def field_of(distribution: metadata.Distribution, name: str) -> str:
+    """One field, or "".  Not metadata[name]: setuptools may put its own reader in place, which raises where it is missing."""
+    return str((distribution.metadata.get_all(name) or [""])[0])

@@ -34,7 +34,8 @@ def backup(store: Store) -> Path:
     try:
         _copy(store, beside)
         _flush(beside)
-        final = folder / f"catalogue-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000_000:09d}.db"
+        seconds, rest = divmod(time.time_ns(), 1_000_000_000)  # one reading: two could be of different seconds
+        final = folder / f"catalogue-{time.strftime('%Y%m%d-%H%M%S', time.localtime(seconds))}-{rest:09d}.db"
         beside.replace(final)
     finally:
         for left in (beside, wal(beside), beside.with_name(beside.name + "-journal")):

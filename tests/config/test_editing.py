@@ -359,7 +359,7 @@ def _model_set(found, path, new):
 VALUES = [7, 0.25, True, None, "text", "no: #", ["a", "b"], [], {"x": 1}, {"x": {"y": [1, {"z": "ü"}]}}, "two\nlines", ""]
 
 
-@pytest.mark.parametrize("seed", range(300))
+@pytest.mark.parametrize("seed", range(220))
 def test_edits_of_generated_documents_equal_edits_of_their_values(seed):
     maker = Maker(seed)
     text = maker.text()

@@ -133,6 +133,21 @@ def test_painting_reaches_every_pixel_kind(pane, qtbot):
     assert len(colours) > 20
 
 
+def test_a_crowd_is_drawn_fast_while_it_is_zoomed_and_well_afterwards(pane, qtbot):
+    from tests.bench.canvas_frames import document
+
+    pane.load(document(80), "")
+    qtbot.waitUntil(lambda: not pane.scene.late and pane.scene.cards["s79"]._kept is not None, timeout=10_000)
+    before = pane.scene.cards["s0"]._key
+    pane.view.zoom(1.2)
+    pane.view.grab()
+    assert pane.scene.rushed
+    assert pane.scene.cards["s0"]._key == before
+    qtbot.waitUntil(lambda: not pane.scene.rushed and not pane.scene.late, timeout=10_000)
+    pane.view.grab()
+    assert pane.scene.cards["s0"]._key != before
+
+
 # ---- mouse ------------------------------------------------------------------------------------------------------------------
 
 

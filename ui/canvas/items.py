@@ -20,6 +20,7 @@ REACH = 12.0
 LANE = 28.0
 """How far below a row of cards a link runs back to the next row."""
 _PAD = 8
+_AREA = QRectF(-_PAD, -_PAD, WIDTH + 2 * _PAD, HEIGHT + 2 * _PAD)
 _ICONS = {"dataset.import": "file-input", "data.refine": "funnel", "train": "graduation-cap", "evaluate": "scale",
           "model.export": "box", "model.register": "badge-check", "model.deploy": "plug", "data": "table-2", "dataset": "table-2",
           "feedback": "thumbs-up", "model": "box"}
@@ -58,6 +59,7 @@ class CardItem(QGraphicsItem):
         self.target = ""
         """The input port that a dragged link would end at."""
         self._kept: QPixmap | None = None
+        self._whole = QRectF()
         self._key: object = None
         self.links: set[LinkItem] = set()
         self.setFlags(Movable | Selectable | QGraphicsItem.GraphicsItemFlag.ItemSendsGeometryChanges)
@@ -75,7 +77,7 @@ class CardItem(QGraphicsItem):
 
     def boundingRect(self) -> QRectF:
         """Card, ports and outline."""
-        return QRectF(-_PAD, -_PAD, WIDTH + 2 * _PAD, HEIGHT + 2 * _PAD)
+        return _AREA
 
     def shape(self) -> QPainterPath:
         """The card and its ports."""
@@ -121,17 +123,20 @@ class CardItem(QGraphicsItem):
 
     def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
         """Copy the kept picture; draw it anew where scale, content or theme changed."""
-        scale = option.levelOfDetailFromTransform(painter.worldTransform()) * (widget.devicePixelRatioF() if widget else 1.0)
         scene: Any = self.scene()
+        if scene.rushed and self._kept is not None and not self.isSelected():
+            painter.drawPixmap(_AREA, self._kept, self._whole)
+            return
+        scale = option.levelOfDetailFromTransform(painter.worldTransform()) * (widget.devicePixelRatioF() if widget else 1.0)
         hurried = self._key is not None and scene.hurried
         if self._key != (scale, theme.mode) and not hurried and scene.in_time(self):
             self._kept, self._key = self._drawn(scale), (scale, theme.mode)
+            self._whole = QRectF(self._kept.rect())
         if self._kept is None:
             painter.fillRect(QRectF(0, 0, WIDTH, HEIGHT), theme.color("surface"))
             return
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, self._key != (scale, theme.mode) and not scene.crowded)
-        area = self.boundingRect()
-        painter.drawPixmap(area, self._kept, QRectF(self._kept.rect()))
+        painter.drawPixmap(_AREA, self._kept, self._whole)
         if self.isSelected():
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             painter.setPen(QPen(theme.color("focus"), 2))
@@ -144,7 +149,7 @@ class CardItem(QGraphicsItem):
             painter.drawEllipse(self.port_at(self.target, output=False) - self.pos(), PORT + 3, PORT + 3)
 
     def _drawn(self, scale: float) -> QPixmap:
-        area = self.boundingRect()
+        area = _AREA
         drawn = QPixmap(max(round(area.width() * scale), 1), max(round(area.height() * scale), 1))
         drawn.fill(Qt.GlobalColor.transparent)
         painter = QPainter(drawn)
@@ -234,7 +239,7 @@ class LinkItem(QGraphicsItem):
     def __init__(self, link: Link, source: CardItem, target: CardItem) -> None:
         super().__init__()
         self.link, self._source, self._target = link, source, target
-        self._path = QPainterPath()
+        self._path, self._area = QPainterPath(), QRectF()
         source.links.add(self)
         target.links.add(self)
         if link.way != "implied":
@@ -255,10 +260,11 @@ class LinkItem(QGraphicsItem):
         start = self._source.port_at(self.link.output, output=True)
         above = start.y() - self._source.y()
         self._path = link_path(start, self._target.port_at(self.link.port, output=False), HEIGHT - above, above)
+        self._area = self._path.boundingRect().adjusted(-4, -4, 4, 4)
 
     def boundingRect(self) -> QRectF:
         """The curve and its width."""
-        return self._path.boundingRect().adjusted(-4, -4, 4, 4)
+        return self._area
 
     def shape(self) -> QPainterPath:
         """A band wide enough to be clicked."""
@@ -272,7 +278,11 @@ class LinkItem(QGraphicsItem):
         if implied and not (self._source.isSelected() or self._target.isSelected()):
             return
         scene: Any = self.scene()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing, not (scene.hurried and scene.crowded))
+        if scene.rushed:
+            painter.setPen(scene.plain_pen(self.link.kind))
+            painter.drawPath(self._path)
+            return
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         chosen = self.isSelected()
         pen = QPen(theme.color("focus" if chosen else port_token(self.link.kind)), 3 if chosen else 1.25 if implied else 2)
         if implied or self.link.way == "order":

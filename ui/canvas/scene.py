@@ -39,6 +39,9 @@ class CanvasScene(QGraphicsScene):
         """Zooming: cards are scaled, and drawn anew when it ends."""
         self.late: dict[CardItem, None] = {}
         """Cards whose picture is of another scale; they are drawn in the next frames."""
+        self.rushed = False
+        """This frame is one of a zoom over a crowd: curves are thin, cards are scaled without care."""
+        self._pens: dict[str, QPen] = {}
         self._until = 0.0
         self._tile, self._tile_of = QPixmap(), (0, "")
         self._filling = self._dimmed = False
@@ -217,6 +220,14 @@ class CanvasScene(QGraphicsScene):
     def begin_frame(self) -> None:
         """From now on cards may be drawn anew for a few milliseconds; what is late comes in the next frame."""
         self._until = time.perf_counter() + FRAME_SECONDS
+        self.rushed = self.hurried and self.crowded
+        self._pens.clear()
+
+    def plain_pen(self, kind: str) -> QPen:
+        """The pen of a link while there is no time for more: one pixel of the type's colour."""
+        if kind not in self._pens:
+            self._pens[kind] = QPen(theme.color(port_token(kind)), 0)
+        return self._pens[kind]
 
     def in_time(self, card: CardItem) -> bool:
         """Whether a card may be drawn anew in this frame; one that may not is noted."""
