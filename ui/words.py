@@ -55,13 +55,17 @@ def day(at: float) -> str:
     return f"{when.day} {when:%b %H:%M}"
 
 
+def sign(currency: str) -> str:
+    """What stands before an amount: "€", or the code and a space where there is no sign."""
+    return _CURRENCY.get(currency, f"{currency} ")
+
+
 def money(amount: float, currency: str) -> str:
     """Under 1 cent "€0.003", under 100 two decimals, else whole."""
-    sign = _CURRENCY.get(currency, f"{currency} ")
     if amount and abs(amount) < 0.001:
-        return f"under {sign}0.001"
+        return f"under {sign(currency)}0.001"
     digits = 3 if abs(amount) < 0.01 else 2 if abs(amount) < 100 else 0
-    return f"{sign}{amount:,.{digits}f}"
+    return f"{sign(currency)}{amount:,.{digits}f}"
 
 
 def energy(watt_hours: float) -> str:

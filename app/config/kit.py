@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,6 +20,23 @@ class Origin(_Part):
     url: str = Field("", description="Where a reader finds it")
 
 
+class Measured(_Part):
+    """What the author's own run showed; scores are fractions of 1, ``interval`` is the 95 % one of ``difference``."""
+
+    date: str = Field("", description="Day of the run, YYYY-MM-DD")
+    machine: str = Field(min_length=1, description="What it ran on, in plain words")
+    seconds: float = Field(gt=0, description="The whole run, in seconds")
+    items: int = Field(ge=1, description="Held-out items")
+    constant: float | None = Field(None, ge=0, le=1, description="Score of the best constant answer")
+    classic: float | None = Field(None, ge=0, le=1, description="Score of a linear model trained on the same rows")
+    base: float = Field(ge=0, le=1, description="Score of the base model")
+    base_with_examples: float | None = Field(None, ge=0, le=1, description="Score of the base with examples in its prompt")
+    tuned: float = Field(ge=0, le=1, description="Score of the tuned model")
+    difference: float = Field(ge=-1, le=1, description="tuned - base")
+    interval: tuple[float, float] = Field(description="95 % interval of the difference")
+    verdict: Literal["better", "worse", "no_difference"] = Field(description="What the interval says")
+
+
 class Kit(_Part):
     """Title, domain, sources and measured figures; the workflow itself stands beside ``kit:`` in the same file."""
 
@@ -31,4 +48,4 @@ class Kit(_Part):
     task: str = Field("", description="One sentence: what goes in and what comes out")
     rows: dict[str, int] = Field(default_factory=dict, description="Rows of each split")
     sources: list[Origin] = Field(min_length=1, description="Source and licence of all rows")
-    measured: dict[str, Any] = Field(default_factory=dict, description="Figures that somebody measured, with machine and date")
+    measured: Measured | None = Field(None, description="Figures of the author's own run, with machine and date")

@@ -8,7 +8,7 @@ import types
 import pytest
 from PySide6.QtWidgets import QApplication
 
-from ui.widgets.chart import Axes, Chart, Series, nice_ticks
+from ui.widgets.chart import Axes, Chart, Series, nice_ticks, tick_labels
 
 
 def _opened(qtbot, window, run):
@@ -142,3 +142,10 @@ def test_a_chart_without_points_says_so_and_one_with_a_point_draws(qtbot, qapp):
     chart.show_series([Series("unseen", [(1.0, 2.0)], dots=True)], Axes("steps", 10))
     assert not chart.grab().isNull()
     QApplication.processEvents()
+
+
+@pytest.mark.parametrize("top", [0.0098, 0.012, 0.7, 3, 97, 12_500])
+def test_no_two_ticks_have_the_same_label(top: float) -> None:
+    labels = tick_labels(nice_ticks(top))
+    assert len(labels) == len(set(labels)) > 1
+    assert [float(label.replace(",", "")) for label in labels] == pytest.approx(nice_ticks(top))

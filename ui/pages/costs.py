@@ -17,7 +17,7 @@ from ui.pages.base import Page
 from ui.runwords import power_source
 from ui.theme import font, theme
 from ui.widgets.buttons import Button
-from ui.widgets.chart import Swatch, nice_ticks
+from ui.widgets.chart import Swatch, nice_ticks, tick_labels
 from ui.widgets.feedback import EmptyState
 from ui.widgets.listing import FigureStrip, Panel
 from ui.widgets.table import Cell, Column, Table
@@ -54,12 +54,12 @@ class Days(QWidget):
         painter.setFont(font("axis"))
         left, bottom, height = 64, self.height() - 22, self.height() - 40
         ticks = nice_ticks(max((energy + wear for _, energy, wear in self._days), default=0.0) or 1e-9)
-        for tick in ticks:
+        for tick, label in zip(ticks, tick_labels(ticks), strict=True):
             y = bottom - height * tick / ticks[-1]
             painter.setPen(theme.color("chart.grid"))
             painter.drawLine(left, round(y), self.width() - 16, round(y))
             painter.setPen(theme.color("textTertiary"))
-            painter.drawText(QRectF(0, y - 8, left - 8, 16), Qt.AlignmentFlag.AlignRight, words.money(tick, self._currency))
+            painter.drawText(QRectF(0, y - 8, left - 8, 16), Qt.AlignmentFlag.AlignRight, words.sign(self._currency) + label)
         self._bars(painter, left, bottom, height, ticks[-1])
         painter.end()
 

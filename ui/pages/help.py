@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from app.config.about import Part
 
 ABOUT = "About NeuroWeaver"
-OF_PAGE = {"Datasets": "Data", "Runs": "Training and proof", "Models": "Training and proof", "Workflow": "Training and proof",
+OF_PAGE = {"Datasets": "Data", "Runs": "Training and proof", "Models": "Training and proof", "Workflow": "Workflow",
            "Playground": "Endpoint", "Endpoint": "Endpoint", "Costs": "Costs and privacy", "Settings": "Costs and privacy"}
 
 

@@ -180,7 +180,7 @@ class WorkflowPage(Page):
             self.shell.toast("Your unsaved changes are here again.", action="Take the saved text", then=self.undo)
         self._write(self.history.text, self.history.text)
         _reveal(self.editor, 1)
-        self.header.say(self.title, found.name if not found.path else f"{found.name}, {found.path}")
+        self.header.say(self.title, _subtitle(found.name, found.path))
         if self._ready:
             self.pane.load(self.history.text, self._path)
         self._changed(keep=False)
@@ -205,7 +205,7 @@ class WorkflowPage(Page):
     def _was_saved(self, found: Any) -> None:
         self._path, self._name, self._saved = found.path, found.name, found.text
         self.pane.deeds.path = found.path
-        self.header.say(self.title, f"{found.name}, {found.path}")
+        self.header.say(self.title, _subtitle(found.name, found.path))
         self._show_state()
 
     def _keep_draft(self) -> None:
@@ -370,3 +370,9 @@ def _reveal(editor: Any, line: int) -> None:
         field.setTextCursor(QTextCursor(field.document().findBlockByNumber(line - 1)))
     else:
         field.gotoLine(line - 1)
+
+
+def _subtitle(name: str, path: str) -> str:
+    """A kit by where it stands in the kits folder, any other document by its whole path."""
+    file = Path(path)
+    return name if not path else f"{name}, kits/{file.parent.name}/{file.name}" if file.name == "kit.yaml" else f"{name}, {path}"

@@ -43,6 +43,13 @@ class Axes:
     """A labelled point: x, y, words."""
 
 
+def tick_labels(ticks: list[float]) -> list[str]:
+    """As many decimals as the step between two ticks needs, the same for all, so that no two labels are equal."""
+    step = ticks[1] - ticks[0]
+    digits = next((count for count in range(7) if abs(round(step, count) - step) < step * 1e-6), 7)
+    return [f"{tick:,.{digits}f}" if tick else "0" for tick in ticks]
+
+
 def nice_ticks(top: float, most: int = 4) -> list[float]:
     """Round numbers from 0 to at least ``top``, at most ``most`` steps."""
     if not math.isfinite(top) or top <= 0:
@@ -103,11 +110,6 @@ class Chart(QWidget):
         left = max(metrics.horizontalAdvance(label) for label in labels) + 6.0
         return QRectF(left, _TOP, self.width() - left - 4, self.height() - _TOP - _BOTTOM)
 
-    def _labels(self, ticks: list[float]) -> list[str]:
-        step = ticks[1] - ticks[0]
-        digits = next((count for count in range(7) if abs(round(step, count) - step) < step * 1e-6), 7)
-        return [f"{tick:,.{digits}f}" if tick else "0" for tick in ticks]
-
     def paintEvent(self, event: QPaintEvent) -> None:
         """Grid, curves, note, crosshair."""
         painter = QPainter(self)
@@ -120,7 +122,7 @@ class Chart(QWidget):
             painter.end()
             return
         x_ticks, y_ticks = self._ends()
-        frame = self._frame(self._labels(y_ticks))
+        frame = self._frame(tick_labels(y_ticks))
         x_top = self._x_top(x_ticks)
         self._grid(painter, frame, x_ticks, x_top, y_ticks)
         for series in self._series:
@@ -134,7 +136,7 @@ class Chart(QWidget):
         return max([*xs, self._axes.x_end or ticks[-1]])
 
     def _grid(self, painter: QPainter, frame: QRectF, x_ticks: list[float], x_top: float, y_ticks: list[float]) -> None:
-        for tick, label in zip(y_ticks, self._labels(y_ticks), strict=True):
+        for tick, label in zip(y_ticks, tick_labels(y_ticks), strict=True):
             y = frame.bottom() - frame.height() * tick / y_ticks[-1]
             painter.setPen(QPen(theme.color("chart.grid"), 1))
             painter.drawLine(QPointF(frame.left(), y), QPointF(frame.right(), y))
@@ -144,7 +146,7 @@ class Chart(QWidget):
         last = f"{x_top:,.0f} {self._axes.x_unit}" if x_top >= 3 else f"{x_top:.1f} {self._axes.x_unit}"
         right = frame.right() - painter.fontMetrics().horizontalAdvance(last)
         painter.drawText(QPointF(right, self.height() - 4), last)
-        for tick, label in zip(x_ticks, self._labels(x_ticks), strict=True):
+        for tick, label in zip(x_ticks, tick_labels(x_ticks), strict=True):
             width = painter.fontMetrics().horizontalAdvance(label)
             x = frame.left() + frame.width() * tick / x_top - width / 2
             if x + width < right - 10:

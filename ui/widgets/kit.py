@@ -69,10 +69,6 @@ def measured_figures(measured: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append((words.signed(100 * float(measured["difference"])), note))
     if "items" in measured:
         found.append((f"{measured['items']:,}", "held-back questions"))
-    if "memory_mb" in measured:
-        found.append((words.size(1e6 * float(measured["memory_mb"])), "memory at the peak"))
-    if "disk_mb" in measured:
-        found.append((words.size(1e6 * float(measured["disk_mb"])), "disk"))
     return found
 
 
