@@ -30,12 +30,16 @@ WAIT = "Import: the file is being read"
 
 
 class MappingDialog(QDialog):
-    """Shows what an import would do.  ``take`` gets the mapping when the user says Import; Esc cancels."""
+    """Shows what an import would do.  ``take`` gets the mapping when the user says Import; Esc cancels.
 
-    def __init__(self, parent: QWidget, background: Background, path: Path, take: Callable[[dict[str, Any]], object]) -> None:
+    left: how many more files wait to be shown after this one.
+    """
+
+    def __init__(self, parent: QWidget, background: Background, path: Path, take: Callable[[dict[str, Any]], object],
+                 left: int = 0) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setWindowTitle(f"Import {path.name}")
+        self.setWindowTitle(f"Import {path.name}" + (f", {left} more to come" if left else ""))
         self.setModal(True)
         self.resize(920, 720)
         self._background, self._path, self._take = background, path, take

@@ -51,6 +51,7 @@ class Window(QMainWindow):
         self._turn = QTimer(self)
         self._turn.timeout.connect(self._next_stage)
         self._closing = self._settled = False
+        self._to_import: list[Path] = []
         self.setWindowTitle("NeuroWeaver")
         self.setMinimumSize(1024, 680)
         self.resize(1440, 900)
@@ -143,9 +144,27 @@ class Window(QMainWindow):
             if not chosen:
                 return
             path = Path(chosen)
+        self._import_all([path])
+
+    def _import_all(self, paths: list[Path]) -> None:
+        shown = bool(self._to_import)
+        self._to_import += paths
+        if paths and not shown:
+            self._ask_mapping()
+
+    def _ask_mapping(self) -> None:
+        """One dialog at a time: the next file is shown when the one before is imported or put aside."""
         from ui.mapping import MappingDialog
 
-        MappingDialog(self, self.background, path, partial(self._import, path)).open()
+        path, left = self._to_import[0], len(self._to_import) - 1
+        dialog = MappingDialog(self, self.background, path, partial(self._import, path), left)
+        dialog.finished.connect(self._mapping_done)
+        dialog.open()
+
+    def _mapping_done(self) -> None:
+        del self._to_import[0]
+        if self._to_import:
+            QTimer.singleShot(0, self, self._ask_mapping)
 
     def _import(self, path: Path, mapping: dict[str, Any]) -> None:
         from app.data import views
@@ -303,9 +322,7 @@ class Window(QMainWindow):
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Import what was dropped."""
-        for url in event.mimeData().urls():
-            if url.isLocalFile():
-                self.import_file(Path(url.toLocalFile()))
+        self._import_all([Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()])
         event.acceptProposedAction()
 
     def resizeEvent(self, event: QResizeEvent) -> None:

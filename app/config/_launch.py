@@ -12,11 +12,12 @@ import sys
 import time
 
 _PR_SET_PDEATHSIG, _SIGKILL = 1, 9
+_ON_LINUX: bool = sys.platform == "linux"
 
 
 def main(parent: int, command: list[str]) -> int:
     """Become ``command`` (Linux), or run it and kill it once ``parent`` is gone; its exit code."""
-    if sys.platform == "linux":
+    if _ON_LINUX:
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _SIGKILL)

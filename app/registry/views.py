@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from app.config.verdicts import Verdict, verdict
 from app.store import Store
 
 
@@ -39,21 +40,6 @@ class FileLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """The newest evaluation of a version's run."""
-
-    metric: str
-    items: int
-    base: float
-    tuned: float
-    difference: float
-    low: float
-    high: float
-    verdict: str
-    report: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Stage:
     """One box of "where it comes from": icon name, words, small words, and the page that shows it."""
 
@@ -72,7 +58,7 @@ class VersionView:
     format: str
     path: str
     size: int | None
-    measured: Measured | None
+    measured: Verdict | None
     proof: Mapping[str, Any]
     files: list[FileLine]
     stages: list[Stage]
@@ -102,18 +88,10 @@ def version(store: Store, identity: str) -> VersionView | None:
     money = store.row("SELECT sum(energy_cost + wear_cost) AS cost, max(currency) AS currency FROM usage WHERE run = ? "
                       "AND scope = 'step'", (row["run"],))
     return VersionView(
-        line=line, format=row["format"], path=row["path"], size=row["size"], measured=_measured(store, row["run"]), proof=proof,
+        line=line, format=row["format"], path=row["path"], size=row["size"], measured=verdict(store, row["run"]), proof=proof,
         files=_files(row, proof), stages=_stages(store, row, orjson.loads(row["lineage"])),
         served_as=served["alias"] if served else "", cost=money["cost"] if money else None,
         currency=(money["currency"] if money else None) or "EUR")
-
-
-def _measured(store: Store, run: str | None) -> Measured | None:
-    row = store.row("SELECT * FROM evaluations WHERE run = ? ORDER BY id DESC LIMIT 1", (run,))
-    if row is None:
-        return None
-    return Measured(row["metric"], row["items"], row["base"], row["tuned"], row["difference"], row["low"], row["high"],
-                    row["verdict"], orjson.loads(row["report"]))
 
 
 def _files(row: Mapping[str, Any], proof: Mapping[str, Any]) -> list[FileLine]:

@@ -137,7 +137,7 @@ class Store:
         Raises StoreError store.disk_full, store.io or store.busy; nothing of the transaction is kept then.
         """
         database = self.db
-        if database.conn.in_transaction:
+        if _in_transaction(database):
             yield database
             return
         database.execute("BEGIN IMMEDIATE")
@@ -145,7 +145,7 @@ class Store:
             yield database
             database.execute("COMMIT")
         except BaseException:
-            if database.conn.in_transaction:  # a full disk has already rolled it back
+            if _in_transaction(database):  # a full disk has already rolled it back
                 with contextlib.suppress(StoreError, sqlcipher.DatabaseError):  # the first failure is the one to tell
                     database.execute("ROLLBACK")
             raise
@@ -230,3 +230,7 @@ def _conn(database: Database) -> Any:
 def _close_quietly(database: Database) -> None:
     with contextlib.suppress(Exception):  # a connection under which the disk failed has nothing to close
         database.conn.close()
+
+
+def _in_transaction(database: Database) -> bool:
+    return bool(database.conn.in_transaction)

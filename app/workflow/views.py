@@ -6,12 +6,13 @@ Times are Unix seconds, durations seconds, money in the currency that the usage 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from app.config.verdicts import Verdict, verdict
 from app.errors import NeuroWeaverError, from_record
 from app.store import Store
 
@@ -43,21 +44,6 @@ class StepView:
     def seconds(self) -> float | None:
         """How long it took, once ended."""
         return self.ended - self.started if self.started is not None and self.ended is not None else None
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The result of evaluate.compare.  ``arms``: label, score and scores by field, as the report's table lists them."""
-
-    metric: str
-    items: int
-    base: float
-    tuned: float
-    difference: float
-    low: float
-    high: float
-    verdict: str
-    report: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +133,6 @@ def _line(store: Store, row: Mapping[str, Any]) -> RunLine:
         created=row["created"], started=row["started"], ended=row["ended"],
         progress=done / len(steps) if steps else 0.0, step=now, verdict=verdict(store, row["id"]),
         cost=cost(store, row["id"]))
-
-
-def verdict(store: Store, run: str) -> Verdict | None:
-    """The newest evaluation of a run, or None."""
-    row = store.row("SELECT * FROM evaluations WHERE run = ? ORDER BY id DESC LIMIT 1", (run,))
-    if row is None:
-        return None
-    return Verdict(row["metric"], row["items"], row["base"], row["tuned"], row["difference"], row["low"], row["high"],
-                   row["verdict"], _json(row["report"], {}))
 
 
 def cost(store: Store, run: str) -> Money | None:

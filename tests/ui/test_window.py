@@ -141,6 +141,23 @@ def test_a_file_dropped_anywhere_is_shown_before_it_is_imported(qtbot, window, t
     qtbot.waitUntil(lambda: "One row from mine is imported." in window._toast.accessibleName(), timeout=20_000)
 
 
+def test_several_dropped_files_are_shown_one_after_the_other(qtbot, window, tmp_path):
+    from ui.mapping import MappingDialog
+
+    files = [tmp_path / f"{name}.csv" for name in ("first", "second")]
+    data = QMimeData()
+    for file in files:
+        file.write_text("question,answer\nWhich law?,Swedish law\n", encoding="utf-8")
+    data.setUrls([QUrl.fromLocalFile(str(file)) for file in files])
+    window.dropEvent(QDropEvent(QPointF(300, 300), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton,
+                                Qt.KeyboardModifier.NoModifier))
+    shown = window.findChildren(MappingDialog)
+    assert [dialog.windowTitle() for dialog in shown] == ["Import first.csv, 1 more to come"]
+    shown[0].reject()
+    qtbot.waitUntil(lambda: [one.windowTitle() for one in window.findChildren(MappingDialog) if one.isVisible()] == ["Import second.csv"],
+                    timeout=10_000)
+
+
 def test_an_import_that_fails_is_told_on_the_page(qtbot, window, tmp_path, monkeypatch):
     def importing(_store, _path, _mapping):
         raise DatasetError("dataset.empty", "The file is empty.", remedy="Choose another file.")
