@@ -1,6 +1,8 @@
-"""Write pictures of pages as PNG files at 1440 x 900:
+"""Write pictures of pages as PNG files at 1440 x 900, or at another size:
 
-    python tests/ui/screenshots.py FOLDER [--profile HOME] [--answer] [PAGE[:ARGUMENT] ...] [--modes light,dark]
+    python tests/ui/screenshots.py FOLDER [PAGE[:ARGUMENT] ...] [--profile HOME] [--answer] [--modes light,dark] [--size 1024x680]
+
+QT_SCALE_FACTOR=2 draws them twice as large.
 
 Without ``--profile`` the store is a fresh one with sample rows (tests/ui/filled.py); its figures are no measurements.  With it,
 the pictures show what that profile's own runs measured: the README's come from a finished run of the legal kit.  ``--answer``
@@ -39,6 +41,7 @@ def main() -> int:
     parser.add_argument("--profile", type=Path)
     parser.add_argument("--answer", action="store_true")
     parser.add_argument("--modes", default="light,dark")
+    parser.add_argument("--size", default="1440x900")
     wish = parser.parse_args()
     wish.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="neuroweaver-shots-") as sample:
@@ -64,6 +67,7 @@ def _grab(wish: Any, home: Path) -> int:
     window = open_window(Profile.default(), start_service=wish.answer)
     try:
         _until(app, lambda: window.background.store is not None)
+        window.resize(*map(int, wish.size.split("x")))
         if wish.answer:
             _answer(app, window)
         for mode in wish.modes.split(","):
