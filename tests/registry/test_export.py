@@ -253,4 +253,5 @@ def test_converter_dies_with_its_step(exported: Exported, tmp_path: Path) -> Non
         time.sleep(0.05)
     step.kill()
     step.wait()
-    assert psutil.wait_procs(children, timeout=2)[1] == []
+    left = psutil.wait_procs(children, timeout=2)[1]
+    assert [one for one in left if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []  # dead, perhaps not yet reaped

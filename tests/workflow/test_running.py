@@ -72,8 +72,8 @@ def test_a_paused_run_goes_on_where_it_was(store: Store, scheduler: Scheduler) -
 
 def test_only_one_step_holds_the_accelerator(store: Store, scheduler: Scheduler) -> None:
     first = runs.submit_text(store, document("sleep", seconds=120))
+    running(store, first)  # the slot goes to whoever asks first: the other one may not come before
     second = runs.submit_text(store, document("sleep", text="b", seconds=0.1))
-    running(store, first)
     wait(lambda: step(store, second, "make")["state"] == "done")
     time.sleep(0.7)
     assert step(store, first)["state"] == "running"
