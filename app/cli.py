@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from app.errors import NeuroWeaverError, UsageError
+from app.errors import NeuroWeaverError, Place, UsageError
 from app.store import Profile, Store
 
 Handler = Callable[[argparse.Namespace], int]
@@ -94,9 +94,12 @@ def main(arguments: Sequence[str], window: Callable[[list[str]], int]) -> int:
     """Run one command, or open the window; returns the exit code.  No traceback reaches a user."""
     as_json = "--json" in arguments
     try:
+        if not arguments or Path(arguments[0]).is_file():  # files to import are the window's
+            return _window(list(arguments), window)
         given = parser().parse_args(list(arguments))
         if given.command is None:
-            return _window(list(arguments), window)
+            raise UsageError("usage", f"{' '.join(arguments)} needs a command.",
+                             remedy="Without any argument the window opens. The commands: main.py --help")
         handler: Handler = given.handler
         return handler(given)
     except NeuroWeaverError as problem:
@@ -162,8 +165,11 @@ def _window(arguments: list[str], window: Callable[[list[str]], int]) -> int:
 
     if has_display():
         return window(["neuroweaver", *arguments])
+    if arguments:
+        raise UsageError("usage.display", "There is no display here, so no window can show these files.",
+                         where=Place(file=arguments[0]), remedy=f"Import without a window: main.py datasets import {arguments[0]}")
     say("There is no display here, so the starter kit runs without a window, and its model is served afterwards.")
-    return main(["run", "legal", "--keep-serving", *arguments], window)
+    return main(["run", "legal", "--keep-serving"], window)
 
 
 # ---- runs ---------------------------------------------------------------------------------------------------------

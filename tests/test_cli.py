@@ -118,3 +118,31 @@ def test_without_a_display_the_starter_kit_runs_and_says_so(monkeypatch: pytest.
     assert main([], window) == 0
     assert asked == ["legal"]
     assert "no display" in capsys.readouterr().err
+
+
+def test_a_flag_alone_starts_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("app.cli._run", lambda _given: pytest.fail("a run was started"))
+    code, found = told(capsys)
+    assert (code, found["error"]["type"]) == (2, "usage")
+    assert "main.py --help" in found["error"]["hint"]
+
+
+def test_a_file_alone_is_imported_in_the_window(tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+    file = tmp_path / "mine.csv"
+    file.touch()
+    assert main([str(file)], lambda arguments: seen.append(arguments) or 0) == 0
+    assert seen == [["neuroweaver", str(file)]]
+
+
+def test_without_a_display_a_file_alone_is_refused_with_the_command_that_imports_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / "mine.csv"
+    file.touch()
+    assert main([str(file)], window) == 2
+    assert f"main.py datasets import {file}" in capsys.readouterr().err

@@ -37,6 +37,7 @@ def run_window(argv: Sequence[str]) -> int:
         return 0
     window = open_window(profile)
     server = _listen(name, window)
+    window.import_files(_files(argv))
     signal.signal(signal.SIGINT, lambda *_: window.close())
     signal.signal(signal.SIGTERM, lambda *_: window.close())
     awake = QTimer()  # lets Python see signals while Qt waits
@@ -89,11 +90,14 @@ def called_first(name: str, argv: Sequence[str]) -> bool:
     socket.connectToServer(name)
     if not socket.waitForConnected(_CALL_MS):
         return False
-    files = [str(Path(word).resolve()) for word in argv[1:] if not word.startswith("-")]
-    socket.write("\n".join(["forward", *files]).encode() + b"\n")
+    socket.write("\n".join(["forward", *map(str, _files(argv))]).encode() + b"\n")
     socket.waitForBytesWritten(_CALL_MS)
     socket.disconnectFromServer()
     return True
+
+
+def _files(argv: Sequence[str]) -> list[Path]:
+    return [Path(word).resolve() for word in argv[1:] if not word.startswith("-")]
 
 
 def _listen(name: str, window: Window) -> QLocalServer:
@@ -114,5 +118,4 @@ def _obey(socket: QLocalSocket, window: Window) -> None:
     lines = bytes(socket.readAll().data()).decode(errors="replace").splitlines()
     if lines and lines[0] == "forward":
         window.come_forward()
-        for file in lines[1:]:
-            window.import_file(Path(file))
+        window.import_files([Path(file) for file in lines[1:]])

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from app.store import Store
 
 START_SECONDS = 30.0
-STOP_SECONDS = 15.0
 _POLL = 0.1
 
 
@@ -77,6 +76,7 @@ def stop(store: Store) -> None:
     import psutil
 
     from app.config.presence import find_service
+    from app.workflow.follow import STOP_SECONDS
 
     found = find_service(store.profile)
     if found is None:

@@ -144,9 +144,10 @@ class Window(QMainWindow):
             if not chosen:
                 return
             path = Path(chosen)
-        self._import_all([path])
+        self.import_files([path])
 
-    def _import_all(self, paths: list[Path]) -> None:
+    def import_files(self, paths: list[Path]) -> None:
+        """Show each file before it is imported, one after the other."""
         shown = bool(self._to_import)
         self._to_import += paths
         if paths and not shown:
@@ -322,7 +323,7 @@ class Window(QMainWindow):
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Import what was dropped."""
-        self._import_all([Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()])
+        self.import_files([Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()])
         event.acceptProposedAction()
 
     def resizeEvent(self, event: QResizeEvent) -> None:

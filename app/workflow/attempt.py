@@ -21,6 +21,8 @@ from app.workflow.worker import Assignment
 HUNG_SECONDS = 45.0
 """A worker without a sign of life for so long is flagged (the promise is 60 s)."""
 _DISCARD_SECONDS, _SAVE_SECONDS, _SAVING_SECONDS, _TERM_SECONDS = 5.0, 8.0, 60.0, 1.0
+LONGEST_STOP_SECONDS = _SAVING_SECONDS + _TERM_SECONDS + 4.0
+"""After so long no step that was asked to save and stop is left; whoever waits for the service waits a little longer."""
 HUNG = "hung: no sign of life for"
 
 

@@ -16,8 +16,10 @@ from app.store import Store
 from app.store.profile import project_dir
 from app.store.watcher import Watcher
 from app.workflow import runs, states
+from app.workflow.attempt import LONGEST_STOP_SECONDS
 
-START_SECONDS, STOP_SECONDS = 40.0, 30.0
+START_SECONDS = 40.0
+STOP_SECONDS = LONGEST_STOP_SECONDS + 10.0  # the service waits for a step that saves, then closes what else it has open
 TELL_SECONDS = 5.0
 Say = Callable[[str], None]
 _VERDICTS = {"better": "Better", "worse": "Worse", "no_difference": "No difference shown"}

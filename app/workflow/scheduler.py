@@ -19,7 +19,7 @@ from app.errors import NeuroWeaverError, Place, WorkflowError
 from app.store import Store
 from app.store.watcher import Watcher
 from app.workflow import registry, states
-from app.workflow.attempt import HUNG, Attempt, start_attempt
+from app.workflow.attempt import HUNG, LONGEST_STOP_SECONDS, Attempt, start_attempt
 from app.workflow.costs import RunCosts
 from app.workflow.planning import Plan, plan_step
 
@@ -49,12 +49,20 @@ class Scheduler:
         self._thread.start()
 
     def stop(self, seconds: float = 12.0) -> None:
-        """Ask running steps to save and pause, wait for them, kill what does not stop."""
+        """Ask running steps to save and pause, wait for them, kill what does not stop.
+
+        A step that is writing what it has reached is waited for longer, at most LONGEST_STOP_SECONDS in all.
+        """
         self._stopping = True
-        self._thread.join(timeout=seconds)
+        began = time.monotonic()
+        while self._thread.is_alive() and time.monotonic() - began < (LONGEST_STOP_SECONDS if self._saving() else seconds):
+            self._thread.join(timeout=TICK_SECONDS)
         self._halt.set()
         self._thread.join()
         self._pool.shutdown(cancel_futures=True)
+
+    def _saving(self) -> bool:
+        return any(states.is_saving(self._store, *key) for key in list(self._attempts))
 
     def _loop(self) -> None:
         watcher = Watcher(self._store)

@@ -75,6 +75,15 @@ class Act(Node[ActParams]):
             ctx.progress(0.5, "sleeping")
             time.sleep(0.05)
 
+    def _slow_save(self, ctx: StepContext) -> None:
+        """Takes ``seconds`` to keep what it has reached."""
+        ctx.progress(0.5, "working")
+        while ctx.cancel_requested() is None:
+            time.sleep(0.05)
+        time.sleep(self.params.seconds)
+        (ctx.workdir / "saved").write_text("yes")
+        raise Cancelled(save=True)
+
     def _once(self, ctx: StepContext) -> None:
         """Sleeps in the first attempt only."""
         mark = ctx.workdir / "tried"

@@ -70,6 +70,26 @@ def test_a_paused_run_goes_on_where_it_was(store: Store, scheduler: Scheduler) -
     assert step(store, run, "make")["attempt"] == 1
 
 
+def test_a_service_that_ends_waits_for_a_step_that_is_saving(store: Store) -> None:
+    made = Scheduler(store)
+    made.start()
+    run = runs.submit_text(store, document("slow_save", seconds=7))
+    running(store, run)
+    made.stop(5.0)  # enough to hear of it, less than the step needs to save
+    assert state(store, run) == "paused"
+    assert read(next(store.profile.step_folder(run, "act").rglob("saved"), None)) == "yes"
+
+
+def test_a_service_that_ends_does_not_wait_long_for_a_deaf_step(store: Store) -> None:
+    made = Scheduler(store)
+    made.start()
+    run = runs.submit_text(store, document("deaf", seconds=300))
+    wait(lambda: step(store, run)["state"] == "running")
+    pid = step(store, run)["pid"]
+    made.stop(1.0)
+    wait(lambda: not alive(pid))
+
+
 def test_only_one_step_holds_the_accelerator(store: Store, scheduler: Scheduler) -> None:
     first = runs.submit_text(store, document("sleep", seconds=120))
     running(store, first)  # the slot goes to whoever asks first: the other one may not come before
