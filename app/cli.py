@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from app.config import offline
 from app.errors import NeuroWeaverError, Place, UsageError
 from app.store import Profile, Store
 
@@ -94,6 +95,7 @@ def main(arguments: Sequence[str], window: Callable[[list[str]], int]) -> int:
     """Run one command, or open the window; returns the exit code.  No traceback reaches a user."""
     as_json = "--json" in arguments
     try:
+        offline.enforce(Profile.default().logs, True, "command line")  # until a window or a service reads the setting
         if not arguments or Path(arguments[0]).is_file():  # files to import are the window's
             return _window(list(arguments), window)
         given = parser().parse_args(list(arguments))

@@ -15,6 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from app.config import offline
 from app.config.presence import Presence, announce, find_service, withdraw
 from app.config.subprocess_tools import started_at
 from app.errors import UsageError
@@ -63,6 +64,7 @@ class Service:
         from app.workflow.scheduler import Scheduler
 
         self._catch_signals()
+        offline.follow(store, "service")
         self._announce()
         scheduler, sampler, pool = Scheduler(store), Sampler(store), Pool(store)
         scheduler.start()
@@ -92,6 +94,7 @@ class Service:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._halt.wait(), LOOK_SECONDS)
             if "settings" in watcher.poll():
+                offline.follow(store, "service")
                 await self._keep_gateway(store, pool)
 
     async def _keep_gateway(self, store: Store, pool: Any) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.config import offline
 from app.store import Profile, Store
 
 
@@ -20,6 +21,7 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     monkeypatch.delenv("NEUROWEAVER_PASSPHRASE", raising=False)
+    monkeypatch.delenv(offline.VARIABLE, raising=False)
     return Profile(home)
 
 
@@ -28,6 +30,13 @@ def store(profile: Profile) -> Iterator[Store]:
     """The catalogue of the test's own profile."""
     with Store.open(profile) as opened:
         yield opened
+
+
+@pytest.fixture(autouse=True)
+def online_again(profile: Profile) -> Iterator[None]:
+    """A command that ran inside the test process has switched it to offline mode; the next test begins without."""
+    yield
+    offline.enforce(profile.logs, False, "")
 
 
 @pytest.fixture(autouse=True)

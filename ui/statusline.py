@@ -18,10 +18,14 @@ EVERY_MS = 2000
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """What the line shows.  calls: connections from our processes to other computers, open at this moment."""
+    """What the line shows.
+
+    calls: connections from our processes to other computers, open at this moment; refused: attempts at one, so far.
+    """
 
     offline: bool
     calls: int
+    refused: int
     load: float
     cores: int
     used_gb: float
@@ -73,7 +77,8 @@ class StatusLine(QWidget):
     def show_vitals(self, now: Vitals) -> None:
         """Fill the line."""
         calls = "no connection to other computers" if now.calls == 0 else f"{now.calls} connections to other computers"
-        self._network.say(f"Offline mode on: {calls}" if now.offline else f"Offline mode off: {calls}")
+        tried = f", {now.refused:,} refused" if now.refused else ""
+        self._network.say(f"Offline mode on: {calls}{tried}" if now.offline else f"Offline mode off: {calls}")
         self._network_icon.show_icon("wifi-off" if now.offline else "wifi", "textSecondary")
         self._load.say(f"Processor {now.load:.0f} % of {now.cores} core{'s' if now.cores != 1 else ''}")
         self._memory.say(f"Memory {now.used_gb:.1f} of {now.total_gb:.0f} GB")
@@ -89,6 +94,7 @@ def measure(store: Any) -> Vitals:
     """Read the machine's vitals and count our own connections that leave it."""
     import psutil
 
+    from app.config.offline import refused
     from app.config.presence import find_service
     from app.store import settings
 
@@ -96,15 +102,13 @@ def measure(store: Any) -> Vitals:
     memory = psutil.virtual_memory()
     return Vitals(
         offline=bool(settings.get(store, "offline")), calls=_calls_out(found.pid if found else None),
+        refused=refused(store.profile.logs, 0)[0],
         load=psutil.cpu_percent(None), cores=psutil.cpu_count() or 1, used_gb=(memory.total - memory.available) / 1e9,
         total_gb=memory.total / 1e9, service=found is not None, address=found.base_url or "" if found else "")
 
 
 def _calls_out(service: int | None) -> int:
     """Connections of the window, the service and their children whose other end is another computer."""
-
-
-
     import psutil
 
     count = 0

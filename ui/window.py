@@ -213,11 +213,17 @@ class Window(QMainWindow):
         from ui.memory import recall
 
         self.background.submit(self, recall, done=self._recalled)
+        self._follow_offline()
         self.status.begin()
         self.page().mark_stale()
         self._changed({"runs", "deployments"})
         if self._start_service:
             self.attach_service()
+
+    def _follow_offline(self) -> None:
+        from app.config.offline import follow
+
+        self.background.submit(self, follow, "window", lane="slow", key="offline")
 
     def _recalled(self, remembered: Any) -> None:
         if remembered.theme != theme.choice:
@@ -251,6 +257,8 @@ class Window(QMainWindow):
     def _changed(self, tables: set[str]) -> None:
         for page in self._made.values():
             page.store_changed(tables)
+        if "settings" in tables:
+            self._follow_offline()
         if tables & {"runs", "steps", "deployments"}:
             from ui.service_link import rail_marks
 

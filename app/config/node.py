@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Protocol, T
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.config.artifacts import Artifact
+from app.config.offline import Need
 
 if TYPE_CHECKING:
     from app.store import Store
@@ -83,6 +84,8 @@ class Node(Generic[P]):
     outputs: ClassVar[Mapping[str, type[Artifact]]] = {}
     accelerator: ClassVar[bool] = False
     """Takes the one accelerator slot (training, evaluation); the scheduler runs such steps one at a time."""
+    network: ClassVar[Need] = "none"
+    """What a step keeps of the network in offline mode: "loopback" for one that calls a program on this computer over HTTP."""
     cacheable: ClassVar[bool] = True
     """False for steps with an effect outside the run (deploy)."""
 

@@ -25,6 +25,8 @@ from typing import IO, Any
 
 import psutil
 
+from app.config.offline import Need
+
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.05
 _TAIL_BYTES = 64 * 1024
@@ -149,9 +151,12 @@ class Finished:
     seconds: float
 
 
-def start_child(arguments: Sequence[str | Path], **options: Any) -> subprocess.Popen[bytes]:
-    """Start a program that dies with this process.  options: as for Popen (cwd, env, stdout, ...)."""
-    launcher = [sys.executable, "-I", str(Path(__file__).with_name("_launch.py")), str(os.getpid())]
+def start_child(arguments: Sequence[str | Path], *, need: Need = "none", **options: Any) -> subprocess.Popen[bytes]:
+    """Start a program that dies with this process.  need: what of the network it keeps in offline mode (app.config.offline).
+
+    options: as for Popen (cwd, env, stdout, ...).
+    """
+    launcher = [sys.executable, "-I", str(Path(__file__).with_name("_launch.py")), str(os.getpid()), need]
     given: dict[str, Any] = {"stdin": subprocess.DEVNULL} | options
     child: Any = subprocess.Popen([*launcher, *map(str, arguments)], **given)
     return child  # type: ignore[no-any-return]
@@ -159,17 +164,18 @@ def start_child(arguments: Sequence[str | Path], **options: Any) -> subprocess.P
 
 def run_child(
     arguments: Sequence[str | Path], *, tick: Callable[[], None] | None = None, cwd: Path | None = None,
-    environment: Mapping[str, str] | None = None, timeout: float | None = None, log: Path | None = None,
+    environment: Mapping[str, str] | None = None, timeout: float | None = None, log: Path | None = None, need: Need = "none",
 ) -> Finished:
     """Run a program to its end; it dies with this process.
 
     tick: called about every 50 ms (report progress there; if it raises, the program is killed and the error goes
     on, which is how a cancel gets through).  Output is echoed nowhere but kept: the end of it in the answer, all
-    of it in ``log`` if given.  environment: added to this process's.  Raises TimeoutError after ``timeout`` seconds.
+    of it in ``log`` if given.  environment: added to this process's.  need: as for start_child.  Raises TimeoutError
+    after ``timeout`` seconds.
     """
     begun = time.monotonic()
     env = {**os.environ, **(environment or {})}
-    child = start_child(arguments, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    child = start_child(arguments, need=need, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     tail = bytearray()
     pump = threading.Thread(target=_collect, args=(child.stdout, tail, log), daemon=True)
     pump.start()

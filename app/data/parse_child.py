@@ -10,6 +10,7 @@ import time
 
 import orjson
 
+from app.config import offline
 from app.data.parsing import MEMORY, OVER_MEMORY, Job, parse_file, write_part
 from app.errors import DatasetError, Place
 
@@ -32,6 +33,7 @@ def watch_memory(limit: int) -> None:
 
 def main(job_text: str) -> int:
     """Read the file; a failure goes through the pipe too."""
+    offline.begin("import")
     watch_memory(MEMORY)
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)  # rows make no cycles; the default looks for them every 700 objects

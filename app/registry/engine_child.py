@@ -1,6 +1,7 @@
 """Ask a GGUF file through the runtime that serves it: ``python -m app.registry.engine_child JOB.json ANSWER.json``.
 
-A process of its own: a broken file or engine build can crash it, and the proof then says so.  Imports nothing of ours.
+A process of its own: a broken file or engine build can crash it, and the proof then says so.  Imports nothing of
+ours but the guard of offline mode.
 JOB: {path, threads, context, new_tokens, conversations: [messages], texts: [str], questions: [{messages|prompt}],
       measured: [{prompt: [id], continuation: [id]}], top}
 ANSWER: {rendered: [{text, ids}|null], tokens: [[id]], answers: [str], measured: [[{ids, logprobs}]]}
@@ -18,6 +19,8 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from app.config import offline
 
 SLOTS = 4
 """Questions answered at once, as in serving."""
@@ -81,6 +84,7 @@ class Engine:
 
 def main(job_file: str, answer_file: str) -> None:
     """Do the job; the answer appears whole or not at all."""
+    offline.begin("model check", "loopback")  # it asks its own engine over HTTP
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     engine = Engine(job)
     with ThreadPoolExecutor(SLOTS) as pool:

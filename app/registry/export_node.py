@@ -41,6 +41,7 @@ class Export(Node[ExportParams]):
     optional = frozenset({"rows"})
     outputs = {"model": Model, "proof": Report}
     accelerator = True
+    network = "loopback"  # the proof asks an engine over HTTP
 
     def run(self, ctx: StepContext) -> dict[str, Artifact]:
         """The served file and the proof of all.  A failed proof is a result; deploying is what it forbids."""

@@ -159,7 +159,7 @@ def _items(case: Case) -> list[dict[str, Any]]:
 def _child(module: str, job: dict[str, Any], place: Path, tick: Tick | None, *more: str) -> Finished:
     place.write_text(json.dumps(job), encoding="utf-8")
     return run_child([sys.executable, "-m", module, str(place), *more], cwd=project_dir(), environment=QUIET, tick=tick,
-                     timeout=_SECONDS)
+                     timeout=_SECONDS, need="loopback")
 
 
 def _why(done: Finished) -> str:

@@ -25,7 +25,7 @@ def try_file(file: Path, tick: Tick | None = None) -> None:
         place.write_text(json.dumps(job), encoding="utf-8")
         try:
             done = run_child([sys.executable, "-m", "app.registry.engine_child", place, answer], cwd=project_dir(),
-                             environment=QUIET, tick=tick, timeout=SECONDS)
+                             environment=QUIET, tick=tick, timeout=SECONDS, need="loopback")
         except TimeoutError as problem:
             raise _refuse(file, f"It gave no answer in {SECONDS / 60:g} minutes.") from problem
         if done.code != 0 or not answer.exists():

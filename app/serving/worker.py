@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import orjson
 
+from app.config import offline
 from app.config.subprocess_tools import die_with_parent
 from app.errors import NeuroWeaverError
 from app.serving.engine import Assignment, Engine, load
@@ -106,6 +107,7 @@ class Worker:
 def main() -> None:
     """Keep the pipes for the protocol alone: what a native library prints goes to standard error."""
     die_with_parent()
+    offline.begin("engine", "listen")
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -75,7 +75,7 @@ def service_for(store: Store) -> Iterator[Keeper]:
     log = store.profile.logs / "service.log"
     with log.open("ab") as output:
         process = start_child(
-            [sys.executable, project_dir() / "main.py", "service"], cwd=project_dir(), stdout=output, stderr=output
+            [sys.executable, project_dir() / "main.py", "service"], need="loopback", cwd=project_dir(), stdout=output, stderr=output
         )
     keeper = Keeper(_await_start(store, process, log), process)
     try:

@@ -20,6 +20,7 @@ from typing import IO, Any
 
 import orjson
 
+from app.config import offline
 from app.config.artifacts import Artifact, load_artifact
 from app.config.node import NodeClass
 from app.config.subprocess_tools import die_with_parent, guard_group, hold_lifeline
@@ -75,6 +76,13 @@ def _private_stdin() -> IO[bytes]:
     return os.fdopen(private, "rb", buffering=0)
 
 
+def _network(node: str) -> offline.Need:
+    try:
+        return registry.find(node).network
+    except NeuroWeaverError:  # told when the step's work begins
+        return "none"
+
+
 class _Attempt:
     def __init__(self, store: Store, assignment: Assignment) -> None:
         self._store, self._given = store, assignment
@@ -85,6 +93,7 @@ class _Attempt:
         if row is None or run is None:
             raise SystemExit("The step is not in the store.")
         self._row, self._run_row = row, run
+        offline.begin(f"step {assignment.step}", _network(row["node"]))
 
     def carry_out(self) -> None:
         pulse = Pulse(self._store, self._given.run, self._given.step, self._signs)

@@ -84,6 +84,12 @@ class Act(Node[ActParams]):
         (ctx.workdir / "saved").write_text("yes")
         raise Cancelled(save=True)
 
+    def _call(self, ctx: StepContext) -> None:
+        """Calls another computer, as a library that phones home would."""
+        import socket
+
+        socket.create_connection(("192.0.2.1", 443), timeout=5)
+
     def _once(self, ctx: StepContext) -> None:
         """Sleeps in the first attempt only."""
         mark = ctx.workdir / "tried"

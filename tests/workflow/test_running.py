@@ -12,6 +12,7 @@ import time
 import psutil
 import pytest
 
+from app.config import offline
 from app.store import Store
 from app.store.profile import project_dir
 from app.workflow import runs
@@ -88,6 +89,15 @@ def test_a_service_that_ends_does_not_wait_long_for_a_deaf_step(store: Store) ->
     pid = step(store, run)["pid"]
     made.stop(1.0)
     wait(lambda: not alive(pid))
+
+
+def test_a_step_that_calls_another_computer_is_refused_and_listed(store: Store, scheduler: Scheduler) -> None:
+    offline.follow(store, "service")
+    run = runs.submit_text(store, document("call"))
+    assert ended(store, run) == "failed"
+    assert "Offline mode is on" in json.dumps(runs.result(store, run)["error"])
+    count, listed = offline.refused(store.profile.logs)
+    assert (count, listed[0].program, listed[0].target) == (1, "step act", "192.0.2.1:443")
 
 
 def test_only_one_step_holds_the_accelerator(store: Store, scheduler: Scheduler) -> None:

@@ -9,12 +9,15 @@ from PySide6.QtCore import QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QSpinBox, QWidget
 
+from ui import words
 from ui.background import command, query
 from ui.pages.base import Page
 from ui.widgets.buttons import Button, Choice, Segments, Switch
 from ui.widgets.listing import Panel
+from ui.widgets.table import Cell, Column, Table
 from ui.widgets.text import Label, Line, row
 
+REFUSED_SHOWN = 8
 CURRENCIES = ("EUR", "USD", "GBP", "CHF", "SEK", "DKK", "NOK", "PLN")
 
 
@@ -29,20 +32,20 @@ class SettingsPage(Page):
         """One panel a subject."""
         self._fields: dict[str, Any] = {}
         self._loading = True
-        for panel in (self._look(), self._data(), self._costs(), self._work(), self._endpoint()):
+        for panel in (self._look(), self._data(), self._privacy(), self._costs(), self._work(), self._endpoint()):
             panel.setMaximumWidth(760)
             self.body.addWidget(panel)
         self.body.addStretch(1)
 
     def _line(self, panel: Panel, name: str, help_text: str, field: QWidget) -> None:
-        words = Label(name, "strong")
+        title = Label(name, "strong")
         hint = Label(help_text, "small", "tertiary", elide=True)
         if panel.body.count():
             panel.body.addWidget(Line())
         holder = QWidget()
-        holder.setLayout(row(words, hint, field, gap=12, margins=(16, 8, 16, 8)))
+        holder.setLayout(row(title, hint, field, gap=12, margins=(16, 8, 16, 8)))
         holder.layout().setStretch(1, 1)  # type: ignore[union-attr]
-        words.setMinimumWidth(190)
+        title.setMinimumWidth(190)
         field.setAccessibleName(name)
         panel.body.addWidget(holder)
 
@@ -63,6 +66,23 @@ class SettingsPage(Page):
         self._key_place = Label("", "body", "secondary")
         self._line(panel, "Key of the encrypted store", "", self._key_place)
         return panel
+
+    def _privacy(self) -> Panel:
+        panel = Panel("Privacy")
+        self._switch(panel, "offline", "Offline mode", "No process of NeuroWeaver may connect to another computer")
+        self._refused_note = Label("", "body", "secondary")
+        self._line(panel, "Refused so far", "Connections that a program of ours tried to open in offline mode", self._refused_note)
+        self._refused = Table([Column("Time", 150), Column("Program", 200), Column("Wanted to reach")], "Newest refused connections")
+        panel.body.addWidget(self._refused)
+        self._line(panel, "Telemetry", "There is no code that sends any", Label("None", "body", "secondary"))
+        return panel
+
+    def _show_refused(self, count: int, newest: list[Any]) -> None:
+        self._refused_note.say("One attempt" if count == 1 else f"{count:,} attempts" if count else "None")
+        self._refused.show_rows([(str(number), (Cell(words.clock(one.at, with_seconds=True)), Cell(f"{one.program}, process {one.pid}"),
+                                                Cell(one.target))) for number, one in enumerate(newest)])
+        self._refused.fit_height()
+        self._refused.setVisible(bool(newest))
 
     def _costs(self) -> Panel:
         panel = Panel("Costs")
@@ -128,6 +148,7 @@ class SettingsPage(Page):
         self._theme.choose(values["theme"])
         self._folder.say(values["folder"])
         self._key_place.say(KEY_WORDS[values["key_storage"]])
+        self._show_refused(*values["refused"])
         for key, field in self._fields.items():
             if isinstance(field, Choice):
                 field.setCurrentText(str(values[key]))
@@ -160,7 +181,9 @@ def _pair(*widgets: QWidget) -> QWidget:
 
 
 def _all_settings(store: Any) -> dict[str, Any]:
+    from app.config.offline import refused
     from app.store import settings
 
     values = {key: settings.get(store, key) for key in settings.DEFAULTS}
-    return values | {"folder": str(store.profile.home), "key_storage": store.key.storage}
+    return values | {"folder": str(store.profile.home), "key_storage": store.key.storage,
+                     "refused": refused(store.profile.logs, REFUSED_SHOWN)}
