@@ -6,20 +6,20 @@ from typing import Any
 
 import orjson
 
+from app.data.derive import Derived, undo
 from app.data.export import ExportResult, export_version, find_version
 from app.data.importer import ImportResult, import_file
 from app.data.mapping_preview import MappingPreview, preview_mapping
-from app.data.refine import Refined, restore
 from app.errors import UsageError
 from app.store import Store
 from app.store.datasets import erase_dataset
 from app.store.versions import recover
 
 __all__ = [
+    "Derived",
     "ExportResult",
     "ImportResult",
     "MappingPreview",
-    "Refined",
     "erase",
     "export_version",
     "find_version",
@@ -27,7 +27,7 @@ __all__ = [
     "list_datasets",
     "preview_mapping",
     "recover",
-    "restore",
+    "undo",
 ]
 
 

@@ -11,10 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import xxhash
-
+from app.data.derive import Derived, copy_places, figures, inherited_origin, shape_of
 from app.data.near import Repeats
 from app.data.splitting import assign
 from app.errors import UsageError
@@ -60,18 +58,6 @@ class Rules:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Refined:
-    """The new version and its figures."""
-
-    dataset: str
-    version: int
-    rows: int
-    splits: dict[str, int]
-    content_hash: str
-    report: dict[str, Any]
-
-
 _INVISIBLE = re.compile("[\\s\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]*\\Z")
 """Nothing that can be seen: blanks, zero-width and direction marks."""
 
@@ -81,7 +67,7 @@ def text_of(row: Row) -> str:
     return "\n".join([*(message["content"] for message in row.messages), row.text, row.chosen, row.rejected]).strip()
 
 
-def refine(store: Store, dataset: str, version: int, rules: Rules, tell: Tell) -> Refined:
+def refine(store: Store, dataset: str, version: int, rules: Rules, tell: Tell) -> Derived:
     """Make a new version of a dataset without its bad rows.  Raises UsageError for rules that do not fit."""
     rules.check()
     with open_dataset(store, dataset) as db:
@@ -102,21 +88,19 @@ class _Refining:
         ).fetchone()
         self._total, self._last = int(total), int(last)
 
-    def run(self) -> Refined:
-        found = self._store.row(
-            "SELECT shape FROM dataset_versions WHERE dataset = ? AND version = ?", (self._db.dataset, self._parent)
-        )
-        shape = str((found or {}).get("shape") or "chat")
-        origin = {**_source(self._store, self._db.dataset, self._parent), "refined": self._parent}
+    def run(self) -> Derived:
+        shape = shape_of(self._store, self._db.dataset, self._parent)
+        origin = {**inherited_origin(self._store, self._db.dataset, self._parent), "refined": self._parent}
         with VersionWriter(
             self._store,
             self._db,
             origin=origin,
             parent=self._parent,
-            note="Refined",
+            note="Derived",
             wait=lambda: self._tell(0.0, "Waiting for another writer of this dataset"),
         ) as writer:
-            copy_version(self._db, self._parent, writer.version)
+            with self._db.write() as conn:
+                copy_places(conn, self._parent, writer.version)
             splits = self._look_at_all(writer.version)
             if self._total and self._removed.total() == self._total:
                 raise UsageError(
@@ -128,13 +112,13 @@ class _Refining:
             if splits == {""} and self._rules.split:
                 self._divide(writer.version)
             self._tell(0.95, "Writing the new version")
-            counts, content, kept = figures(self._db, writer.version)
+            made = figures(self._db, writer.version)
             removed = dict(self._removed)
             report = {
                 "checked": self._total,
-                "kept": kept,
+                "kept": made.rows,
                 "removed": removed,
-                "splits": counts,
+                "splits": made.splits,
                 "warnings": self._warnings,
                 "rules": {
                     "near_duplicates": self._rules.near_threshold if self._rules.near else None,
@@ -144,14 +128,14 @@ class _Refining:
                 },
             }
             writer.finish(
-                rows=kept,
+                rows=made.rows,
                 removed=_removed_rows(self._db, writer.version),
-                splits=counts,
+                splits=made.splits,
                 shape=shape,
-                content_hash=content,
+                content_hash=made.content_hash,
                 report=report,
             )
-        return Refined(self._db.dataset, writer.version, kept, counts, content, report)
+        return Derived(self._db.dataset, writer.version, made.rows, made.splits, made.content_hash, report)
 
     def _look_at_all(self, version: int) -> set[str]:
         conn = self._db.conn
@@ -248,25 +232,6 @@ class _Refining:
         return str(row.meta[column]) if column else row.hash
 
 
-def _source(store: Store, dataset: str, version: int) -> dict[str, Any]:
-    """What a version inherits of its parent's origin: where the rows came from."""
-    import orjson
-
-    found = store.row("SELECT origin FROM dataset_versions WHERE dataset = ? AND version = ?", (dataset, version))
-    origin = orjson.loads(found["origin"]) if found else {}
-    return {name: origin[name] for name in ("file", "mapping", "split_field", "columns", "types") if name in origin}
-
-
-def copy_version(db: DatasetDb, source: int, target: int) -> None:
-    """Copy the places of a version, its removed rows too."""
-    with db.write() as conn:
-        conn.execute(
-            "INSERT INTO version_rows (version, position, row, split, state, reason, detail) SELECT ?, position, row, "
-            "split, state, reason, detail FROM version_rows WHERE version = ?",
-            (target, source),
-        )
-
-
 def _held_out_first(db: DatasetDb, version: int, splits: Iterable[str]) -> Iterator[Row]:
     for split in [name for name in ORDER if name in splits]:
         yield from db.iter_rows(version, split)
@@ -301,60 +266,3 @@ def _removed_rows(db: DatasetDb, version: int) -> int:
     """Rows that a version removed, those that its parents removed before with them."""
     sql = "SELECT count(*) FROM version_rows WHERE version = ? AND state = 'removed'"
     return int(db.conn.execute(sql, (version,)).fetchone()[0])
-
-
-def figures(db: DatasetDb, version: int) -> tuple[dict[str, int], str, int]:
-    """(rows of each split, content hash, rows) of what a version keeps."""
-    digest, splits = xxhash.xxh3_128(), Counter[str]()
-    for row_hash, split in db.conn.execute(
-        "SELECT r.hash, v.split FROM version_rows v JOIN rows r ON r.id = v.row WHERE v.version = ? "
-        "AND v.state = 'kept' ORDER BY v.position",
-        (version,),
-    ):
-        digest.update(row_hash)
-        digest.update(split.encode())
-        splits[split] += 1
-    return ({} if set(splits) == {""} else dict(splits)), digest.hexdigest(), sum(splits.values())
-
-
-def restore(store: Store, dataset: str, version: int, positions: Iterable[int]) -> Refined:
-    """A new version in which removed rows are back.  Raises UsageError if one of them is not removed in ``version``."""
-    wanted = sorted(set(positions))
-    with open_dataset(store, dataset) as db:
-        removed = {
-            row[0]
-            for row in db.conn.execute("SELECT position FROM version_rows WHERE version = ? AND state = 'removed'", (version,))
-        }
-        if not wanted or not removed.issuperset(wanted):
-            strange = next((one for one in wanted if one not in removed), "none")
-            raise UsageError(
-                "dataset.not_removed",
-                f"Row {strange} is not a removed row of version {version}.",
-                remedy="Choose among the rows that refining removed.",
-            )
-        found = store.row("SELECT shape FROM dataset_versions WHERE dataset = ? AND version = ?", (dataset, version)) or {}
-        origin = {**_source(store, dataset, version), "restored": version}
-        with VersionWriter(store, db, origin=origin, parent=version, note="Rows restored") as writer:
-            copy_version(db, version, writer.version)
-            with db.write() as conn:
-                conn.executemany(
-                    "UPDATE version_rows SET state = 'kept', reason = NULL, detail = NULL WHERE version = ? AND position = ?",
-                    ((writer.version, position) for position in wanted),
-                )
-            splits, content, kept = figures(db, writer.version)
-            left = dict(
-                db.conn.execute(
-                    "SELECT reason, count(*) FROM version_rows WHERE version = ? AND state = 'removed' GROUP BY reason",
-                    (writer.version,),
-                ).fetchall()
-            )
-            report = {"kept": kept, "removed": left, "restored": len(wanted)}
-            writer.finish(
-                rows=kept,
-                removed=sum(left.values()),
-                splits=splits,
-                shape=str(found.get("shape") or "chat"),
-                content_hash=content,
-                report=report,
-            )
-        return Refined(dataset, writer.version, kept, splits, content, report)

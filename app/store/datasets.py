@@ -36,8 +36,25 @@ _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS rejects (
     version INTEGER NOT NULL, number INTEGER NOT NULL, reason TEXT NOT NULL, raw TEXT NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS rejects_version ON rejects (version, number)",
+    # by content, so that they follow a row through its versions
+    "CREATE TABLE IF NOT EXISTS scores (row INTEGER NOT NULL, name TEXT NOT NULL, value REAL NOT NULL, PRIMARY KEY (row, name)) "
+    "WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS scores_value ON scores (name, value, row)",
+    "CREATE TABLE IF NOT EXISTS ratings (row INTEGER PRIMARY KEY, rating INTEGER NOT NULL, "
+    "note TEXT NOT NULL DEFAULT '', at REAL NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS findings (
+    id INTEGER PRIMARY KEY, version INTEGER NOT NULL, position INTEGER NOT NULL, field TEXT NOT NULL,
+    start INTEGER NOT NULL, "end" INTEGER NOT NULL, entity TEXT NOT NULL, score REAL NOT NULL, detector TEXT NOT NULL,
+    replacement TEXT NOT NULL DEFAULT '', decision TEXT NOT NULL DEFAULT 'open', decided_by TEXT NOT NULL DEFAULT '')""",
+    "CREATE INDEX IF NOT EXISTS findings_place ON findings (version, position)",
+    """CREATE TABLE IF NOT EXISTS redaction_rules (
+    id INTEGER PRIMARY KEY, entity TEXT NOT NULL, folded TEXT NOT NULL, decision TEXT NOT NULL, created REAL NOT NULL)""",
+    # how far a version that is being derived has come; written in the same transaction as its rows
+    "CREATE TABLE IF NOT EXISTS derivations (version INTEGER PRIMARY KEY, done INTEGER NOT NULL)",
     ROW_INDEX,
 )
+SCHEMA_VERSION = 2
+"""Raised with _SCHEMA; kept in each file as PRAGMA user_version."""
 
 
 def disk_full(path: Path, why: str) -> StoreError:
@@ -55,10 +72,17 @@ class DatasetDb:
         self.dataset = dataset
         self.path: Path = store.profile.datasets / f"{dataset}.db"
         self.conn = connect(self.path, key_hex, CIPHER)
-        if self.conn.execute("SELECT 1 FROM sqlite_master WHERE name = 'rejects_version'").fetchone() is None:
+        found = int(self.conn.execute("PRAGMA user_version").fetchone()[0])
+        if found > SCHEMA_VERSION:
+            self.conn.close()
+            raise StoreError("store.newer_schema", "This dataset was written by a newer version of NeuroWeaver; nothing was changed.",
+                             where=Place.of(self.path), why=f"Its schema is {found}; this version knows {SCHEMA_VERSION}.",
+                             remedy="Update NeuroWeaver.")
+        if found < SCHEMA_VERSION:
             with self.write() as conn:
                 for statement in _SCHEMA:
                     conn.execute(statement)
+                conn.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Any]:
@@ -74,16 +98,16 @@ class DatasetDb:
                 raise disk_full(self.path, str(problem)) from problem
             raise
 
-    def iter_rows(self, version: int, split: str | None = None, *, state: str = "kept", batch: int = 2000) -> Iterator[Row]:
+    def iter_rows(self, version: int, split: str | None = None, *, state: str = "kept", batch: int = 2000,
+                  after: int = 0) -> Iterator[Row]:
         """Rows of a version in order, read in bounded memory by keyset pages.
 
-        split: only that one ("train", ...); state: "kept" or "removed".
+        split: only that one ("train", ...); state: "kept" or "removed"; after: only rows behind this position.
         """
         where = "AND v.split = :split" if split is not None else ""
         sql = (f"SELECT v.position, v.split, r.hash, r.payload FROM version_rows v JOIN rows r ON r.id = v.row "
                f"WHERE v.version = :version AND v.state = :state {where} AND v.position > :after "
                f"ORDER BY v.position LIMIT :batch")
-        after = 0
         while True:
             found = self.conn.execute(sql, {"version": version, "state": state, "split": split, "after": after,
                                             "batch": batch}).fetchall()
@@ -92,6 +116,12 @@ class DatasetDb:
             if len(found) < batch:
                 return
             after = found[-1][0]
+
+    def put_scores(self, scores: Iterable[tuple[str, str, float]]) -> None:
+        """Keep scores of rows: (content hash in hex, name, value).  A later value of the same name replaces the earlier one."""
+        with self.write() as conn:
+            conn.executemany("INSERT OR REPLACE INTO scores (row, name, value) SELECT id, ?2, ?3 FROM rows WHERE hash = ?1",
+                             ((bytes.fromhex(digest), name, value) for digest, name, value in scores))
 
     def add_rows(self, version: int, rows: Iterable[Row], *, start: int = 1) -> int:
         """Append rows to a version that is being written; returns how many.  position: row.position or a count from start."""

@@ -2,7 +2,8 @@
 
 A version is "writing" from its first row to :meth:`VersionWriter.finish`; readers look at "ready" ones only.  Its
 ``origin`` names the process that writes it and the first row number it may have used, so that after a ``kill -9``
-:func:`recover` takes out what is left of it.
+:func:`recover` takes out what is left of it.  A version whose writer named a ``resume`` key is "paused" instead, and the
+next writer with the same key goes on with it.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class VersionWriter:
     """Writes one version.  Leaving ``with`` without :meth:`finish` undoes it: no row of it stays, its state is "failed".
 
     wait: called about every 0.2 s while another process writes to the same dataset (it may raise, to give up).
+    resume: names the work; a version of this name that was cut off is taken up again (``resumed``), see :meth:`pause`.
     """
 
     def __init__(
@@ -54,9 +56,10 @@ class VersionWriter:
         parent: int | None = None,
         note: str = "",
         wait: Callable[[], None] | None = None,
+        resume: str = "",
     ) -> None:
         self._store, self._db = store, db
-        self.version = _claim(store, db, origin, parent, note, wait)
+        self.version, self.resumed = _claim(store, db, {**origin, "resume": resume} if resume else origin, parent, note, wait)
         self._finished = False
         conn = db.conn
         conn.execute("PRAGMA cache_size = -32768")
@@ -155,6 +158,13 @@ class VersionWriter:
         )
         self._finished = True
 
+    def pause(self) -> None:
+        """Keep what was written so far; a writer with the same ``resume`` key goes on from there."""
+        self._store.db.execute(
+            "UPDATE dataset_versions SET state = 'paused' WHERE dataset = ? AND version = ?", (self._db.dataset, self.version)
+        )
+        self._finished = True
+
     def __enter__(self) -> VersionWriter:
         return self
 
@@ -175,14 +185,20 @@ def _next_row(db: DatasetDb) -> int:
 
 def _claim(
     store: Store, db: DatasetDb, origin: dict[str, Any], parent: int | None, note: str, wait: Callable[[], None] | None
-) -> int:
-    """Take the next version number; waits for another writer of this dataset, and mends after one that died."""
+) -> tuple[int, bool]:
+    """Take the next version number, or that of the paused version which this work goes on with: (version, whether so).
+
+    Waits for another writer of this dataset, and mends after one that died.
+    """
     while True:
         with store.write() as catalogue:
             busy = [row for row in _writing(store, db.dataset) if _is_active(row)]
             if not busy:
                 for row in _writing(store, db.dataset):
-                    undo(store, db, row["version"], orjson.loads(row["origin"]).get("first_row", 1))
+                    _mend(store, db, row)
+                paused = _take_up(store, db, origin.get("resume", ""))
+                if paused is not None:
+                    return paused, True
                 newest = store.row("SELECT max(version) AS version FROM dataset_versions WHERE dataset = ?", (db.dataset,))
                 version = int((newest or {}).get("version") or 0) + 1
                 marked = {**origin, "writer": _self(), "first_row": _next_row(db)}
@@ -192,10 +208,42 @@ def _claim(
                     (db.dataset, version, parent, note, orjson.dumps(marked).decode(), time.time()),
                 )
                 _ACTIVE.add((db.dataset, version))
-                return version
+                return version, False
         if wait is not None:
             wait()
         time.sleep(WAIT_SECONDS)
+
+
+def _mend(store: Store, db: DatasetDb, row: dict[str, Any]) -> None:
+    """Deal with a version whose writer died: one that can be gone on with is paused, any other is taken out."""
+    origin = orjson.loads(row["origin"])
+    if origin.get("resume"):
+        store.db.execute("UPDATE dataset_versions SET state = 'paused' WHERE dataset = ? AND version = ?",
+                         (db.dataset, row["version"]))
+    else:
+        undo(store, db, row["version"], origin.get("first_row", 1))
+
+
+def _take_up(store: Store, db: DatasetDb, resume: str) -> int | None:
+    """The paused version of this work, now ours."""
+    if not resume:
+        return None
+    for row in store.rows("SELECT version, origin FROM dataset_versions WHERE dataset = ? AND state = 'paused'", (db.dataset,)):
+        origin = orjson.loads(row["origin"])
+        if origin.get("resume") == resume:
+            store.db.execute("UPDATE dataset_versions SET state = 'writing', origin = ? WHERE dataset = ? AND version = ?",
+                             (orjson.dumps({**origin, "writer": _self()}).decode(), db.dataset, row["version"]))
+            _ACTIVE.add((db.dataset, row["version"]))
+            return int(row["version"])
+    return None
+
+
+def discard_paused(store: Store, db: DatasetDb, version: int) -> None:
+    """Take out a paused version that nobody will go on with."""
+    found = store.row("SELECT origin FROM dataset_versions WHERE dataset = ? AND version = ? AND state = 'paused'",
+                      (db.dataset, version))
+    if found is not None:
+        undo(store, db, version, orjson.loads(found["origin"]).get("first_row", 1))
 
 
 def _writing(store: Store, dataset: str | None = None) -> list[dict[str, Any]]:
@@ -225,11 +273,13 @@ def _is_active(row: dict[str, Any]) -> bool:
 
 
 def undo(store: Store, db: DatasetDb, version: int, first_row: int) -> None:
-    """Take out every row that a version wrote, and mark it failed."""
+    """Take out every row that a version wrote and no other uses, and mark it failed."""
     with db.write() as conn:
-        conn.execute("DELETE FROM version_rows WHERE version = ?", (version,))
-        conn.execute("DELETE FROM rejects WHERE version = ?", (version,))
-        conn.execute("DELETE FROM rows WHERE id >= ?", (first_row,))
+        for table in ("version_rows", "rejects", "findings", "derivations"):
+            conn.execute(f"DELETE FROM {table} WHERE version = ?", (version,))
+        used = "IN (SELECT row FROM version_rows WHERE row >= ?1)"  # by a version that was written while this one was paused
+        for table, column in (("rows", "id"), ("scores", "row"), ("ratings", "row")):
+            conn.execute(f"DELETE FROM {table} WHERE {column} >= ?1 AND {column} NOT {used}", (first_row,))
         conn.execute("DROP INDEX IF EXISTS rows_found")
         conn.execute(ROW_INDEX)
     store.db.execute(
@@ -244,7 +294,7 @@ def recover(store: Store) -> list[tuple[str, int]]:
     for row in dead:
         try:
             with open_dataset(store, row["dataset"]) as db:
-                undo(store, db, row["version"], orjson.loads(row["origin"]).get("first_row", 1))
+                _mend(store, db, row)
         except DatasetError:  # erased since
             store.db.execute(
                 "UPDATE dataset_versions SET state = 'failed' WHERE dataset = ? AND version = ?", (row["dataset"], row["version"])

@@ -124,7 +124,7 @@ def test_foreign_rows_go(bench: Bench) -> None:
 def test_removed_row_comes_back_and_nothing_else_changes(bench: Bench) -> None:
     first, _, _ = bench.refine([{"text": "one and the same"}, {"text": "one and the same"}, {"text": "other"}, {"text": "OTHER"}])
     assert set(bench.removed(first)) == {2, 4}
-    back = api.restore(bench.store, first.dataset, first.version, [2])
+    back = api.undo(bench.store, first.dataset, first.version, [2])
     restored = Rows(content_hash=back.content_hash, dataset=back.dataset, version=back.version, rows=back.rows)
     assert bench.removed(restored) == {4: "exact_duplicate"}
     assert restored.rows == 3
@@ -204,7 +204,7 @@ def test_every_kind_of_removal_is_undone_with_the_row_as_it_was(bench: Bench) ->
         9: "too_long",
         10: "language",
     }
-    back = api.restore(bench.store, rows.dataset, rows.version, sorted(bench.removed(rows)))
+    back = api.undo(bench.store, rows.dataset, rows.version, sorted(bench.removed(rows)))
     with open_dataset(bench.store, rows.dataset) as db:
         assert [(row.position, row.hash, row.split) for row in db.iter_rows(back.version)] == [
             (row.position, row.hash, row.split) for row in db.iter_rows(bench.source.version)

@@ -1,0 +1,365 @@
+"""Make a new version of a dataset out of an earlier one, row by row: the one way all data nodes write.
+
+Nothing is lost: a removed row keeps its place with the reason, a changed row's earlier text stays in the parent version,
+and :func:`undo` takes any of it back.  Decisions are written in batches together with how far the work has come, so that
+a step which fails on a row, is stopped or is killed goes on behind the last row that was done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+import xxhash
+
+from app.config.artifacts import Artifact, Report, Rows
+from app.config.node import StepContext
+from app.errors import Cancelled, DatasetError, NeuroWeaverError, Place, UsageError
+from app.store import Store
+from app.store.datasets import DatasetDb, open_dataset
+from app.store.records import Row, encode
+from app.store.versions import VersionWriter, discard_paused
+
+BATCH_ROWS, BATCH_SECONDS = 2000, 1.0
+TELL_ROWS = 200
+ITERATING = 0.9
+"""Share of the progress bar that the rows take; the rest is for writing the version."""
+_Statement = tuple[str, tuple[Any, ...]]
+_INHERITED = ("file", "mapping", "split_field", "columns", "types")
+"""What a version keeps of its parent's origin: where the rows came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A version and its figures.  splits: kept rows of each; empty where the rows have none."""
+
+    dataset: str
+    version: int
+    rows: int
+    splits: dict[str, int]
+    content_hash: str
+    report: dict[str, Any] = field(default_factory=dict)
+
+    def as_rows(self) -> Rows:
+        """The artifact that names it."""
+        return Rows(content_hash=self.content_hash, dataset=self.dataset, version=self.version, rows=self.rows, splits=self.splits)
+
+
+class Derivation:
+    """One new version on its way; use it in ``with``.  Leaving without :meth:`finish` pauses it, or undoes it if nothing was done.
+
+    node: the node's name ("data.clean").  note: shown in the list of versions.  params: part of what names the work: with other
+    parameters, another parent or another seed it starts anew.
+    """
+
+    def __init__(self, ctx: StepContext, rows: Rows, *, node: str, note: str, params: Mapping[str, Any]) -> None:
+        self._ctx, self._node = ctx, node
+        self.parent = rows.version
+        self.db: DatasetDb = open_dataset(ctx.store, rows.dataset)
+        try:
+            _drop_stale(ctx.store, self.db, self.parent, node, key := self._key(rows, params))
+            self._writer = VersionWriter(
+                ctx.store, self.db, parent=self.parent, note=note, resume=key,
+                origin={**inherited_origin(ctx.store, rows.dataset, self.parent), "node": node, "run": ctx.run, "step": ctx.step},
+                wait=lambda: ctx.progress(0.0, "Waiting for another writer of this dataset"),
+            )
+            self.version = self._writer.version
+            self._done = self._begin()
+        except BaseException:
+            if hasattr(self, "_writer"):
+                self._writer.__exit__()
+            self.db.close()
+            raise
+        self.total = self._count("WHERE version = ? AND state = 'kept'", self.parent)
+        self._next_position = self._count("WHERE version = ?", self.version, "coalesce(max(position), 0)") + 1
+        self._pending: list[_Statement] = []
+        self._of_row: list[_Statement] = []
+        self._row: Row | None = None
+        self._seen = self._count("WHERE version = ? AND state = 'kept' AND position <= ?", (self.parent, self._done))
+        self._written = time.monotonic()
+        self._finished = False
+
+    @property
+    def resumed(self) -> bool:
+        """Whether this goes on with a version that an earlier attempt began."""
+        return self._writer.resumed
+
+    def _key(self, rows: Rows, params: Mapping[str, Any]) -> str:
+        named = [self._node, self.parent, rows.content_hash, dict(params), self._ctx.seed]
+        return hashlib.sha256(orjson.dumps(named, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+
+    def _begin(self) -> int:
+        """Copy the parent's places, once; the last position that an earlier attempt has done."""
+        found = self.db.conn.execute("SELECT done FROM derivations WHERE version = ?", (self.version,)).fetchone()
+        if found is not None:
+            return int(found[0])
+        with self.db.write() as conn:  # together, so that a kill between the two cannot copy them twice
+            copy_places(conn, self.parent, self.version)
+            conn.execute("INSERT INTO derivations (version, done) VALUES (?, 0)", (self.version,))
+        return 0
+
+    def _count(self, where: str, values: Any, what: str = "count(*)") -> int:
+        given = values if isinstance(values, tuple) else (values,)
+        return int(self.db.conn.execute(f"SELECT {what} FROM version_rows {where}", given).fetchone()[0])
+
+    # -- reading ------------------------------------------------------------------------------------------------------------
+
+    def rows(self, split: str | None = None, *, again: bool = False) -> Iterator[Row]:
+        """Kept rows of the parent in order, in bounded memory, with progress.
+
+        Without a split each row counts as done when the next one is asked for, and rows that an earlier attempt has done are
+        left out.  ``again``, or a split, reads all of them and counts nothing as done.  Raises Cancelled.
+        """
+        if again or split is not None:
+            for count, row in enumerate(self.db.iter_rows(self.parent, split), start=1):
+                if count % TELL_ROWS == 0:
+                    self._ctx.check_cancelled()
+                yield row
+            return
+        for row in self.db.iter_rows(self.parent, after=self._done):
+            self._row = row
+            yield row
+            self._settle(row)
+        self._flush()
+
+    def _settle(self, row: Row) -> None:
+        self._row, self._done = None, row.position
+        self._seen += 1
+        self._pending += self._of_row
+        self._of_row.clear()
+        if len(self._pending) >= BATCH_ROWS or time.monotonic() - self._written > BATCH_SECONDS:
+            self._flush()
+        if self._seen % TELL_ROWS == 0 or self._seen == self.total:
+            self._ctx.progress(ITERATING * self._seen / max(self.total, 1), f"{self._seen:,} of {self.total:,} rows")
+
+    # -- deciding -----------------------------------------------------------------------------------------------------------
+
+    def remove(self, row: Row, reason: str, detail: str = "") -> None:
+        """Take a row out.  reason: one word for a count ("near_duplicate"); detail: words for a person."""
+        self._say("UPDATE version_rows SET state = 'removed', reason = ?, detail = ? WHERE version = ? AND position = ?",
+                  reason, detail, self.version, row.position)
+
+    def change(self, row: Row, new: Row, reason: str, detail: str = "") -> None:
+        """Give a row new content; it keeps its place and split, and its metadata where ``new`` has the same."""
+        digest, payload = encode(new)
+        self._store_row(digest, payload)
+        self._say("UPDATE version_rows SET row = (SELECT id FROM rows WHERE hash = ?), reason = ?, detail = ? "
+                  "WHERE version = ? AND position = ?", digest, reason, detail, self.version, row.position)
+
+    def add(self, new: Row, reason: str, detail: str = "") -> int:
+        """Append a row in the split it names; returns its position."""
+        digest, payload = encode(new)
+        position, self._next_position = self._next_position, self._next_position + 1
+        self._store_row(digest, payload)
+        self._say("INSERT INTO version_rows (version, position, row, split, reason, detail) "
+                  "VALUES (?, ?, (SELECT id FROM rows WHERE hash = ?), ?, ?, ?)",
+                  self.version, position, digest, new.split, reason, detail)
+        return position
+
+    def set_split(self, position: int, split: str) -> None:
+        """Put the row at a position into a split."""
+        self._say("UPDATE version_rows SET split = ? WHERE version = ? AND position = ?", split, self.version, position)
+
+    def score(self, row: Row, **values: float) -> None:
+        """Keep scores of a row's content; they follow it through later versions."""
+        digest = bytes.fromhex(row.hash) if row.hash else encode(row)[0]
+        for name, value in values.items():
+            self._say("INSERT OR REPLACE INTO scores (row, name, value) SELECT id, ?, ? FROM rows WHERE hash = ?",
+                      name, value, digest)
+
+    def write(self, statement: str, *values: Any) -> None:
+        """Any other statement on the dataset's tables (findings, say), in the same transaction as the row it belongs to."""
+        self._say(statement, *values)
+
+    def _store_row(self, digest: bytes, payload: bytes) -> None:
+        self._say("INSERT INTO rows (hash, payload) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING", digest, payload)
+
+    def _say(self, statement: str, *values: Any) -> None:
+        (self._pending if self._row is None else self._of_row).append((statement, values))
+        if self._row is None and len(self._pending) >= BATCH_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        with self.db.write() as conn:
+            for statement, values in self._pending:
+                conn.execute(statement, values)
+            conn.execute("UPDATE derivations SET done = ? WHERE version = ?", (self._done, self.version))
+        self._pending.clear()
+        self._written = time.monotonic()
+
+    # -- ending -------------------------------------------------------------------------------------------------------------
+
+    def finish(self, report: Mapping[str, Any]) -> dict[str, Artifact]:
+        """Close the version: {"rows": Rows, "report": Report}.
+
+        report: what the node did, plain values; what was removed and changed by reason, kept rows and splits are added to it
+        (``removed``, ``changed``, ``added``: counts of this step alone).  Raises UsageError dataset.nothing_left.
+        """
+        self._flush()
+        self._ctx.progress(0.95, "Writing the new version")
+        made, counts = figures(self.db, self.version), self.counts()
+        if made.rows == 0:
+            raise UsageError("dataset.nothing_left", f"{self._node} would remove every row; no version was made.",
+                             why=f"Removed: {counts['removed']}.", remedy="Relax its rules, or look at the rows first.")
+        full = {"checked": self.total, "kept": made.rows, "splits": made.splits, **counts, **report}
+        self._writer.finish(rows=made.rows, removed=self._count("WHERE version = ? AND state = 'removed'", self.version),
+                            splits=made.splits, shape=shape_of(self._ctx.store, self.db.dataset, self.parent),
+                            content_hash=made.content_hash, report=full)
+        with self.db.write() as conn:
+            conn.execute("DELETE FROM derivations WHERE version = ?", (self.version,))
+        self._finished = True
+        return {"rows": made.as_rows(), "report": self._report(full)}
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """What this version did to its parent so far, by reason: {"removed", "changed", "added"}."""
+        found: dict[str, Counter[str]] = {"removed": Counter(), "changed": Counter(), "added": Counter()}
+        for kind, reason, count in self.db.conn.execute(
+            "SELECT CASE WHEN p.position IS NULL THEN 'added' WHEN v.state != p.state THEN 'removed' ELSE 'changed' END, v.reason, "
+            "count(*) FROM version_rows v LEFT JOIN version_rows p ON p.version = ? AND p.position = v.position WHERE v.version = ? "
+            "AND (p.position IS NULL OR v.state != p.state OR v.row != p.row) GROUP BY 1, 2", (self.parent, self.version)):
+            found[kind][reason or ""] += count
+        return {kind: dict(sorted(counter.items())) for kind, counter in found.items()}
+
+    def _report(self, full: Mapping[str, Any]) -> Report:
+        content = orjson.dumps(full, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+        path = self._ctx.outputs_dir / f"{self._node.rpartition('.')[2]}.json"
+        path.write_bytes(content)
+        return Report(content_hash=hashlib.sha256(content).hexdigest(), path=str(path), summary=orjson.loads(content))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, _trace: TracebackType | None) -> None:
+        try:
+            with self._writer:
+                if not self._finished and self._keeps(problem):
+                    self._of_row.clear()
+                    self._flush()
+                    if self._done:
+                        self._writer.pause()
+        finally:
+            self.db.close()
+        if self._row is not None and isinstance(problem, Exception) and not isinstance(
+            problem, Cancelled | NeuroWeaverError | OSError | MemoryError
+        ):
+            raise DatasetError(
+                "dataset.row_failed", f"{self._node} failed on row {self._row.position}; what was done before it is kept.",
+                where=Place.of(field=f"row {self._row.position}"), why=f"{type(problem).__name__}: {problem}",
+                remedy="Look at the row on the Datasets page, mend or remove it, then resume the run.") from problem
+
+    def _keeps(self, problem: BaseException | None) -> bool:
+        discarded = isinstance(problem, Cancelled) and not problem.save
+        unfit = isinstance(problem, UsageError)  # the parameters do not fit: going on would not mend that
+        return not (discarded or unfit)
+
+
+def _drop_stale(store: Store, db: DatasetDb, parent: int, node: str, key: str) -> None:
+    """Paused versions of the same node over the same parent, but with other parameters: nobody will go on with them."""
+    for row in store.rows("SELECT version, origin FROM dataset_versions WHERE dataset = ? AND state = 'paused' AND parent = ?",
+                          (db.dataset, parent)):
+        origin = orjson.loads(row["origin"])
+        if origin.get("node") == node and origin.get("resume") != key:
+            discard_paused(store, db, row["version"])
+
+
+def inherited_origin(store: Store, dataset: str, version: int) -> dict[str, Any]:
+    """What a new version keeps of its parent's origin: where the rows came from."""
+    found = store.row("SELECT origin FROM dataset_versions WHERE dataset = ? AND version = ?", (dataset, version))
+    origin = orjson.loads(found["origin"]) if found else {}
+    return {name: origin[name] for name in _INHERITED if name in origin}
+
+
+def shape_of(store: Store, dataset: str, version: int) -> str:
+    """The shape of a version's rows."""
+    found = store.row("SELECT shape FROM dataset_versions WHERE dataset = ? AND version = ?", (dataset, version))
+    return str((found or {}).get("shape") or "chat")
+
+
+def copy_places(conn: Any, source: int, target: int) -> None:
+    """Copy the places of a version, its removed rows too."""
+    conn.execute(
+        "INSERT INTO version_rows (version, position, row, split, state, reason, detail) SELECT ?, position, row, "
+        "split, state, reason, detail FROM version_rows WHERE version = ?", (target, source))
+
+
+def figures(db: DatasetDb, version: int) -> Derived:
+    """Rows of each split, content hash and number of rows of what a version keeps."""
+    digest, splits = xxhash.xxh3_128(), Counter[str]()
+    for row_hash, split in db.conn.execute(
+        "SELECT r.hash, v.split FROM version_rows v JOIN rows r ON r.id = v.row WHERE v.version = ? "
+        "AND v.state = 'kept' ORDER BY v.position", (version,)):
+        digest.update(row_hash)
+        digest.update(split.encode())
+        splits[split] += 1
+    return Derived(db.dataset, version, splits.total(), {} if set(splits) <= {""} else dict(splits), digest.hexdigest())
+
+
+# -- undo --------------------------------------------------------------------------------------------------------------------
+
+
+def undo(store: Store, dataset: str, version: int, positions: Iterable[int]) -> Derived:
+    """A new version in which the rows at these positions are as they were before the step that last touched them.
+
+    A removed row is back, a changed one has its earlier text, an added one is gone; all others stay as in ``version``.
+    Raises UsageError dataset.nothing_to_undo if a row was never touched.
+    """
+    wanted = sorted(set(positions))
+    with open_dataset(store, dataset) as db:
+        origin = {**inherited_origin(store, dataset, version), "undone": version}
+        with VersionWriter(store, db, origin=origin, parent=version, note="Changes undone") as writer:
+            with db.write() as conn:
+                copy_places(conn, version, writer.version)
+                _take_back(conn, writer.version, _line(store, dataset, version), wanted)
+            made = figures(db, writer.version)
+            left = dict(db.conn.execute("SELECT reason, count(*) FROM version_rows WHERE version = ? AND state = 'removed' "
+                                        "GROUP BY reason", (writer.version,)).fetchall())
+            report = {"kept": made.rows, "removed": left, "restored": len(wanted)}
+            writer.finish(rows=made.rows, removed=sum(left.values()), splits=made.splits, shape=shape_of(store, dataset, version),
+                          content_hash=made.content_hash, report=report)
+    return Derived(dataset, made.version, made.rows, made.splits, made.content_hash, report)
+
+
+def _line(store: Store, dataset: str, version: int) -> list[int]:
+    """The ancestors of a version, its parent first."""
+    parents = {row["version"]: row["parent"] for row in
+               store.rows("SELECT version, parent FROM dataset_versions WHERE dataset = ?", (dataset,))}
+    line: list[int] = []
+    while (parent := parents.get(line[-1] if line else version)) is not None and parent not in line:
+        line.append(parent)
+    return line
+
+
+def _take_back(conn: Any, version: int, line: list[int], wanted: list[int]) -> None:
+    divided = conn.execute("SELECT 1 FROM version_rows WHERE version = ? AND state = 'kept' AND split != '' LIMIT 1",
+                           (version,)).fetchone() is not None
+    for position in wanted:
+        now = _place(conn, version, position)
+        if now is None or not line:
+            raise _nothing_to_undo(position)
+        earlier = next((then for ancestor in line if (then := _place(conn, ancestor, position)) is None or then[:2] != now[:2]), now)
+        if earlier is None:
+            conn.execute("DELETE FROM version_rows WHERE version = ? AND position = ?", (version, position))
+            continue
+        if earlier[:2] == now[:2]:
+            raise _nothing_to_undo(position)
+        row, state, split, reason, detail = earlier
+        split = now[2] or split or ("train" if divided and state == "kept" else "")
+        conn.execute("UPDATE version_rows SET row = ?, state = ?, split = ?, reason = ?, detail = ? WHERE version = ? AND position = ?",
+                     (row, state, split, reason, detail, version, position))
+
+
+def _place(conn: Any, version: int, position: int) -> tuple[int, str, str, str | None, str | None] | None:
+    found: tuple[int, str, str, str | None, str | None] | None = conn.execute(
+        "SELECT row, state, split, reason, detail FROM version_rows WHERE version = ? AND position = ?", (version, position)).fetchone()
+    return found
+
+
+def _nothing_to_undo(position: int) -> UsageError:
+    return UsageError("dataset.nothing_to_undo", f"Row {position} was not changed, removed or added by a step.",
+                      remedy="Choose among the rows that a step touched.")
