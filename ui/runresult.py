@@ -24,6 +24,7 @@ class RunResult(Card):
         self.setLayout(self._room)
         self._shown: Any = None
         self.table: Table | None = None
+        self.behaviour: Table | None = None
 
     def show_result(self, verdict: Any) -> None:
         """Fill it once for each verdict."""
@@ -40,6 +41,7 @@ class RunResult(Card):
                            gap=10, margins=(16, 10, 16, 4)))
         self._room.addWidget(head)
         self._add_table(verdict.report)
+        self._add_behaviour(verdict.report.get("behaviour") or {})
         for sentence in advice(verdict.report):
             self._room.addWidget(Line())
             self._room.addLayout(row(Label(sentence, "small", "secondary", wrap=True), margins=(16, 8, 16, 10)))
@@ -56,13 +58,36 @@ class RunResult(Card):
         self.table.fit_height()
         self._room.addWidget(self.table)
 
+    def _add_behaviour(self, found: Any) -> None:
+        """What each arm refused, where the questions hold some that should be refused."""
+        kinds, wrongly = list(found.get("kinds") or []), found.get("refused_wrongly") or {}
+        self.behaviour = None
+        if not kinds:
+            return
+        columns = [Column("On questions it should refuse"), *(Column(f"{one['kind'].capitalize()}: refused", 190, right=True)
+                                                              for one in kinds), Column("Refused wrongly", 190, right=True)]
+        self.behaviour = Table(columns, "Refusals by arm")
+        self.behaviour.show_rows([(arm, _refusals(arm, [*(one["arms"][arm] for one in kinds), wrongly[arm]])) for arm in wrongly])
+        self.behaviour.fit_height()
+        self._room.addWidget(Line())
+        self._room.addWidget(self.behaviour)
+
+
+def _refusals(arm: str, shares: list[Any]) -> list[Cell]:
+    tuned = arm == "tuned"
+    return [_name(arm, _ARMS.get(arm, arm)), *(Cell(words.share(one["count"], one["items"], *one["interval"]), strong=tuned)
+                                               for one in shares)]
+
+
+def _name(arm: str, label: str) -> Cell:
+    return Cell(label, dot={"base": "chart.base", "tuned": "chart.tuned"}.get(arm, "surface"), strong=arm == "tuned")
+
 
 def _arm(arm: Any, fields: list[str]) -> list[Cell]:
     tuned = arm.get("arm") == "tuned"
-    dot = {"base": "chart.base", "tuned": "chart.tuned"}.get(str(arm.get("arm")), "surface")
     values = [arm.get("fields", {}).get(field) for field in fields] + [arm.get("score")]
     name = str(arm.get("label") or _ARMS.get(str(arm.get("arm")), arm.get("arm")))
-    return [Cell(name, dot=dot, strong=tuned), *(Cell(_share(value), strong=tuned) for value in values)]
+    return [_name(str(arm.get("arm")), name), *(Cell(_share(value), strong=tuned) for value in values)]
 
 
 def _share(value: Any) -> str:
@@ -70,6 +95,7 @@ def _share(value: Any) -> str:
 
 
 def advice(report: Any) -> list[str]:
-    """What the report itself says should be known, for example where a classic classifier does as well."""
+    """What the report itself says should be known: what was refused, and where a classic classifier does as well."""
     said = report.get("advice") or report.get("notes") or []
-    return [said] if isinstance(said, str) else [str(sentence) for sentence in said]
+    refused = (report.get("behaviour") or {}).get("sentences") or []
+    return [*map(str, refused), *([said] if isinstance(said, str) else map(str, said))]

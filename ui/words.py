@@ -89,6 +89,11 @@ def points(difference: float, low: float, high: float) -> str:
     return f"{signed(100 * difference)} points ({bounds})"
 
 
+def share(count: int, items: int, low: float, high: float) -> str:
+    """A count of items with its 95 % interval in per cent: "27 of 30 (74 to 97 %)"."""
+    return f"{count:,} of {items:,} ({100 * low:.0f} to {100 * high:.0f} %)"
+
+
 def model_name(name: str) -> str:
     """A base model's name for people."""
     return {"smollm2-135m-instruct": "SmolLM2 135M"}.get(name, name.rpartition("/")[2] or name)

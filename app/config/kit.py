@@ -35,6 +35,9 @@ class Measured(_Part):
     difference: float = Field(ge=-1, le=1, description="tuned - base")
     interval: tuple[float, float] = Field(description="95 % interval of the difference")
     verdict: Literal["better", "worse", "no_difference"] = Field(description="What the interval says")
+    refused: dict[str, tuple[int, int]] = Field(
+        default_factory=dict, description="Refused as it should, of asked, by kind, by the tuned model: {out of scope: [27, 30]}")
+    refused_wrongly: tuple[int, int] | None = Field(None, description="Task questions that the tuned model refused, of asked")
 
 
 class Kit(_Part):

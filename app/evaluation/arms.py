@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from app.evaluation.checks import Task, headline, score
-from app.evaluation.classic import classic_answers, constant_answer
+from app.evaluation.checks import Task, headline, refusal, score
+from app.evaluation.classic import classic_answers, constant_answer, with_refusals
 from app.evaluation.decode import Writer
 from app.evaluation.likelihood import answer_nll
 from app.evaluation.model import Messages, Pair, encode_prompt
@@ -29,7 +29,7 @@ Tell = Callable[[str, float], None]
 
 @dataclass
 class Arm:
-    """The answers of one arm, their field scores, and one headline figure an item."""
+    """The answers of one arm to the task's questions, their field scores, one headline figure an item, and its behaviour."""
 
     name: str
     answers: list[str]
@@ -38,6 +38,12 @@ class Arm:
     nll: float | None = None
     """Mean negative log-likelihood of the expected answers, nats a token; None where the arm has no such thing."""
     extra: dict[str, Any] = field(default_factory=dict)
+    refusals: list[str] = field(default_factory=list)
+    """Its answers to the questions that should be refused, in their order."""
+    refused: list[bool] = field(default_factory=list)
+    """Whether each of these was refused as it should."""
+    refused_wrongly: int = 0
+    """How many of the task's questions it refused."""
 
     def fields(self) -> dict[str, float]:
         """Mean score of each field."""
@@ -46,11 +52,19 @@ class Arm:
 
 @dataclass
 class Questions:
-    """The held-out rows and the training rows they are compared with."""
+    """The held-out rows and the training rows they are compared with; what should be refused stands apart in both."""
 
     task: Task
     train: Sequence[Row]
     test: Sequence[Row]
+    behaviour: Sequence[Row] = ()
+    """Held-out questions that should be refused."""
+    train_behaviour: Sequence[Row] = ()
+
+    @property
+    def asked(self) -> list[Row]:
+        """Everything each arm answers: the task's questions, then those to refuse."""
+        return [*self.test, *self.behaviour]
 
     @property
     def expected(self) -> list[str]:
@@ -61,13 +75,44 @@ class Questions:
         return "\n".join(message["content"] for message in row.prompt)
 
 
+def divide(task: Task, train: Sequence[Row], test: Sequence[Row], most: int) -> Questions:
+    """The questions of a dataset, at most ``most`` of them (0: all), with what should be refused set apart.
+
+    A limit keeps the mix: each kind of refusal gets its share of ``most``, rounded, at least one question, and the task
+    the rest; within each the first rows are asked.
+    """
+    kinds: dict[str, list[Row]] = {"": []}
+    for row in test:
+        kinds.setdefault(refusal(task, row.answer), []).append(row)
+    asked = kinds.pop("")
+    if 0 < most < len(test):
+        kinds = {kind: rows[: max(round(most * len(rows) / len(test)), 1)] for kind, rows in kinds.items()}
+        asked = asked[: max(most - sum(map(len, kinds.values())), 1)]
+    taught = [bool(refusal(task, row.answer)) for row in train]
+    return Questions(
+        task,
+        [row for row, refuses in zip(train, taught, strict=True) if not refuses],
+        asked,
+        [row for rows in kinds.values() for row in rows],
+        [row for row, refuses in zip(train, taught, strict=True) if refuses],
+    )
+
+
 def scored(name: str, answers: list[str], questions: Questions) -> Arm:
-    """Score one arm."""
+    """Score one arm; ``answers`` to everything in ``questions.asked``."""
+    task, count = questions.task, len(questions.test)
     scores = [
-        score(questions.task, answer, row.answer, questions.text(row))
-        for answer, row in zip(answers, questions.test, strict=True)
+        score(task, answer, row.answer, questions.text(row)) for answer, row in zip(answers, questions.asked, strict=True)
     ]
-    return Arm(name, answers, scores, np.array([headline(questions.task, one) for one in scores]))
+    return Arm(
+        name,
+        answers[:count],
+        scores[:count],
+        np.array([headline(task, one) for one in scores[:count]]),
+        refusals=answers[count:],
+        refused=[headline(task, one) == 1.0 for one in scores[count:]],
+        refused_wrongly=sum(bool(refusal(task, answer)) for answer in answers[:count]),
+    )
 
 
 def cheap_arms(questions: Questions, seed: int) -> list[Arm]:
@@ -75,26 +120,42 @@ def cheap_arms(questions: Questions, seed: int) -> list[Arm]:
     if not questions.train:
         return []
     answers = [row.answer for row in questions.train]
-    arms = [scored("constant", [constant_answer(questions.task, answers)] * len(questions.test), questions)]
-    asked = [questions.text(row) for row in questions.test]
-    found = classic_answers(questions.task, [questions.text(row) for row in questions.train], answers, asked, seed)
+    arms = [scored("constant", [constant_answer(questions.task, answers)] * len(questions.asked), questions)]
+    asked = [questions.text(row) for row in questions.asked]
+    texts = [questions.text(row) for row in questions.train]
+    found = classic_answers(questions.task, texts, answers, asked, seed)
     if found is not None:
-        arms.append(scored("classic", found, questions))
+        taught = [(questions.text(row), row.answer) for row in questions.train_behaviour]
+        arms.append(scored("classic", with_refusals(found, texts, taught, asked, seed), questions))
     return arms
 
 
 def example_turns(questions: Questions, count: int, seed: int) -> Messages:
-    """Training rows as earlier turns of the conversation: short ones, drawn with the seed."""
-    short = sorted(questions.train, key=lambda row: len(row.answer) + len(questions.text(row)))
+    """Training rows as earlier turns of the conversation: short ones, drawn with the seed.
+
+    ``count`` of the task, and beside them one of each kind of refusal that training has.
+    """
+    draw = np.random.default_rng(seed)
+    chosen = _drawn(questions, questions.train, count, draw)
+    kinds: dict[str, list[Row]] = {}
+    for row in questions.train_behaviour:
+        kinds.setdefault(refusal(questions.task, row.answer), []).append(row)
+    if kinds:
+        chosen += [row for rows in kinds.values() for row in _drawn(questions, rows, 1, draw)]
+        chosen = [chosen[int(number)] for number in draw.permutation(len(chosen))]
+    return [message for row in chosen for message in row.messages]
+
+
+def _drawn(questions: Questions, rows: Sequence[Row], count: int, draw: np.random.Generator) -> list[Row]:
+    short = sorted(rows, key=lambda row: len(row.answer) + len(questions.text(row)))
     pool = short[: max(len(short) // 2, count)]
-    chosen = np.random.default_rng(seed).permutation(len(pool))[:count]
-    return [message for number in chosen for message in pool[int(number)].messages]
+    return [pool[int(number)] for number in draw.permutation(len(pool))[:count]]
 
 
 def model_arms(pair: Pair, questions: Questions, *, examples: int, batch: int, seed: int, tell: Tell) -> list[Arm]:
     """Base, base with examples, tuned; the first and last also with their NLL."""
     limit = answer_room(pair.tokenizer, questions)
-    plain = [row.prompt for row in questions.test]
+    plain = [row.prompt for row in questions.asked]
     plans: list[tuple[str, bool, list[Messages]]] = [("base", False, plain)]
     turns = example_turns(questions, examples, seed) if questions.train and examples else []
     if turns:
@@ -126,7 +187,12 @@ def _model_arm(
         arm = scored(name, [answer.strip() for answer in answers], questions)
         if name != "base_examples":
             sums, counts = answer_nll(
-                model, pair.tokenizer, prompts, questions.expected, batch=batch, progress=lambda part: progress(0.8 + 0.2 * part)
+                model,
+                pair.tokenizer,
+                prompts[: len(questions.test)],
+                questions.expected,
+                batch=batch,
+                progress=lambda part: progress(0.8 + 0.2 * part),
             )
             arm.nll = sum(sums) / sum(counts)
             arm.extra = {"nll_items": [total / count for total, count in zip(sums, counts, strict=True)]}
@@ -135,6 +201,6 @@ def _model_arm(
 
 def answer_room(tokenizer: Any, questions: Questions) -> int:
     """Most word pieces an answer may have."""
-    rows = [*questions.train, *questions.test]
+    rows = [*questions.train, *questions.train_behaviour, *questions.asked]
     longest = max(len(tokenizer(row.answer, add_special_tokens=False)["input_ids"]) for row in rows)
     return int(ROOM * longest) + 8

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from app.config.node import Params
 
@@ -34,6 +34,17 @@ class Task(Params):
 
     format: Literal["text", "json"] = Field("text", description="text: exact match and word F1; json: field by field")
     fields: Mapping[str, FieldCheck] = Field(default_factory=dict, description="Fields of a JSON answer and their checks")
+    behaviour_field: str = Field(
+        "",
+        description="Field of a JSON answer that refuses, for example refusal. A row whose expected answer has it asks for "
+        "something the model should not answer; such rows are counted apart from the task's",
+    )
+
+    @model_validator(mode="after")
+    def _refusals_stand_apart(self) -> Task:
+        if self.behaviour_field and self.behaviour_field in self.fields:
+            raise ValueError(f"behaviour_field is {self.behaviour_field}, which is also a field of the task")
+        return self
 
 
 def word_f1(answer: str, expected: str) -> float:
@@ -67,6 +78,12 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("duplicate key")
     return found
+
+
+def refusal(task: Task, answer: str) -> str:
+    """What an answer refuses with, for example "out of scope"; "" where it is an answer."""
+    found = parse_object(answer) if task.behaviour_field else None
+    return str((found or {}).get(task.behaviour_field) or "")
 
 
 def check_field(check: FieldCheck, value: Any, expected: Any, question: str) -> float:
@@ -116,17 +133,22 @@ def score(task: Task, answer: str, expected: str, question: str) -> dict[str, fl
 
     A text task has "exact" and "f1".  A JSON task has "valid", each of its fields, and for each quote whether it is one
     at all ("quote_verbatim": it stands letter for letter in the question, right words or not).
+    Where a refusal is expected there is only "refused": 1 where the answer is that refusal and nothing else.  An answer
+    that refuses a task's question has no field right.
     """
+    if refusal(task, expected):
+        return {"refused": float(parse_object(answer) == parse_object(expected))}
     if task.format == "text":
         return {"exact": float(answer.strip() == expected.strip()), "f1": word_f1(answer, expected)}
     wanted = parse_object(expected) or {}
     found = parse_object(answer)
+    given = None if refusal(task, answer) else found
     fields = {
-        name: check_field(check, found.get(name), wanted.get(name), question) if found is not None else 0.0
+        name: check_field(check, given.get(name), wanted.get(name), question) if given is not None else 0.0
         for name, check in task.fields.items()
     }
     quotes = {
-        f"{name}_verbatim": float(found is not None and is_quote(found.get(name), question))
+        f"{name}_verbatim": float(given is not None and is_quote(given.get(name), question))
         for name, check in task.fields.items()
         if check.check == "verbatim"
     }
@@ -134,7 +156,9 @@ def score(task: Task, answer: str, expected: str, question: str) -> dict[str, fl
 
 
 def headline(task: Task, scores: Mapping[str, float]) -> float:
-    """One figure for an item: the mean of a JSON task's fields, or a text task's word F1."""
+    """One figure for an item: the mean of a JSON task's fields, a text task's word F1, or whether it refused as it should."""
+    if scores.keys() == {"refused"}:
+        return scores["refused"]
     if task.format == "text":
         return scores["f1"]
     return sum(scores[name] for name in task.fields) / len(task.fields)

@@ -58,6 +58,20 @@ def classic_answers(
     ]
 
 
+def with_refusals(
+    answers: Sequence[str], questions: Sequence[str], taught: Sequence[tuple[str, str]], asked: Sequence[str], seed: int
+) -> list[str]:
+    """``answers``, each replaced by a refusal where a linear model trained to tell refusals from the task finds one.
+
+    questions: the task's training questions.  taught: training questions to refuse, each with its answer.
+    """
+    if not taught:
+        return list(answers)
+    labels = [""] * len(questions) + [answer for _, answer in taught]
+    found = _predict([*questions, *(question for question, _ in taught)], labels, asked, seed)
+    return [refused or answer for refused, answer in zip(found, answers, strict=True)]
+
+
 def _predict(questions: Sequence[str], labels: Sequence[str], asked: Sequence[str], seed: int) -> list[str]:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline, make_union

@@ -21,8 +21,18 @@ class CompareParams(Params):
     """Parameters of evaluate.compare."""
 
     task: Task = Field(Task(format="text", fields={}), description="What an answer looks like and how it is scored")
-    items: int = Field(0, ge=0, description="Most held-out questions asked; 0 asks all")
-    examples: int = Field(4, ge=0, le=16, description="Examples in the prompt of the arm “base with examples”; 0 leaves it out")
+    items: int = Field(
+        0,
+        ge=0,
+        description="Most held-out questions asked; 0 asks all. Questions that should be refused keep their share of them, at "
+        "least one of each kind",
+    )
+    examples: int = Field(
+        4,
+        ge=0,
+        le=16,
+        description="Examples in the prompt of the arm “base with examples”, beside one of each kind of refusal; 0 leaves it out",
+    )
     batch: int = Field(40, ge=1, le=256, description="Questions answered at once")
 
 
@@ -76,21 +86,24 @@ class Compare(Node[CompareParams]):
             level="good" if summary["verdict"] == "better" else "info",
             kind="verdict",
         )
+        for sentence in summary["behaviour"]["sentences"] if "behaviour" in summary else ():
+            ctx.event(sentence, kind="verdict")
         return {"evaluation": Report(content_hash=hashlib.sha256(content).hexdigest(), path=str(path), summary=summary)}
 
     def _questions(self, ctx: StepContext) -> Questions:
-        from app.evaluation.arms import Questions
+        from app.evaluation.arms import divide
         from app.store.datasets import open_dataset
 
         rows: Rows = ctx.input("rows")
         with open_dataset(ctx.store, rows.dataset) as db:
             test = [row for row in db.iter_rows(rows.version, "test") if row.shape == "chat"]
             train = [row for row in db.iter_rows(rows.version, "train") if row.shape == "chat"]
-        if not test:
+        questions = divide(self.params.task, train, test, self.params.items)
+        if not questions.test:
             raise EvaluationError(
                 "evaluation.no_test_rows",
                 "There is nothing to ask.",
                 why="The dataset has no question-and-answer rows in its test split.",
                 remedy="Give the refine step a split, for example split: {test: 0.2}.",
             )
-        return Questions(self.params.task, train, test[: self.params.items or None])
+        return questions

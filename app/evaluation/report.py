@@ -9,7 +9,8 @@ import numpy as np
 import orjson
 
 from app.evaluation.arms import LABELS, Arm, Questions
-from app.evaluation.statistics import Paired, paired
+from app.evaluation.checks import refusal
+from app.evaluation.statistics import Paired, paired, wilson
 from app.store import Store
 
 SAMPLES = 20
@@ -49,7 +50,38 @@ def summarise(questions: Questions, arms: list[Arm], seed: int) -> dict[str, Any
     summary["versus"] = {name: {"base": pair.first, **pair.as_json(), "verdict": pair.verdict()} for name, pair in versus.items()}
     summary["versus_examples"] = summary["versus"].get("base_examples")
     summary["notes"] = notes(questions, by_name, versus, seed)
+    if questions.behaviour:
+        summary["behaviour"] = behaviour(questions, arms)
     return summary
+
+
+def behaviour(questions: Questions, arms: list[Arm]) -> dict[str, Any]:
+    """What each arm did with questions that should be refused, by kind, and how often it refused the task's questions.
+
+    Shares carry their Wilson interval at 95 %.  ``sentences`` says it of the tuned model in words.
+    """
+    kinds: dict[str, list[int]] = {}
+    for number, row in enumerate(questions.behaviour):
+        kinds.setdefault(refusal(questions.task, row.answer), []).append(number)
+    found = [
+        {"kind": kind, "arms": {arm.name: _share(sum(arm.refused[n] for n in numbers), len(numbers)) for arm in arms}}
+        for kind, numbers in kinds.items()
+    ]
+    wrongly = {arm.name: _share(arm.refused_wrongly, len(questions.test)) for arm in arms}
+    return {"kinds": found, "refused_wrongly": wrongly, "sentences": [_behaviour_sentence(found, wrongly)]}
+
+
+def _share(count: int, items: int) -> dict[str, Any]:
+    return {"count": count, "items": items, "interval": list(wilson(count, items))}
+
+
+def _behaviour_sentence(kinds: list[dict[str, Any]], wrongly: dict[str, Any]) -> str:
+    parts = [
+        f"{one['kind'].capitalize()}: {one['arms']['tuned']['count']} of {one['arms']['tuned']['items']} refused as it should"
+        for one in kinds
+    ]
+    one = wrongly["tuned"]
+    return "; ".join([*parts, f"{one['count']} of {one['items']} task questions refused wrongly"]) + "."
 
 
 def meaning(questions: Questions) -> str:
@@ -111,22 +143,34 @@ def _classic_sentence(name: str, pair: Paired) -> str:
 
 
 def samples(questions: Questions, arms: list[Arm]) -> list[dict[str, Any]]:
-    """All items with both answers, the worst for the tuned model first."""
+    """All items with both answers, the worst for the tuned model first; a question to refuse before a task's as good."""
     by_name = {arm.name: arm for arm in arms}
     base, tuned = by_name["base"], by_name["tuned"]
-    order = np.argsort(tuned.items - base.items, kind="stable")
-    return [
-        {
-            "prompt": questions.text(questions.test[n]),
-            "expected": questions.test[n].answer,
-            "base": base.answers[n],
-            "tuned": tuned.answers[n],
-            "base_score": float(base.items[n]),
-            "tuned_score": float(tuned.items[n]),
-            "checks": tuned.scores[n],
-        }
-        for n in map(int, order)
+    found = [
+        _sample(questions.text(row), row.answer, (base.refusals[n], tuned.refusals[n]),
+                (float(base.refused[n]), float(tuned.refused[n])), {"refused": float(tuned.refused[n])})
+        for n, row in enumerate(questions.behaviour)
     ]
+    found += [
+        _sample(questions.text(row), row.answer, (base.answers[n], tuned.answers[n]),
+                (float(base.items[n]), float(tuned.items[n])), tuned.scores[n])
+        for n, row in enumerate(questions.test)
+    ]
+    return sorted(found, key=lambda one: one["tuned_score"] - one["base_score"])
+
+
+def _sample(
+    prompt: str, expected: str, answers: tuple[str, str], scores: tuple[float, float], checks: dict[str, float]
+) -> dict[str, Any]:
+    return {
+        "prompt": prompt,
+        "expected": expected,
+        "base": answers[0],
+        "tuned": answers[1],
+        "base_score": scores[0],
+        "tuned_score": scores[1],
+        "checks": checks,
+    }
 
 
 def keep(store: Store, run: str, step: str, summary: dict[str, Any], found: list[dict[str, Any]]) -> None:

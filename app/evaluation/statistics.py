@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -54,6 +55,19 @@ def paired(first: Array, second: Array, seed: int, resamples: int = RESAMPLES) -
     means = bootstrap_means(differences, seed, resamples)
     low, high = np.quantile(means, [0.025, 0.975])
     return Paired(float(np.mean(first)), float(np.mean(second)), float(np.mean(differences)), float(low), float(high))
+
+
+def wilson(right: int, items: int) -> tuple[float, float]:
+    """The 95 % interval of a share of ``items``, fractions of 1; it is sound for few items and for none or all right.
+
+    (0.0, 1.0) for no items.  Source: Wilson 1927.
+    """
+    if not items:
+        return 0.0, 1.0
+    z, share = 1.959964, right / items
+    centre, spread = share + z * z / (2 * items), z * math.sqrt(share * (1 - share) / items + z * z / (4 * items * items))
+    low, high = ((centre + side * spread) / (1 + z * z / items) for side in (-1, 1))
+    return max(low, 0.0), min(high, 1.0)
 
 
 def bootstrap_means(values: Array, seed: int, resamples: int = RESAMPLES) -> Array:

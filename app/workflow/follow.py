@@ -189,4 +189,5 @@ def _arms(store: Store, run: str) -> list[str]:
         return []
     report = orjson.loads(row["report"])
     lines = [f"  {arm['label']:36} {100 * arm['score']:5.1f}" for arm in report.get("table", ())]
-    return lines + [f"  {note}" for note in report.get("notes", ())]
+    said = [*report.get("behaviour", {}).get("sentences", ()), *report.get("notes", ())]
+    return lines + [f"  {sentence}" for sentence in said]

@@ -272,7 +272,7 @@ def _evaluation(steps: list[dict[str, Any]]) -> dict[str, Any]:
     summary = made["summary"]
     return {
         "evaluation": {
-            key: summary[key] for key in ("metric", "base", "tuned", "difference", "interval", "verdict") if key in summary
+            key: summary[key] for key in ("metric", "base", "tuned", "difference", "interval", "verdict", "behaviour") if key in summary
         }
     }
 

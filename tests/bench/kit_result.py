@@ -58,6 +58,17 @@ def difference(words: str, found: dict[str, Any]) -> str:
     return f"{words}: {100 * found['difference']:+.1f} points [{100 * low:.1f}, {100 * high:.1f}] {found['verdict']}"
 
 
+def behaviour(found: dict[str, Any]) -> list[str]:
+    """Refused of asked by kind, one line an arm, with the 95 % interval in per cent."""
+    columns = {one["kind"]: one["arms"] for one in found["kinds"]} | {"task, wrongly": found["refused_wrongly"]}
+    lines = [f"{'refused of asked [95 %]':34}" + "".join(f"{name:>26}" for name in columns)]
+    for arm in found["refused_wrongly"]:
+        shares = [arms[arm] for arms in columns.values()]
+        cells = [f"{one['count']} of {one['items']} [{100 * one['interval'][0]:.1f}, {100 * one['interval'][1]:.1f}]" for one in shares]
+        lines.append(f"{arm:34}" + "".join(f"{cell:>26}" for cell in cells))
+    return lines
+
+
 def show(report: dict[str, Any]) -> None:
     """Everything the report says."""
     print("\n".join(table(report)))
@@ -67,7 +78,9 @@ def show(report: dict[str, Any]) -> None:
     nll, (low, high) = report["nll"], report["nll"]["interval"]
     print(f"NLL nats/answer token: base {nll['base']:.3f}, tuned {nll['tuned']:.3f}; mean item difference {nll['difference']:+.3f} "
           f"[{low:.3f}, {high:.3f}] {nll['verdict']}")
-    for sentence in [report["meaning"], *report["notes"]]:
+    if "behaviour" in report:
+        print("\n".join(behaviour(report["behaviour"])))
+    for sentence in [report["meaning"], *report.get("behaviour", {}).get("sentences", ()), *report["notes"]]:
         print(sentence)
 
 

@@ -15,6 +15,7 @@ from app.evaluation.checks import (
     check_field,
     headline,
     parse_object,
+    refusal,
     same_expression,
     score,
     word_f1,
@@ -142,3 +143,46 @@ def test_the_headline_of_a_json_task_is_the_mean_of_its_fields_alone():
 def test_an_unknown_check_is_refused():
     with pytest.raises(ValidationError, match="verbatim"):
         Task.model_validate({"format": "json", "fields": {"a": {"check": "fuzzy"}}})
+
+
+# -- refusals -------------------------------------------------------------------------------------------------------
+REFUSING = TASK.model_copy(update={"behaviour_field": "refusal"})
+REFUSAL = '{"refusal": "out of scope"}'
+
+
+@pytest.mark.parametrize(("answer", "refused"), [
+    pytest.param(REFUSAL, 1.0, id="as expected"),
+    pytest.param(' {\n"refusal": "out of scope"} ', 1.0, id="other white space"),
+    pytest.param('{"refusal": "not advice"}', 0.0, id="for another reason"),
+    pytest.param('{"refusal": "Out of scope"}', 0.0, id="other case"),
+    pytest.param('{"refusal": "out of scope", "quote": "x"}', 0.0, id="refuses and answers"),
+    pytest.param(json.dumps(RIGHT), 0.0, id="answers"),
+    pytest.param("I cannot answer that: out of scope", 0.0, id="says it in prose"),
+    pytest.param("", 0.0, id="empty"),
+])
+def test_a_question_to_refuse_is_right_only_with_that_refusal_and_nothing_else(answer, refused):
+    found = score(REFUSING, answer, REFUSAL, "What is the weather?")
+    assert found == {"refused": refused}
+    assert headline(REFUSING, found) == refused
+
+
+@pytest.mark.parametrize("answer", [REFUSAL, json.dumps(RIGHT | {"refusal": "not advice"})])
+def test_an_answer_that_refuses_a_task_question_has_no_field_right(answer):
+    found = score(REFUSING, answer, json.dumps(RIGHT), NOTICE)
+    assert refusal(REFUSING, answer)
+    assert found == {"valid": 1.0, "expression": 0.0, "category": 0.0, "quote": 0.0, "quote_verbatim": 0.0}
+
+
+@pytest.mark.parametrize("answer", ['{"refusal": ""}', '{"refusal": null}', "{}", "no JSON", json.dumps(RIGHT)])
+def test_an_empty_refusal_is_none(answer):
+    assert refusal(REFUSING, answer) == ""
+
+
+def test_without_a_behaviour_field_nothing_is_a_refusal():
+    assert refusal(TASK, REFUSAL) == ""
+    assert score(TASK, json.dumps(RIGHT | {"refusal": "x"}), json.dumps(RIGHT), NOTICE)["quote"] == 1.0
+
+
+def test_the_behaviour_field_cannot_be_one_of_the_tasks_own():
+    with pytest.raises(ValidationError, match="also a field of the task"):
+        Task.model_validate({"format": "json", "fields": {"refusal": {}}, "behaviour_field": "refusal"})

@@ -11,7 +11,7 @@ import pytest
 
 from app.config.artifacts import Model
 from app.errors import Cancelled, ConfigError, EvaluationError
-from app.evaluation.arms import Arm, Questions, cheap_arms, example_turns, scored
+from app.evaluation.arms import Arm, Questions, cheap_arms, divide, example_turns, scored
 from app.evaluation.checks import Task
 from app.evaluation.classic import classic_answers, constant_answer, label_fields
 from app.evaluation.compare_node import Compare, CompareParams
@@ -33,6 +33,22 @@ def question(kind: str, thing: str, number: int, split: str) -> Row:
 def rows(train: int = 24, test: int = 6) -> list[Row]:
     pairs = [(kind, thing) for kind, things in WORDS.items() for thing in things]
     return [question(*pairs[number % 6], number, "train" if number < train else "test") for number in range(train + test)]
+
+
+REFUSING = JSON_TASK | {"behaviour_field": "refusal"}
+
+
+def to_refuse(what: str, number: int, split: str) -> Row:
+    asked = {"out of scope": f"Tell me a joke about trains, number {number}", "not advice": f"Should I sue my neighbour {number}?"}
+    return Row("chat", [{"role": "user", "content": asked[what]}, {"role": "assistant", "content": json.dumps({"refusal": what})}],
+               split=split)
+
+
+def with_refusals(train: int = 24, test: int = 6) -> list[Row]:
+    """The task's rows, and half as many of each kind to refuse."""
+    kinds = [to_refuse(what, number, split) for what in ("out of scope", "not advice")
+             for split, count in (("train", train // 2), ("test", test // 2)) for number in range(count)]
+    return [*rows(train, test), *kinds]
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +93,23 @@ def test_the_report_holds_five_arms_an_interval_a_verdict_and_every_item(store, 
     stored = store.row("SELECT * FROM evaluations")
     assert (stored["run"], stored["items"], stored["verdict"]) == ("run_test", 4, "no_difference")
     assert store.row("SELECT count(*) AS count FROM samples")["count"] == 4
+
+
+def test_refusals_are_counted_beside_the_same_verdict(store, tmp_path, trained):
+    """The figures of the task are those of the task's questions, asked with or without questions to refuse."""
+    alone, _ = compare(store, tmp_path / "alone", trained, rows(), examples=0)
+    report, ctx = compare(store, tmp_path / "both", trained, with_refusals(), task=REFUSING, examples=0)
+    assert (report["items"], len(report["samples"])) == (6, 12)
+    assert [line for line in report["table"] if line["arm"] != "classic"] == [
+        line for line in alone["table"] if line["arm"] != "classic"]
+    assert all(report[key] == alone[key] for key in ("base", "tuned", "difference", "interval", "verdict", "nll"))
+    found = report["behaviour"]
+    assert [one["kind"] for one in found["kinds"]] == ["out of scope", "not advice"]
+    assert {arm: (one["count"], one["items"]) for arm, one in found["kinds"][0]["arms"].items()} == {
+        "constant": (0, 3), "classic": (3, 3), "base": (0, 3), "tuned": (0, 3)}
+    assert ctx.said("Out of scope: 0 of 3 refused as it should; Not advice: 0 of 3 refused as it should; "
+                    "0 of 6 task questions refused wrongly.")
+    assert "behaviour" not in alone
 
 
 def test_the_likelihood_equals_a_plain_forward_pass(trained):
@@ -244,3 +277,76 @@ def test_items_are_scored_in_order():
     answers = [row.answer for row in asked.test]
     answers[2] = "nothing"
     assert np.flatnonzero(scored("tuned", answers, asked).items < 1).tolist() == [2]
+
+
+# -- what should be refused -----------------------------------------------------------------------------------------
+def mixed(train: int = 24, test: int = 6, most: int = 0) -> Questions:
+    found = with_refusals(train, test)
+    return divide(Task.model_validate(REFUSING), [row for row in found if row.split == "train"],
+                  [row for row in found if row.split == "test"], most)
+
+
+@pytest.mark.parametrize(("most", "task", "kinds"), [
+    pytest.param(0, 40, [20, 20], id="all"),
+    pytest.param(100, 40, [20, 20], id="more than there are"),
+    pytest.param(40, 20, [10, 10], id="half of each"),
+    pytest.param(41, 21, [10, 10], id="the task gets the rest"),
+    pytest.param(3, 1, [1, 1], id="one of each"),
+    pytest.param(1, 1, [1, 1], id="never none of a kind"),
+])
+def test_a_limit_keeps_the_share_of_each_kind(most, task, kinds):
+    asked = mixed(test=40, most=most)
+    assert len(asked.test) == task
+    counts = [sum(row.answer == json.dumps({"refusal": what}) for row in asked.behaviour) for what in ("out of scope", "not advice")]
+    assert counts == kinds
+    assert [row.answer for row in asked.test] == [row.answer for row in mixed(test=40).test][:task]
+
+
+def test_without_a_behaviour_field_every_row_is_the_tasks():
+    found = with_refusals()
+    asked = divide(TASK, found, found, 5)
+    assert (len(asked.test), len(asked.train), asked.behaviour, asked.train_behaviour) == (5, len(found), [], [])
+
+
+def test_the_prompt_examples_hold_one_of_each_kind_beside_the_tasks():
+    asked = mixed()
+    answers = [turn["content"] for turn in example_turns(asked, 3, 5) if turn["role"] == "assistant"]
+    assert sorted(answer for answer in answers if "refusal" in answer) == ['{"refusal": "not advice"}', '{"refusal": "out of scope"}']
+    assert len(answers) == 5
+    plain = [turn["content"] for turn in example_turns(questions(), 3, 5) if turn["role"] == "assistant"]
+    assert sorted(answer for answer in answers if "refusal" not in answer) == sorted(plain)
+
+
+def test_the_report_counts_refusals_as_they_should_be_and_wrong_ones():
+    asked = mixed(test=8)
+    right = [row.answer for row in asked.asked]
+    tuned = [json.dumps({"refusal": "out of scope"}), *right[1:-1], right[0]]  # one wrongly, one not refused
+    found = summarise(asked, arms(asked, ["no"] * 16, tuned), 0)
+    assert found["tuned"] == pytest.approx(7 / 8)
+    assert found["items"] == 8
+    behaviour = found["behaviour"]
+    assert [(one["kind"], one["arms"]["tuned"]["count"], one["arms"]["tuned"]["items"]) for one in behaviour["kinds"]] == [
+        ("out of scope", 4, 4), ("not advice", 3, 4)]
+    assert behaviour["refused_wrongly"]["tuned"]["count"] == 1
+    assert behaviour["refused_wrongly"]["base"]["count"] == 0
+    assert behaviour["sentences"] == ["Out of scope: 4 of 4 refused as it should; Not advice: 3 of 4 refused as it should; "
+                                      "1 of 8 task questions refused wrongly."]
+    low, high = behaviour["kinds"][1]["arms"]["tuned"]["interval"]
+    assert 0 < low < 3 / 4 < high < 1
+
+
+def test_a_linear_model_may_refuse_too():
+    asked = mixed(test=12)
+    classic = {arm.name: arm for arm in cheap_arms(asked, 0)}["classic"]
+    assert all(classic.refused)
+    assert classic.refused_wrongly == 0
+
+
+def test_the_samples_hold_the_questions_to_refuse_with_both_answers():
+    asked = mixed(test=4)
+    tuned = [row.answer for row in asked.asked]
+    found = samples(asked, arms(asked, ["no"] * 8, tuned))
+    refused = [one for one in found if one["checks"] == {"refused": 1.0}]
+    assert len(refused) == 4
+    assert {(one["base_score"], one["tuned_score"]) for one in refused} == {(0.0, 1.0)}
+    assert "refused" not in found[-1]["checks"]  # as good as a task's question: not in its place

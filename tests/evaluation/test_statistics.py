@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.errors import EvaluationError
-from app.evaluation.statistics import Paired, bootstrap_means, paired
+from app.evaluation.statistics import Paired, bootstrap_means, paired, wilson
 
 
 def test_difference_and_means_are_plain_arithmetic():
@@ -91,3 +91,15 @@ def test_memory_stays_bounded_for_many_items():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100e6
+
+
+@pytest.mark.parametrize(("right", "items"), [(0, 30), (1, 80), (27, 30), (30, 30), (1, 1), (500, 1000)])
+def test_the_interval_of_a_share_equals_scipys(right, items):
+    from scipy.stats import binomtest
+
+    found = binomtest(right, items).proportion_ci(method="wilson")
+    assert wilson(right, items) == pytest.approx((found.low, found.high), abs=1e-6)
+
+
+def test_nothing_is_known_of_a_share_of_no_items():
+    assert wilson(0, 0) == (0.0, 1.0)

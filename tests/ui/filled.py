@@ -32,6 +32,12 @@ REPORT = {"table": [
     {"arm": "base", "fields": {"expression": 0.0, "quote": 0.1}, "score": 0.05},
     {"arm": "base_examples", "fields": {"expression": 0.4, "quote": 0.18}, "score": 0.29},
     {"arm": "tuned", "fields": {"expression": 0.82, "quote": 0.85}, "score": 0.835}],
+    "behaviour": {
+        "kinds": [{"kind": "out of scope", "arms": {"base": {"count": 0, "items": 30, "interval": [0.0, 0.114]},
+                                                    "tuned": {"count": 27, "items": 30, "interval": [0.744, 0.965]}}}],
+        "refused_wrongly": {"base": {"count": 0, "items": 60, "interval": [0.0, 0.060]},
+                            "tuned": {"count": 1, "items": 60, "interval": [0.003, 0.089]}},
+        "sentences": ["Out of scope: 27 of 30 refused as it should; 1 of 60 task questions refused wrongly."]},
     "advice": ["On the expression alone a classic classifier comes close; it cannot quote."]}
 
 

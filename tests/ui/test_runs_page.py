@@ -9,6 +9,7 @@ import pytest
 from PySide6.QtWidgets import QApplication
 
 from ui.widgets.chart import Axes, Chart, Series, nice_ticks, tick_labels
+from ui.widgets.text import Label
 
 
 def _opened(qtbot, window, run):
@@ -49,6 +50,16 @@ def test_a_finished_run_shows_the_verdict_its_interval_and_every_arm(qtbot, wind
     assert [model.index(line, 0).data() for line in range(model.rowCount())] == [
         "Best constant answer", "Classic classifier, same rows", "Base model", "Base with examples", "Tuned model"]
     assert model.index(1, 2).data() == "cannot"
+
+
+def test_a_finished_run_says_what_was_refused_and_what_was_refused_wrongly(qtbot, window, runs):
+    pane = _opened(qtbot, window, runs["done"])
+    sentence = "Out of scope: 27 of 30 refused as it should; 1 of 60 task questions refused wrongly."
+    assert sentence in pane.answers._parts[0][1].words()
+    assert sentence in [label.words() for label in pane.result.findChildren(Label)]
+    model = pane.result.behaviour.model()
+    assert [[model.index(line, place).data() for place in range(3)] for line in range(2)] == [
+        ["Base model", "0 of 30 (0 to 11 %)", "0 of 60 (0 to 6 %)"], ["Tuned model", "27 of 30 (74 to 96 %)", "1 of 60 (0 to 9 %)"]]
 
 
 def test_a_finished_run_shows_questions_with_both_answers(qtbot, window, runs):
