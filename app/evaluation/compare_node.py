@@ -11,7 +11,6 @@ from app.config.artifacts import Artifact, Model, Report, Rows
 from app.config.node import Node, Params, StepContext, node
 from app.errors import ConfigError, EvaluationError, Place
 from app.evaluation.checks import Task
-from app.store import settings
 
 if TYPE_CHECKING:
     from app.evaluation.arms import Questions
@@ -48,8 +47,9 @@ class Compare(Node[CompareParams]):
         """Answer, score, compare; the report lists every item."""
         import orjson
 
+        from app.config.cores import use_threads
         from app.evaluation.arms import cheap_arms, model_arms
-        from app.evaluation.model import load_pair, use_free_cores
+        from app.evaluation.model import load_pair
         from app.evaluation.report import keep, samples, summarise
 
         if self.params.task.format == "json" and not self.params.task.fields:
@@ -63,7 +63,7 @@ class Compare(Node[CompareParams]):
         ctx.progress(0.01, "Asking the cheap ones")
         arms = cheap_arms(questions, ctx.seed)
         ctx.progress(0.03, "Loading the models")
-        use_free_cores(int(settings.get(ctx.store, "threads")))
+        use_threads(ctx.store)
         pair = load_pair(ctx.input("model"))
         arms += model_arms(
             pair,

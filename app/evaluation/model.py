@@ -43,17 +43,6 @@ class Pair:
                 yield self.tuned
 
 
-def use_free_cores(wanted: int) -> None:
-    """Run on ``wanted`` threads; 0: on the cores that are free now, because two threads on one free core collapse."""
-    import psutil
-    import torch
-
-    if wanted < 1:
-        cores = psutil.cpu_count(logical=False) or 1
-        wanted = max(1, round(cores * (1 - psutil.cpu_percent(interval=0.5) / 100)))
-    torch.set_num_threads(wanted)
-
-
 def load_pair(model: Model) -> Pair:
     """Load both sides on the accelerator if there is one, else on the CPU.  bf16; no remote code, safetensors only."""
     import torch

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from app.config.artifacts import Artifact, Model, Report
+from app.config.cores import use_threads
 from app.config.model_files import ModelFolder, check_model_folder
 from app.config.node import StepContext
 from app.errors import ConfigError, Place
@@ -48,7 +47,7 @@ def export(ctx: StepContext, params: ExportParams) -> dict[str, Artifact]:
     converter()
     source = _source(ctx.input("model"))
     sizes = _announce(ctx, source, wanted)
-    threads = _threads(ctx)
+    threads = use_threads(ctx.store)
     ctx.progress(0.02, "Loading the original")
     case, merged = _original(ctx, source, params, threads)
     try:
@@ -82,20 +81,6 @@ def _announce(ctx: StepContext, source: Source, wanted: list[Quantization]) -> d
     told = ", ".join(f"{kind} about {size / 1e6:,.0f} MB" for kind, size in sizes.items())
     ctx.event(f"Files to come: {told}.", kind="estimate", data={"sizes": dict(sizes)})
     return sizes
-
-
-def _threads(ctx: StepContext) -> int:
-    """Threads from Settings; automatic: the cores that are free now, because two threads on one free core collapse."""
-    import torch
-
-    from app.store import settings
-
-    wanted = int(settings.get(ctx.store, "threads"))
-    if wanted < 1:
-        busy = psutil.cpu_percent(interval=0.3) / 100
-        wanted = max(1, round((psutil.cpu_count(logical=False) or 1) * (1 - busy)))
-    torch.set_num_threads(wanted)
-    return wanted
 
 
 def _original(ctx: StepContext, source: Source, params: ExportParams, threads: int) -> tuple[Case, Path]:

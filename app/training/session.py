@@ -12,13 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from app.config.artifacts import Artifact, Model, Report, Rows
+from app.config.cores import use_threads
 from app.config.model_files import ModelFolder, check_model_folder
 from app.config.node import StepContext
 from app.errors import Cancelled, DatasetError, ModelFileError, Place, TrainingError
-from app.store import settings
 from app.store.datasets import open_dataset
 from app.training import checkpoints
 from app.training.attention import share_starts, use_causal_attention
@@ -146,15 +144,7 @@ def _base(ctx: StepContext, params: QloraParams) -> Path:
 
 
 def _set_threads(ctx: StepContext) -> None:
-    """Threads from Settings; automatic: the cores that are free now, because two threads on one free core collapse."""
-    import torch
-
-    wanted = int(settings.get(ctx.store, "threads"))
-    if wanted < 1:
-        cores = psutil.cpu_count(logical=False) or 1
-        busy = psutil.cpu_percent(interval=0.5) / 100
-        wanted = max(1, round(cores * (1 - busy)))
-    torch.set_num_threads(wanted)
+    use_threads(ctx.store)
 
 
 def _examples(ctx: StepContext, params: QloraParams, rows: Rows, tokenizer: Any, context: int,
