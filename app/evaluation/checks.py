@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import re
 from collections import Counter
@@ -22,10 +23,14 @@ _WORD = re.compile(r"\w+")
 class FieldCheck(Params):
     """How one field of a JSON answer is checked."""
 
-    check: Literal["equals", "spdx", "verbatim"] = Field(
+    check: Literal["equals", "json", "spdx", "verbatim"] = Field(
         "equals",
-        description="equals: the same text; spdx: the same licence expression after normalisation; verbatim: the "
-        "words stand letter for letter in the question, scored by their overlap (word F1) with the expected words",
+        description="equals: the same text or number; json: the same value, objects and lists included; spdx: the same "
+        "licence expression after normalisation; verbatim: the words stand letter for letter in the question, scored by "
+        "their overlap (word F1) with the expected words.  A value that is rightly left out is right",
+    )
+    path: str = Field(
+        "", description="Where the value stands in a nested answer, keys joined by dots (timing.repeat.period); empty: the field's name"
     )
 
 
@@ -34,6 +39,9 @@ class Task(Params):
 
     format: Literal["text", "json"] = Field("text", description="text: exact match and word F1; json: field by field")
     fields: Mapping[str, FieldCheck] = Field(default_factory=dict, description="Fields of a JSON answer and their checks")
+    headline: Literal["mean", "all"] = Field(
+        "mean", description="The one figure of a JSON answer.  mean: of its fields' scores; all: 1 if every field is right, else 0"
+    )
     behaviour_field: str = Field(
         "",
         description="Field of a JSON answer that refuses, for example refusal. A row whose expected answer has it asks for "
@@ -45,6 +53,36 @@ class Task(Params):
         if self.behaviour_field and self.behaviour_field in self.fields:
             raise ValueError(f"behaviour_field is {self.behaviour_field}, which is also a field of the task")
         return self
+
+    @model_validator(mode="after")
+    def _places_are_apart(self) -> Task:
+        places = sorted(f"{check.path or name}." for name, check in self.fields.items())
+        for first, second in itertools.pairwise(places):
+            if second.startswith(first):
+                raise ValueError(f"two fields stand at the same place: {first[:-1]} and {second[:-1]}")
+        return self
+
+    def read(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+        """The value of each field of a JSON answer; None where it has none."""
+        return {name: _value_at(answer, check.path or name) for name, check in self.fields.items()}
+
+    def written(self, values: Mapping[str, Any]) -> str:
+        """The JSON answer with these values of its fields; None is left out.  The inverse of :meth:`read`."""
+        answer: dict[str, Any] = {}
+        for name, value in values.items():
+            if value is not None:
+                *folders, last = (self.fields[name].path or name).split(".")
+                inner = answer
+                for folder in folders:
+                    inner = inner.setdefault(folder, {})
+                inner[last] = value
+        return json.dumps(answer, ensure_ascii=False)
+
+
+def _value_at(answer: Any, path: str) -> Any:
+    for key in path.split("."):
+        answer = answer.get(key) if isinstance(answer, dict) else None
+    return answer
 
 
 def word_f1(answer: str, expected: str) -> float:
@@ -88,13 +126,24 @@ def refusal(task: Task, answer: str) -> str:
 
 def check_field(check: FieldCheck, value: Any, expected: Any, question: str) -> float:
     """The score of one field, 0..1."""
-    if not isinstance(value, str):
-        return float(value == expected and not isinstance(value, dict | list))
+    if isinstance(value, dict | list):
+        return float(check.check == "json" and same_json(value, expected))
+    if not isinstance(value, str) or expected is None:
+        return float(same_json(value, expected))
     if check.check == "verbatim":
         return word_f1(value, str(expected)) if is_quote(value, question) else 0.0
     if check.check == "spdx":
         return float(same_expression(value, str(expected)))
     return float(value.strip() == str(expected).strip())
+
+
+def same_json(value: Any, expected: Any) -> bool:
+    """Whether two JSON values are the same: 2 is 2.0, true is not 1, the order of keys does not matter."""
+    if isinstance(value, dict) and isinstance(expected, dict):
+        return value.keys() == expected.keys() and all(same_json(value[key], expected[key]) for key in value)
+    if isinstance(value, list) and isinstance(expected, list):
+        return len(value) == len(expected) and all(map(same_json, value, expected))
+    return isinstance(value, bool) == isinstance(expected, bool) and bool(value == expected)
 
 
 def is_quote(value: Any, question: str) -> bool:
@@ -131,8 +180,9 @@ def _normal(expression: str) -> Any:
 def score(task: Task, answer: str, expected: str, question: str) -> dict[str, float]:
     """The scores of one answer by field name.
 
-    A text task has "exact" and "f1".  A JSON task has "valid", each of its fields, and for each quote whether it is one
-    at all ("quote_verbatim": it stands letter for letter in the question, right words or not).
+    A text task has "exact" and "f1".  A JSON task has "valid", each of its fields, for each quote whether it is one at all
+    ("quote_verbatim": it stands letter for letter in the question, right words or not; or it is rightly left out), and
+    "all" if that is its headline.
     Where a refusal is expected there is only "refused": 1 where the answer is that refusal and nothing else.  An answer
     that refuses a task's question has no field right.
     """
@@ -140,25 +190,29 @@ def score(task: Task, answer: str, expected: str, question: str) -> dict[str, fl
         return {"refused": float(parse_object(answer) == parse_object(expected))}
     if task.format == "text":
         return {"exact": float(answer.strip() == expected.strip()), "f1": word_f1(answer, expected)}
-    wanted = parse_object(expected) or {}
-    found = parse_object(answer)
-    given = None if refusal(task, answer) else found
+    wanted = task.read(parse_object(expected) or {})
+    parsed = parse_object(answer)
+    given = task.read(parsed) if parsed is not None and not refusal(task, answer) else None
     fields = {
-        name: check_field(check, given.get(name), wanted.get(name), question) if given is not None else 0.0
+        name: check_field(check, given[name], wanted[name], question) if given is not None else 0.0
         for name, check in task.fields.items()
     }
     quotes = {
-        f"{name}_verbatim": float(given is not None and is_quote(given.get(name), question))
+        f"{name}_verbatim": float(given is not None and (is_quote(given[name], question) or given[name] is wanted[name] is None))
         for name, check in task.fields.items()
         if check.check == "verbatim"
     }
-    return {"valid": float(found is not None), **fields, **quotes}
+    whole = {"all": float(all(value == 1.0 for value in fields.values()))} if task.headline == "all" else {}
+    return {"valid": float(parsed is not None), **fields, **quotes, **whole}
 
 
 def headline(task: Task, scores: Mapping[str, float]) -> float:
-    """One figure for an item: the mean of a JSON task's fields, a text task's word F1, or whether it refused as it should."""
+    """One figure for an item: the mean of a JSON task's fields or whether all are right, a text task's word F1, or whether
+    it refused as it should."""
     if scores.keys() == {"refused"}:
         return scores["refused"]
     if task.format == "text":
         return scores["f1"]
+    if task.headline == "all":
+        return scores["all"]
     return sum(scores[name] for name in task.fields) / len(task.fields)

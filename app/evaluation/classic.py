@@ -18,20 +18,23 @@ def constant_answer(task: Task, answers: Sequence[str]) -> str:
     if task.format == "text":
         return Counter(answers).most_common(1)[0][0]
     objects = [found for answer in answers if (found := parse_object(answer))]
-    return json.dumps(
-        {name: Counter(str(one.get(name)) for one in objects).most_common(1)[0][0] for name in task.fields}, ensure_ascii=False
-    )
+    columns = _columns(task, objects)
+    return task.written({name: json.loads(Counter(column).most_common(1)[0][0]) for name, column in columns.items()})
+
+
+def _columns(task: Task, objects: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    """Values by field as JSON text, so that each kind of value can be counted and predicted; a missing one is null."""
+    rows = [task.read(one) for one in objects]
+    return {name: [json.dumps(row[name], ensure_ascii=False, sort_keys=True) for row in rows] for name in task.fields}
 
 
 def label_fields(task: Task, answers: Sequence[str]) -> dict[str, list[str]]:
-    """Values by field for the fields that a classifier can learn; "" names the whole answer of a text task."""
+    """Values by field, as JSON text, for the fields that a classifier can learn; "" names the whole answer of a text task."""
     if task.format == "text":
         columns = {"": list(answers)}
     else:
-        objects = [parse_object(answer) or {} for answer in answers]
-        columns = {
-            name: [str(one.get(name)) for one in objects] for name, check in task.fields.items() if check.check != "verbatim"
-        }
+        written = _columns(task, [parse_object(answer) or {} for answer in answers])
+        columns = {name: values for name, values in written.items() if task.fields[name].check != "verbatim"}
     return {
         name: values
         for name, values in columns.items()
@@ -53,8 +56,7 @@ def classic_answers(
     if task.format == "text":
         return predicted[""]
     return [
-        json.dumps({name: values[number] for name, values in predicted.items()}, ensure_ascii=False)
-        for number in range(len(asked))
+        task.written({name: json.loads(values[number]) for name, values in predicted.items()}) for number in range(len(asked))
     ]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 
 from app.evaluation.arms import LABELS, Arm, Questions
-from app.evaluation.checks import refusal
+from app.evaluation.checks import Task, refusal
 from app.evaluation.statistics import Paired, paired, wilson
 from app.store import Store
 
@@ -25,7 +25,7 @@ def summarise(questions: Questions, arms: list[Arm], seed: int) -> dict[str, Any
     nll = paired(np.array(base.extra["nll_items"]), np.array(tuned.extra["nll_items"]), seed)
     summary: dict[str, Any] = {
         "meaning": meaning(questions),
-        "metric": "right_fields" if questions.task.format == "json" else "f1",
+        "metric": metric(questions.task),
         "items": len(questions.test),
         "base": main.first,
         "tuned": main.second,
@@ -84,14 +84,25 @@ def _behaviour_sentence(kinds: list[dict[str, Any]], wrongly: dict[str, Any]) ->
     return "; ".join([*parts, f"{one['count']} of {one['items']} task questions refused wrongly"]) + "."
 
 
+def metric(task: Task) -> str:
+    """The name of the headline figure."""
+    if task.format == "text":
+        return "f1"
+    return "right_answers" if task.headline == "all" else "right_fields"
+
+
 def meaning(questions: Questions) -> str:
     """What the headline figure is, in words."""
     rest = "The difference is tuned minus base on the same items, with its paired 95 % bootstrap interval."
     if questions.task.format == "text":
         return f"Word F1 of the answer against the expected one, mean over the items. {rest}"
     names = ", ".join(questions.task.fields)
+    if questions.task.headline == "all":
+        figure = f"Share of answers in which every one of {names} is right"
+    else:
+        figure = f"Mean of the scores of {names} in each answer, then over the items"
     return (
-        f"Mean of the scores of {names} in each answer, then over the items; an answer that is not one JSON object scores 0, "
+        f"{figure}; an answer that is not one JSON object scores 0, "
         f"a quote that does not stand letter for letter in the question scores 0. Each arm is stopped where its first JSON "
         f"object ends. {rest}"
     )

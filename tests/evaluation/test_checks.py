@@ -123,10 +123,57 @@ def test_hostile_expressions_cost_no_time():
 
 @pytest.mark.parametrize(("value", "expected", "points"), [
     ("Permissive", "Permissive", 1.0), (" Permissive ", "Permissive", 1.0), ("permissive", "Permissive", 0.0),
-    (3, 3, 1.0), (3, 4, 0.0), (None, "x", 0.0), ([1], [1], 0.0), ({"a": 1}, {"a": 1}, 0.0),
+    (3, 3, 1.0), (3, 4, 0.0), (3, 3.0, 1.0), (1, True, 0.0), ("3", 3, 1.0), (None, "x", 0.0), ("None", None, 0.0),
+    (None, None, 1.0), ([1], [1], 0.0), ({"a": 1}, {"a": 1}, 0.0),
 ])
 def test_equals(value, expected, points):
     assert check_field(FieldCheck(check="equals"), value, expected, "") == points
+
+
+@pytest.mark.parametrize(("value", "expected", "points"), [
+    pytest.param({"a": 1, "b": [2.0]}, {"b": [2], "a": 1}, 1.0, id="order of keys, 2.0"),
+    pytest.param(["AC", "HS"], ["HS", "AC"], 0.0, id="order of a list"),
+    pytest.param({"a": 1}, {"a": True}, 0.0, id="true is not 1"),
+    pytest.param({"a": 1}, {"a": "1"}, 0.0, id="text is no number"),
+    pytest.param({"a": None}, {}, 0.0, id="null is not absent"),
+    pytest.param({"a": 1}, None, 0.0, id="should be left out"),
+    pytest.param(None, {"a": 1}, 0.0, id="left out"),
+    pytest.param(None, None, 1.0, id="rightly left out"),
+    pytest.param("AC", ["AC"], 0.0, id="text for a list"),
+])
+def test_json_compares_the_whole_value(value, expected, points):
+    assert check_field(FieldCheck(check="json"), value, expected, "") == points
+
+
+NESTED = Task.model_validate({"format": "json", "headline": "all", "fields": {
+    "dose": {"check": "json"}, "every": {"path": "timing.repeat.period"}, "why": {"check": "verbatim", "path": "asNeeded.text"}}})
+
+
+@pytest.mark.parametrize(("answer", "right"), [
+    pytest.param({"dose": {"value": 1}, "timing": {"repeat": {"period": 6}}, "asNeeded": {"text": "pain"}}, {"dose", "every", "why"}, id="all"),
+    pytest.param({"dose": {"value": 2}, "timing": {"repeat": {"period": 6}}, "asNeeded": {"text": "pain"}}, {"every", "why"}, id="one wrong"),
+    pytest.param({"dose": {"value": 1}, "timing": "6", "asNeeded": ["pain"]}, {"dose"}, id="no objects where they belong"),
+    pytest.param({"timing.repeat.period": 6}, set(), id="a key with dots is not a place"),
+])
+def test_nested_values_are_found_by_their_path(answer, right):
+    expected = NESTED.written({"dose": {"value": 1}, "every": 6, "why": "pain"})
+    found = score(NESTED, json.dumps(answer), expected, "1 tab q6h prn pain")
+    assert {name for name in NESTED.fields if found[name]} == right
+    assert headline(NESTED, found) == found["all"] == float(len(right) == 3)
+
+
+def test_a_quote_may_be_rightly_left_out():
+    expected = NESTED.written({"dose": {"value": 1}, "every": 6, "why": None})
+    assert json.loads(expected) == {"dose": {"value": 1}, "timing": {"repeat": {"period": 6}}}
+    assert score(NESTED, expected, expected, "1 tab q6h")["why_verbatim"] == 1.0
+    added = NESTED.written({"dose": {"value": 1}, "every": 6, "why": "tab"})
+    assert score(NESTED, added, expected, "1 tab q6h") == {
+        "valid": 1.0, "dose": 1.0, "every": 1.0, "why": 0.0, "why_verbatim": 1.0, "all": 0.0}
+
+
+def test_two_fields_cannot_stand_at_the_same_place():
+    with pytest.raises(ValidationError, match=r"same place: timing and timing\.repeat"):
+        Task.model_validate({"fields": {"timing": {}, "timer": {}, "often": {"path": "timing.repeat"}}})
 
 
 @pytest.mark.parametrize(("answer", "exact", "f1"), [(" Paris\n", 1.0, 1.0), ("Paris, France", 0.0, 2 / 3), ("Rome", 0.0, 0.0)])

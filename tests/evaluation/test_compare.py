@@ -208,6 +208,16 @@ def test_the_constant_answer_is_the_most_frequent_value_of_each_field():
     assert constant_answer(Task(format="text", fields={}), ["no", "yes", "yes"]) == "yes"
 
 
+def test_constant_and_linear_answers_keep_the_kind_and_the_place_of_each_value():
+    task = Task.model_validate({"format": "json", "fields": {
+        "dose": {"check": "json"}, "often": {"path": "timing.frequency"}, "unit": {"path": "timing.unit"}}})
+    answers = [json.dumps({"dose": [{"value": often}], "timing": {"frequency": often}}) for often in (1, 1, 2, 2, 1, 2, 1)]
+    assert json.loads(constant_answer(task, answers)) == {"dose": [{"value": 1}], "timing": {"frequency": 1}}
+    texts = [f"take {'one' if '1' in answer else 'two'} a day" for answer in answers]
+    found = classic_answers(task, texts, answers, ["two a day"], 0)
+    assert [json.loads(one) for one in found] == [{"dose": [{"value": 2}], "timing": {"frequency": 2}}]
+
+
 def test_answers_that_hardly_repeat_are_not_a_classifiers_business():
     assert classic_answers(Task(format="text", fields={}), list("abcd"), ["one", "two", "three", "four"], ["a"], 0) is None
 
