@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import copy
 import difflib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.config.kit_folders import kit_file, kit_files
 from app.config.yaml_source import Path_, Source, dotted, parse, read_text
 from app.errors import ConfigError, NeuroWeaverError, Place, UsageError
 from app.store.profile import project_dir
@@ -92,22 +92,16 @@ def nearest(name: Any, known: Iterable[str], otherwise: str = "Known") -> str:
     return f"Did you mean {near[0]!r}?" if near else f"{otherwise}: {', '.join(names) or 'none'}."
 
 
-def kit_names() -> list[str]:
-    """Names of the kits that are there."""
-    return sorted(file.parent.name for file in (project_dir() / "kits").glob("*/kit.yaml"))
-
-
 def find_document(name: str) -> Path:
     """The file of a kit by its name ("legal", "kits/legal"), or of a path.  Raises UsageError with the nearest name."""
-    kit = project_dir() / "kits" / name.removeprefix("kits/") / "kit.yaml"
-    if re.fullmatch(r"(kits/)?[A-Za-z0-9_-]+", name) and kit.is_file():
+    if (kit := kit_file(name)) is not None:
         return kit
     path = _usable(name)
     if path is not None:
         for candidate in (path / "kit.yaml", path):
             if candidate.is_file():
                 return candidate
-    hint = nearest(name, kit_names(), "Kits")
+    hint = nearest(name, sorted(kit_files()), "Kits")
     raise UsageError("workflow.not_found", f"There is no kit and no file {name!r}.", remedy=f"{hint} Or name a YAML file.")
 
 
@@ -169,7 +163,9 @@ def _extended(name: str, folder: Path, where: Place) -> Path:
     for candidate in () if given is None else (folder / given, folder / given / "kit.yaml", root / given / "kit.yaml", root / given):
         if candidate.is_file():
             return candidate.resolve()
-    hint = nearest(name, (f"kits/{kit}" for kit in kit_names()), "Kits")
+    if name.startswith("kits/") and (kit := kit_file(name)) is not None:
+        return kit.resolve()
+    hint = nearest(name, (f"kits/{kit}" for kit in sorted(kit_files())), "Kits")
     raise ConfigError("config.extends_missing", f"The document extends {name!r}, which does not exist.", where=where,
                       remedy=f"{hint} Or name a file beside this one.")
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.config.merging import HOME_NOTE
+from app.config.kit_folders import identity, is_users, kit_files
+from app.config.merging import HOME_NOTE, find_document
 from app.config.yaml_source import parse, read_text
 from app.errors import ConfigError, NeuroWeaverError, Place
-from app.store.profile import project_dir
 
 if TYPE_CHECKING:
     from app.store import Store
@@ -32,15 +32,17 @@ class KitCard:
     licence: str
     version: str
     source: str
+    hash: str = ""
+    users: bool = False
+    """The user opened it from a file; it does not ship with the product."""
     measured: Mapping[str, Any] = field(default_factory=dict)
     steps: tuple[str, ...] = ()
     problem: str = ""
 
 
 def kits(_store: Store) -> list[KitCard]:
-    """All kits in the kits folder, by title; one that cannot be read says why and hides none."""
-    folder = project_dir() / "kits"
-    return sorted((_card(file) for file in folder.glob("*/kit.yaml")), key=lambda card: card.title)
+    """All kits, by title: those that ship with the product and the user's; one that cannot be read says why and hides none."""
+    return sorted((_card(file) for file in kit_files().values()), key=lambda card: card.title)
 
 
 def _card(file: Path) -> KitCard:
@@ -58,7 +60,8 @@ def _card(file: Path) -> KitCard:
         name=name, title=str(about.get("title") or content.get("name") or name), domain=str(about.get("domain") or ""),
         description=str(about.get("summary") or content.get("description") or ""),
         base_model=str(content.get("base_model") or ""), rows=_rows(about), licence=str(about.get("licence") or ""),
-        version=str(about.get("version") or ""), source=str(file), measured=measured if isinstance(measured, dict) else {},
+        version=str(about.get("version") or ""), source=str(file), hash=identity(file, content).hash, users=is_users(file),
+        measured=measured if isinstance(measured, dict) else {},
         steps=_nodes(content.get("steps")))
 
 
@@ -85,8 +88,8 @@ class DocumentView:
 
 
 def kit_document(_store: Store, kit: str) -> DocumentView:
-    """The document of a kit.  Raises ConfigError if it cannot be read."""
-    file = project_dir() / "kits" / kit / "kit.yaml"
+    """The document of a kit.  Raises ConfigError if it cannot be read, UsageError if there is none of that name."""
+    file = find_document(kit)
     return DocumentView(kit, str(file), read_text(file), saved=True)
 
 

@@ -12,7 +12,7 @@ from app.store.connection import Store
 from app.store.light import Migrations
 from app.store.profile import Profile
 
-SCHEMA = 1
+SCHEMA = 2
 """Equals the number of migrations; written to PRAGMA user_version."""
 
 WATCHED = (
@@ -150,6 +150,14 @@ def m001_first(db: Any) -> None:
         db.execute(statement.rstrip(";"))
     _count_revisions(db, WATCHED)
     db.execute("PRAGMA user_version = 1")
+
+
+@migrations()
+def m002_kit_of_a_run(db: Any) -> None:
+    """Which version of its kit a run used, and the hash of that kit's content (app.config.kit_folders.identity)."""
+    db.execute("ALTER TABLE runs ADD COLUMN kit_version INTEGER")
+    db.execute("ALTER TABLE runs ADD COLUMN kit_hash TEXT")
+    db.execute("PRAGMA user_version = 2")
 
 
 def check_schema(found: int, profile: Profile) -> None:

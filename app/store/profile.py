@@ -5,6 +5,7 @@
     models/<id>/     registered model files         logs/              capped logs
     service.json     the running service, if any    cache/             may be deleted at any time
     catalogue.open   mark of an open catalogue      backups/           copies of the catalogue
+    kits/<name>/     kits that the user opened
 """
 
 from __future__ import annotations
@@ -57,6 +58,10 @@ class Profile:
     @property
     def backups(self) -> Path:
         return self.home / "backups"
+
+    @property
+    def kits(self) -> Path:
+        return self.home / "kits"
 
     @property
     def service_file(self) -> Path:

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from app.config.artifacts import load_artifact
 from app.config.document import Document, find_document, load, load_text
+from app.config.kit_folders import identity_of
 from app.config.node import NodeClass
 from app.config.presence import find_service
 from app.errors import UsageError, WorkflowError, from_record
@@ -70,12 +71,12 @@ def _graph(document: Document) -> tuple[list[str], dict[str, Step], dict[str, No
 def queue(store: Store, document: Document, *, name: str = "") -> str:
     """Write run and steps as queued."""
     names, steps, _, bindings = _graph(document)
-    run = "run_" + secrets.token_hex(6)
+    run, kit = "run_" + secrets.token_hex(6), identity_of(document.kit)
     with store.write() as db:
         number = db.execute("SELECT coalesce(max(number), 0) + 1 FROM runs").fetchone()[0]
         db.execute(
-            "INSERT INTO runs (id, number, name, kit, document, document_hash, resolved, state, seed, machine, packages, created) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
+            "INSERT INTO runs (id, number, name, kit, document, document_hash, resolved, state, seed, machine, packages, created, "
+            "kit_version, kit_hash) VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
             (
                 run,
                 number,
@@ -88,6 +89,8 @@ def queue(store: Store, document: Document, *, name: str = "") -> str:
                 orjson.dumps(machine()).decode(),
                 orjson.dumps(packages()).decode(),
                 time.time(),
+                kit.version if kit else None,
+                kit.hash if kit else None,
             ),
         )
         for position, step_id in enumerate(names):
@@ -246,6 +249,8 @@ def result(store: Store, run: str) -> dict[str, Any]:
             for step in steps
         ],
     }
+    if row["kit"]:
+        found["kit"] = {"name": row["kit"], "version": row["kit_version"], "hash": row["kit_hash"]}
     found |= _evaluation(steps) | _model(steps) | _endpoint(store, steps)
     if row["state"] == "failed":
         why = row["why"] or next((step["why"] for step in steps if step["why"]), None)

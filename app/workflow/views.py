@@ -77,6 +77,8 @@ class RunLine:
     step: str
     verdict: Verdict | None
     cost: Money | None
+    kit_version: int | None = None
+    kit_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ def _line(store: Store, row: Mapping[str, Any]) -> RunLine:
         id=row["id"], number=row["number"], name=row["name"], kit=row["kit"] or "", state=row["state"],
         created=row["created"], started=row["started"], ended=row["ended"],
         progress=done / len(steps) if steps else 0.0, step=now, verdict=verdict(store, row["id"]),
-        cost=cost(store, row["id"]))
+        cost=cost(store, row["id"]), kit_version=row["kit_version"], kit_hash=row["kit_hash"] or "")
 
 
 def cost(store: Store, run: str) -> Money | None:

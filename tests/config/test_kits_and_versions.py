@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.config import models, versions, views
-from app.config.document import load
+from app.config import kit_folders, models, versions, views
+from app.config.document import find_document, load
 from app.errors import ConfigError, UsageError
 from app.store.profile import project_dir
 from app.workflow import registry
@@ -37,7 +37,7 @@ def kits_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "project"
     (folder / "kits").mkdir(parents=True)
     shutil.copytree(project_dir() / "kits" / "legal", folder / "kits" / "legal", ignore=shutil.ignore_patterns("data"))
-    monkeypatch.setattr(views, "project_dir", lambda: folder)
+    monkeypatch.setattr(kit_folders, "project_dir", lambda: folder)
     return folder / "kits"
 
 
@@ -112,3 +112,66 @@ def test_an_unknown_base_model_names_the_nearest(store, monkeypatch, tmp_path):
     monkeypatch.setattr(models, "share_dir", lambda: tmp_path)
     with pytest.raises(ConfigError, match="'smollm2-135m-instruct'"):
         models.resolve_base(store, "smollm2-135m-instrct")
+
+
+# -- where kits are, and what identifies them -----------------------------------------------------------------------
+def make_kit(folder: Path, name: str, text: str = "kit: {title: Mine, version: 3}\nsteps: {}\n") -> Path:
+    file = folder / name / "kit.yaml"
+    (file.parent / "data").mkdir(parents=True)
+    file.write_text(text, encoding="utf-8")
+    (file.parent / "data" / "rows.jsonl").write_text("{}\n", encoding="utf-8")
+    return file
+
+
+def test_a_users_kit_is_found_by_its_name_and_by_extends(store, profile, tmp_path):
+    file = make_kit(profile.kits, "mine", "kit: {title: Mine}\nname: Base\nsteps: {source: {node: dataset.import, path: data/rows.jsonl}}\n")
+    assert find_document("mine") == find_document("kits/mine") == file
+    assert views.kit_document(store, "mine").path == str(file)
+    users = {card.name: card.users for card in views.kits(store)}
+    assert (users["mine"], users["legal"]) == (True, False)
+    (tmp_path / "own.yaml").write_text("extends: kits/mine\nname: Own\n")
+    document = load(tmp_path / "own.yaml", registry.find)
+    assert document.steps["source"].params["path"] == str(file.parent / "data" / "rows.jsonl")
+
+
+def test_a_users_kit_never_stands_in_for_one_of_ours(store, profile):
+    make_kit(profile.kits, "legal")
+    assert find_document("legal") == project_dir() / "kits" / "legal" / "kit.yaml"
+    assert [card.users for card in views.kits(store) if card.name == "legal"] == [False]
+
+
+@pytest.mark.parametrize("name", ["../legal", "a/b", "", ".", "x" * 5000, "kits/../legal"])
+def test_a_name_never_leads_out_of_the_kits(name):
+    assert kit_folders.kit_file(name) is None
+
+
+@pytest.mark.parametrize(("change", "same"), [
+    pytest.param(lambda file: None, True, id="nothing"),
+    pytest.param(lambda file: file.write_text(file.read_text() + "# said\n"), True, id="a comment"),
+    pytest.param(lambda file: file.write_text(file.read_text().replace("version: 3", "version: 3, measured: {items: 4}")), True,
+                 id="measured figures"),
+    pytest.param(lambda file: (file.parent / "README.md").write_text("about"), True, id="the readme"),
+    pytest.param(lambda file: file.write_text(file.read_text() + "seed: 1\n"), False, id="a setting"),
+    pytest.param(lambda file: (file.parent / "data" / "rows.jsonl").write_text("[]\n"), False, id="a row"),
+    pytest.param(lambda file: (file.parent / "data" / "rows.jsonl").rename(file.parent / "data" / "x.jsonl"), False, id="a file's name"),
+])
+def test_the_hash_of_a_kit_changes_with_what_decides_a_result(tmp_path, change, same):
+    file = make_kit(tmp_path, "mine")
+    before = kit_folders.identity(file)
+    change(file)
+    after = kit_folders.identity(file)
+    assert before.version == after.version == 3
+    assert (before.hash == after.hash) is same
+
+
+def test_a_run_records_the_version_and_the_content_of_its_kit(store, profile):
+    from app.workflow import runs
+    from app.workflow import views as workflow
+
+    run = runs.submit(store, "legal")
+    line = workflow.run(store, run).line
+    card = next(card for card in views.kits(store) if card.name == "legal")
+    assert (str(line.kit_version), line.kit_hash) == (card.version, card.hash)
+    assert runs.result(store, run)["kit"] == {"name": "legal", "version": line.kit_version, "hash": line.kit_hash}
+    own = runs.submit_text(store, "name: Own\nsteps: {source: {node: dataset.import, path: x.jsonl}}\n")
+    assert (workflow.run(store, own).line.kit_version, "kit" in runs.result(store, own)) == (None, False)
