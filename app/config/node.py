@@ -105,6 +105,10 @@ class Node(Generic[P]):
         """Extra content the step cache must see, for example the hash of a file a parameter names."""
         return ""
 
+    def asks(self) -> str:
+        """The name of the served model that the step asks, if its parameters name one: the step cache sees its version."""
+        return ""
+
 
 NodeClass = type[Node[Any]]
 REGISTERED: dict[str, NodeClass] = {}

@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass
 from app.config.subprocess_tools import is_alive
 from app.store.profile import Profile
 
+STEP_HEADER = "x-neuroweaver-step"
+"""By it a request names the step ("run/step") that makes it: the step is charged for the machine, so the request is not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Presence:

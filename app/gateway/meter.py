@@ -10,6 +10,7 @@ import uuid
 from collections import deque
 from typing import Any
 
+from app.config.presence import STEP_HEADER
 from app.costguard import meter
 from app.gateway.exchange import Exchange
 from app.store import Store
@@ -22,7 +23,7 @@ class RequestMeter:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._lines: deque[tuple[Any, ...]] = deque()
+        self._lines: deque[tuple[tuple[Any, ...], bool]] = deque()
         self._writing = threading.Lock()
         self._task: asyncio.Task[None] | None = None
 
@@ -39,25 +40,25 @@ class RequestMeter:
         await asyncio.to_thread(self.flush)
 
     def note(self, exchange: Exchange) -> None:
-        """Remember a finished request. """
+        """Remember a finished request.  One that a step made is charged with the step, whose time it is."""
         seconds = time.monotonic() - exchange.began
-        self._lines.append(
-            (
-                "req_" + uuid.uuid4().hex,
-                time.time(),
-                exchange.key,
-                exchange.path[:100],
-                exchange.model,
-                exchange.status,
-                exchange.error[:500] or None,
-                int(exchange.stream),
-                exchange.prompt_tokens,
-                exchange.completion_tokens,
-                exchange.queued,
-                exchange.first,
-                seconds,
-            )
+        line = (
+            "req_" + uuid.uuid4().hex,
+            time.time(),
+            exchange.key,
+            exchange.path[:100],
+            exchange.model,
+            exchange.status,
+            exchange.error[:500] or None,
+            int(exchange.stream),
+            exchange.prompt_tokens,
+            exchange.completion_tokens,
+            exchange.queued,
+            exchange.first,
+            seconds,
         )
+        charged = bool(exchange.prompt_tokens or exchange.completion_tokens) and not exchange.header(STEP_HEADER.encode())
+        self._lines.append((line, charged))
 
     async def _loop(self) -> None:
         while True:
@@ -81,10 +82,10 @@ class RequestMeter:
             db.conn.executemany(
                 "INSERT INTO requests (id, at, key_id, route, model, status, error, stream, prompt_tokens, completion_tokens, "
                 "queued_seconds, first_token_seconds, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                lines,
+                [line for line, _ in lines],
             )
-            for line in lines:
-                if line[8] or line[9]:
+            for line, charged in lines:
+                if charged:
                     self._charge(line, watts, source, prices)
         for _ in lines:  # in this thread, while the loop may add more at the other end
             self._lines.popleft()

@@ -70,7 +70,8 @@ class RunCosts:
     def charge(self, run: str, step: str, seconds: float) -> None:
         """A step's worker has ended: write its usage."""
         spent = self._steps.pop((run, step), _Spent())
-        tokens = self._store.row("SELECT outputs FROM steps WHERE run = ? AND id = ?", (run, step))
+        found = self._store.row("SELECT outputs FROM steps WHERE run = ? AND id = ?", (run, step))
+        tokens_in, tokens_out = _tokens(found["outputs"] if found else None)
         meter.charge(
             self._store,
             scope="step",
@@ -79,7 +80,8 @@ class RunCosts:
             seconds=seconds,
             energy_wh=spent.energy_wh,
             energy_source=spent.source,
-            tokens_in=_tokens(tokens["outputs"] if tokens else None),
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
         )
 
     def close(self, run: str) -> None:
@@ -88,9 +90,11 @@ class RunCosts:
             del self._steps[key]
 
 
-def _tokens(outputs: str | None) -> int:
-    """Word pieces that a training step says it has seen."""
+def _tokens(outputs: str | None) -> tuple[int, int]:
+    """(word pieces read, written): what a training step says it has seen, and what other steps asked of a served model."""
     import orjson
 
     made = orjson.loads(outputs) if outputs else {}
-    return int(((made.get("training") or {}).get("summary") or {}).get("tokens") or 0)
+    asked = [found for one in made.values() if isinstance(found := (one.get("summary") or {}).get("asked"), dict)]
+    seen = int(((made.get("training") or {}).get("summary") or {}).get("tokens") or 0)
+    return seen + sum(int(one["tokens_in"]) for one in asked), sum(int(one["tokens_out"]) for one in asked)

@@ -46,9 +46,15 @@ def import_file(store: Store, path: Path, name: str | None, split_field: str | N
 
 
 def deploy(store: Store, model: str, alias: str | None) -> str:
-    """Release a version (its id, or a model's name), serve it, and its base beside it; returns its alias."""
+    """Release a version (its id, or a model's name), serve it, and its base beside it; returns its alias.
+
+    A model that came with the program is served as what it is, a base; nothing is released then.
+    """
+    from app.config.models import packaged
     from app.registry import api
 
+    if model in packaged() and alias is None:
+        return api.ensure_base_deployment(store, str(packaged()[model])).alias
     chosen = api.find_version(store, model)
     api.release(store, chosen, alias=alias)
     if chosen.base:

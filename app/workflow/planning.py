@@ -35,7 +35,7 @@ def plan_step(store: Store, run: str, step: str) -> Plan:
         return Plan(None, fingerprint, None)
     inputs = read_inputs(store, run, orjson.loads(row["bindings"]))
     base = base_identity(store, orjson.loads(run_row["resolved"]).get("base_model") or "")
-    key = step_hash(node, fingerprint, inputs, base, run_row["seed"])
+    key = step_hash(node, fingerprint + served_version(store, node.asks()), inputs, base, run_row["seed"])
     return Plan(key, fingerprint, cached_outputs(store, key))
 
 
@@ -43,6 +43,12 @@ def make_node(row: dict[str, Any]) -> Any:
     """The node of a step row with its parameters."""
     node_class = registry.find(row["node"])
     return node_class(node_class.params_model.model_validate(orjson.loads(row["params"])))
+
+
+def served_version(store: Store, alias: str) -> str:
+    """What is served under a name now; empty where nothing is."""
+    row = store.row("SELECT model_version, path FROM deployments WHERE alias = ? AND state != 'stopped'", (alias,))
+    return f"{row['model_version']} {row['path']}" if row else ""
 
 
 def base_identity(store: Store, name: str) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from app.config.presence import STEP_HEADER
 from app.store import Store
-from tests.serving.harness import FAKE, deploy, endpoint
+from tests.serving.harness import FAKE, chat_body, deploy, endpoint
 
 
 def test_each_route_does_what_the_windows_function_does(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,3 +64,21 @@ def test_deploy_releases_the_version_under_its_alias(store: Store, tmp_path: Pat
         assert row == {"model_version": "mine@1"}
         live = store.row("SELECT live FROM models")
         assert live == {"live": "mine@1"}
+
+
+def test_a_packaged_base_is_served_and_nothing_is_released(store: Store) -> None:
+    with endpoint(store, worker=FAKE) as serving:
+        answer = serving.post("/api/v1/models/deploy", {"model": "smollm2-135m-instruct"})
+        assert (answer.status_code, answer.json()["model"]) == (200, "smollm2-135m-instruct-base"), answer.text
+        row = store.row("SELECT model_version FROM deployments WHERE alias = 'smollm2-135m-instruct-base'")
+        assert row == {"model_version": "base:smollm2-135m-instruct"}
+        assert store.row("SELECT 1 FROM models") is None
+
+
+def test_what_a_step_asks_is_kept_but_charged_with_the_step(store: Store) -> None:
+    deploy(store)
+    with endpoint(store, worker=FAKE) as serving:
+        for headers in (serving.headers, {**serving.headers, STEP_HEADER: "run_1/step"}):
+            assert httpx.post(f"{serving.root}/v1/chat/completions", json=chat_body("count 2 every 0"), headers=headers).status_code == 200
+    assert [row["completion_tokens"] for row in store.rows("SELECT completion_tokens FROM requests")] == [2, 2]
+    assert len(store.rows("SELECT 1 FROM usage")) == 1
