@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -18,6 +19,7 @@ LONGEST_ANSWER = 20_000
 """Characters of an answer that are read; more is a runaway, not an answer."""
 LONGEST_EXPRESSION = 400
 _WORD = re.compile(r"\w+")
+_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,6})?")
 
 
 class FieldCheck(Params):
@@ -31,6 +33,9 @@ class FieldCheck(Params):
     )
     path: str = Field(
         "", description="Where the value stands in a nested answer, keys joined by dots (timing.repeat.period); empty: the field's name"
+    )
+    balances: str = Field(
+        "", description="For an object of numbers checked as json: another such field that must add up to the same, for example credit"
     )
 
 
@@ -60,6 +65,14 @@ class Task(Params):
         for first, second in itertools.pairwise(places):
             if second.startswith(first):
                 raise ValueError(f"two fields stand at the same place: {first[:-1]} and {second[:-1]}")
+        return self
+
+    @model_validator(mode="after")
+    def _objects_balance_objects(self) -> Task:
+        for name, check in self.fields.items():
+            other = self.fields.get(check.balances)
+            if check.balances and not (check.check == "json" and other is not None and other.check == "json"):
+                raise ValueError(f"{name} balances {check.balances}: both must be fields of the task that are checked as json")
         return self
 
     def read(self, answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,6 +159,22 @@ def same_json(value: Any, expected: Any) -> bool:
     return isinstance(value, bool) == isinstance(expected, bool) and bool(value == expected)
 
 
+def balances(first: Any, second: Any) -> bool:
+    """Whether both are objects of names and numbers that add up to the same, to the last decimal (.1 and .2 make .3)."""
+    left, right = _total(first), _total(second)
+    return left is not None and left == right
+
+
+def _total(value: Any) -> Decimal | None:
+    """The sum of an object of plain numbers; None for anything else: no numbers at all, text, truth, huge, tiny."""
+    if not isinstance(value, dict) or not value:
+        return None
+    numbers = [str(one) for one in value.values() if isinstance(one, int | float)]
+    if len(numbers) < len(value) or not all(map(_NUMBER.fullmatch, numbers)):
+        return None
+    return sum(map(Decimal, numbers), Decimal())
+
+
 def is_quote(value: Any, question: str) -> bool:
     """Whether the value is text that stands letter for letter in the question."""
     return isinstance(value, str) and bool(value.strip()) and value in question
@@ -181,8 +210,9 @@ def score(task: Task, answer: str, expected: str, question: str) -> dict[str, fl
     """The scores of one answer by field name.
 
     A text task has "exact" and "f1".  A JSON task has "valid", each of its fields, for each quote whether it is one at all
-    ("quote_verbatim": it stands letter for letter in the question, right words or not; or it is rightly left out), and
-    "all" if that is its headline.
+    ("quote_verbatim": it stands letter for letter in the question, right words or not; or it is rightly left out), for
+    each field that must balance another whether it does ("debit_balances", right numbers or not), and "all" if that is its
+    headline.
     Where a refusal is expected there is only "refused": 1 where the answer is that refusal and nothing else.  An answer
     that refuses a task's question has no field right.
     """
@@ -202,8 +232,13 @@ def score(task: Task, answer: str, expected: str, question: str) -> dict[str, fl
         for name, check in task.fields.items()
         if check.check == "verbatim"
     }
+    sums = {
+        f"{name}_balances": float(given is not None and balances(given[name], given[check.balances]))
+        for name, check in task.fields.items()
+        if check.balances
+    }
     whole = {"all": float(all(value == 1.0 for value in fields.values()))} if task.headline == "all" else {}
-    return {"valid": float(parsed is not None), **fields, **quotes, **whole}
+    return {"valid": float(parsed is not None), **fields, **quotes, **sums, **whole}
 
 
 def headline(task: Task, scores: Mapping[str, float]) -> float:

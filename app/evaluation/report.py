@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 
 from app.evaluation.arms import LABELS, Arm, Questions
-from app.evaluation.checks import Task, refusal
+from app.evaluation.checks import Task, parse_object, refusal
 from app.evaluation.statistics import Paired, paired, wilson
 from app.store import Store
 
@@ -111,9 +111,15 @@ def meaning(questions: Questions) -> str:
 def _line(arm: Arm, questions: Questions) -> dict[str, Any]:
     fields: dict[str, float | None] = dict(arm.fields())
     if arm.name == "classic":  # a field it does not write is not a field it gets wrong
-        quotes = [name for name, check in questions.task.fields.items() if check.check == "verbatim"]
-        fields |= dict.fromkeys([*quotes, *(f"{name}_verbatim" for name in quotes)])
+        left_out = questions.task.fields.keys() - _written(questions.task, arm)
+        fields |= dict.fromkeys(name for name in fields if name.removesuffix("_verbatim").removesuffix("_balances") in left_out)
     return {"arm": arm.name, "label": LABELS[arm.name], "fields": fields, "score": float(np.mean(arm.items)), "nll": arm.nll}
+
+
+def _written(task: Task, arm: Arm) -> set[str]:
+    """The fields that any of its answers holds."""
+    found = [task.read(parse_object(answer) or {}) for answer in set(arm.answers)]
+    return {name for one in found for name, value in one.items() if value is not None}
 
 
 def notes(questions: Questions, arms: dict[str, Arm], versus: dict[str, Paired], seed: int) -> list[str]:
@@ -131,9 +137,9 @@ def notes(questions: Questions, arms: dict[str, Arm], versus: dict[str, Paired],
 
 
 def _classic_notes(questions: Questions, arms: dict[str, Arm], seed: int) -> list[str]:
-    said = []
-    for name, check in questions.task.fields.items():
-        if check.check == "verbatim":
+    said, written = [], _written(questions.task, arms["classic"])
+    for name in questions.task.fields:
+        if name not in written:
             said.append(f"A linear model cannot write {name}.")
             continue
         classic, tuned = (np.array([one[name] for one in arms[arm].scores]) for arm in ("classic", "tuned"))

@@ -176,6 +176,51 @@ def test_two_fields_cannot_stand_at_the_same_place():
         Task.model_validate({"fields": {"timing": {}, "timer": {}, "often": {"path": "timing.repeat"}}})
 
 
+ENTRY = Task.model_validate({"format": "json", "fields": {"debit": {"check": "json", "balances": "credit"}, "credit": {"check": "json"}}})
+POSTED = '{"debit": {"Cleaning": 120.10, "VAT": 24.02}, "credit": {"Creditors": 144.12}}'
+
+
+@pytest.mark.parametrize(("debit", "right", "balanced"), [
+    pytest.param('{"Cleaning": 120.10, "VAT": 24.02}', 1.0, 1.0, id="as expected"),
+    pytest.param('{"VAT": 24.020, "Cleaning": 120.1}', 1.0, 1.0, id="any order, any trailing nought"),
+    pytest.param('{"Laundry": 120.10, "VAT": 24.02}', 0.0, 1.0, id="another name still balances"),
+    pytest.param('{"Cleaning": 144.12}', 0.0, 1.0, id="a name left out still balances"),
+    pytest.param('{"Cleaning": 120.11, "VAT": 24.02}', 0.0, 0.0, id="a penny off"),
+    pytest.param('{"Cleaning": 24.02, "VAT": 120.10}', 0.0, 1.0, id="numbers exchanged"),
+    pytest.param('{"Cleaning": 120.10, "VAT": 24.02, "Rent": 0}', 0.0, 1.0, id="a name too many"),
+    pytest.param('{"Cleaning": "120.10", "VAT": 24.02}', 0.0, 0.0, id="number as text"),
+    pytest.param('{"Cleaning": 1e999, "VAT": 1}', 0.0, 0.0, id="beyond every number"),
+    pytest.param('{"Cleaning": 1e300, "VAT": 1}', 0.0, 0.0, id="beyond every account"),
+    pytest.param('{"Cleaning": true, "VAT": 143.12}', 0.0, 0.0, id="truth is no number"),
+    pytest.param('{"Cleaning": null, "VAT": 144.12}', 0.0, 0.0, id="null"),
+    pytest.param('{"Cleaning": {"net": 120.10}, "VAT": 24.02}', 0.0, 0.0, id="nested"),
+    pytest.param("{}", 0.0, 0.0, id="empty"),
+    pytest.param("144.12", 0.0, 0.0, id="a bare number"),
+])
+def test_both_sides_balance_or_not_whether_or_not_they_are_right(debit, right, balanced):
+    answer = '{"debit": ' + debit + ', "credit": {"Creditors": 144.12}}'
+    found = score(ENTRY, answer, POSTED, "")
+    assert found == {"valid": 1.0, "debit": right, "credit": 1.0, "debit_balances": balanced}
+    assert headline(ENTRY, found) == (right + 1) / 2
+
+
+def test_nothing_balances_without_a_readable_answer():
+    assert score(ENTRY, "no entry", POSTED, "") == {"valid": 0.0, "debit": 0.0, "credit": 0.0, "debit_balances": 0.0}
+    assert score(ENTRY, '{"debit": {"A": 1}}', POSTED, "")["debit_balances"] == 0.0
+    assert score(ENTRY, "{}", "{}", "")["debit_balances"] == 0.0
+
+
+def test_tenths_add_up():
+    entry = '{"debit": {"A": 0.1, "B": 0.2}, "credit": {"C": 0.3}}'
+    assert score(ENTRY, entry, entry, "")["debit_balances"] == 1.0
+
+
+@pytest.mark.parametrize("other", ["total", "type"])
+def test_a_field_can_only_balance_another_that_is_checked_as_json(other):
+    with pytest.raises(ValidationError, match=f"debit balances {other}"):
+        Task.model_validate({"format": "json", "fields": {"debit": {"check": "json", "balances": other}, "type": {}}})
+
+
 @pytest.mark.parametrize(("answer", "exact", "f1"), [(" Paris\n", 1.0, 1.0), ("Paris, France", 0.0, 2 / 3), ("Rome", 0.0, 0.0)])
 def test_a_text_task_has_exact_match_and_f1(answer, exact, f1):
     found = score(Task(format="text", fields={}), answer, "Paris", "Which city?")

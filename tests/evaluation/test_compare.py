@@ -253,6 +253,21 @@ def test_a_field_the_linear_model_does_not_write_is_no_figure():
     assert lines["classic"]["score"] == pytest.approx(0.5)
 
 
+def test_objects_and_values_that_hardly_repeat_are_no_figure_of_the_linear_model():
+    task = Task.model_validate({"format": "json", "fields": {
+        "kind": {}, "day": {}, "debit": {"check": "json", "balances": "credit"}, "credit": {"check": "json"}}})
+    found = [Row("chat", [{"role": "user", "content": f"{kind} of day {number}"}, {"role": "assistant", "content": json.dumps(
+        {"kind": kind, "day": f"day {number}", "debit": {kind: number}, "credit": {"bank": number}})}], split="")
+        for number, kind in enumerate(["fruit", "metal"] * 12)]
+    asked = Questions(task, found[:18], found[18:])
+    right = [row.answer for row in asked.test]
+    summary = summarise(asked, arms(asked, ["no"] * 6, right), 0)
+    fields = {line["arm"]: line["fields"] for line in summary["table"]}
+    assert fields["tuned"] == {"valid": 1.0, "kind": 1.0, "day": 1.0, "debit": 1.0, "credit": 1.0, "debit_balances": 1.0}
+    assert fields["classic"] == {"valid": 1.0, "kind": 1.0} | dict.fromkeys(["day", "debit", "credit", "debit_balances"])
+    assert {f"A linear model cannot write {name}." for name in ("day", "debit", "credit")} < set(summary["notes"])
+
+
 def test_best_and_worst_samples_are_kept_worst_first(store):
     count = 3 * SAMPLES
     asked = questions(test=count)
