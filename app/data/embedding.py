@@ -58,7 +58,7 @@ class Encoder:
         found = np.zeros((len(texts), DIMENSIONS), np.float32)
         wanted = [number for number, text in enumerate(texts) if text.strip()]
         pieces = self._pieces([texts[number] for number in wanted])
-        for batch in _batches([len(one) for one in pieces]):
+        for batch in like_lengths([len(one) for one in pieces], BATCH_PIECES):
             found[[wanted[place] for place in batch]] = self._forward([pieces[place] for place in batch])
         return found
 
@@ -91,11 +91,11 @@ def _folder() -> str:
     return str(Path(found.submodule_search_locations[0]) / "model")
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Numbers of texts of like length together, at most BATCH_PIECES padded pieces at once."""
+def like_lengths(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Numbers of texts of like length together: at most ``most`` padded pieces in a batch, or a single text."""
     batch: list[int] = []
     for number in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and (len(batch) + 1) * lengths[number] > BATCH_PIECES:
+        if batch and (len(batch) + 1) * lengths[number] > most:
             yield batch
             batch = []
         batch.append(number)

@@ -1,0 +1,304 @@
+"""Measure every row of a version: scores by row content, and the report of the whole.
+
+No row is changed and no version is made: scores follow a row's content into every version.  Memory holds one number a measure
+and row (some 60 MB for a million rows) and blocks of rows.  Costly scores (relevance, difficulty) are kept as they are made; the
+same step goes on with them after a stop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from app.config.node import StepContext
+from app.data import quality
+from app.data.embedding import Encoder
+from app.data.labels import MOST_FIT, LabelModels
+from app.data.quality import Languages, Values, question_of
+from app.errors import Cancelled, DatasetError, NeuroWeaverError, Place
+from app.store.datasets import DatasetDb, decode
+from app.store.records import Row
+
+if TYPE_CHECKING:
+    from app.data.assess_node import AssessParams
+
+BLOCK = 256
+SAMPLE = 2000
+FRAME_SHARE, LANGUAGE_SHARE = 0.2, 0.1
+WORST = 20
+POOR = 0.5
+"""Quality under which a row is worth a look."""
+BY_CONTENT = "CREATE INDEX IF NOT EXISTS version_rows_row ON version_rows (row, version)"
+"""From a score to the places of its row: made with the first assessment, as an import without scores does not need it."""
+EVERY_ROW = ("length", "language", "repetition", "encoding", "complete", "overlap", "relevance", "agreement", "toxicity")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Lines that more than FRAME_SHARE of the questions have in common: the task's instruction, which says nothing about a row."""
+
+    lines: frozenset[str]
+
+    @classmethod
+    def of(cls, questions: Sequence[str]) -> Frame:
+        counts = Counter(line for question in questions for line in set(_lines(question)))
+        common = {line for line, count in counts.items() if len(questions) >= 10 and count > FRAME_SHARE * len(questions)}
+        return cls(frozenset(common))
+
+    def strip(self, question: str) -> str:
+        """The question without those lines; whole if nothing would be left."""
+        kept = "\n".join(line for line in question.split("\n") if line.strip() not in self.lines).strip()
+        return kept or question
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.split("\n") if line.strip()]
+
+
+def sample_rows(db: DatasetDb, version: int, most: int, seed: int) -> list[Row]:
+    """At most about ``most`` kept rows, spread over the version and the same for the same seed."""
+    total = int(db.conn.execute("SELECT count(*) FROM version_rows WHERE version = ? AND state = 'kept'", (version,)).fetchone()[0])
+    where = "" if total <= most else "AND (v.position + ?2) * 2654435761 % 4294967296 < ?3"
+    found = db.conn.execute(
+        "SELECT v.position, v.split, r.hash, r.payload FROM version_rows v JOIN rows r ON r.id = v.row WHERE v.version = ?1 "
+        f"AND v.state = 'kept' {where} ORDER BY v.position LIMIT ?4",
+        (version, 7919 * seed + 1, int(2**32 * most / max(total, 1)), most))
+    return [decode(payload, split=split, digest=digest, position=position) for position, split, digest, payload in found]
+
+
+def assess(ctx: StepContext, db: DatasetDb, version: int, params: AssessParams, base: Callable[[], Path]) -> dict[str, Any]:
+    """Score all kept rows of a version; returns the report.  base: the folder of the base model, asked for only if it is needed."""
+    return _Assessing(ctx, db, version, params, base).run()
+
+
+class _Assessing:
+    """One assessment on its way.  ``_scores[name][i]`` belongs to the i-th kept row."""
+
+    def __init__(self, ctx: StepContext, db: DatasetDb, version: int, params: AssessParams, base: Callable[[], Path]) -> None:
+        self._ctx, self._db, self._version, self._params, self._base = ctx, db, version, params, base
+        counted = "SELECT count(*) FROM version_rows WHERE version = ? AND state = 'kept'"
+        self._total = int(db.conn.execute(counted, (version,)).fetchone()[0])
+        if not self._total:
+            raise DatasetError("dataset.no_rows", "There is no row to assess.", where=Place.of(field=f"version {version}"),
+                               remedy="Choose a version that keeps rows.")
+        self._positions = np.zeros(self._total, np.int64)
+        self._hashes = bytearray(16 * self._total)
+        self._scores: dict[str, Values] = {}
+        self._languages: Counter[str] = Counter()
+        self._notes: list[str] = []
+        self._tokens = 0
+
+    def run(self) -> dict[str, Any]:
+        with _Kept(self._db, self._ctx.workdir / "assess.json", self._key()) as kept:
+            self._look_at_all(kept)
+            if self._params.difficulty.rows:
+                self._difficulty(kept)
+            made = quality.parts(self._scores)
+            self._scores["quality"] = quality.weakest(made)
+            self._write()
+        return self._report(made)
+
+    def _key(self) -> str:
+        named = [self._params.model_dump(mode="json"), self._version, self._ctx.seed, self._ctx.base_model]
+        return hashlib.sha256(orjson.dumps(named)).hexdigest()
+
+    # -- every row --------------------------------------------------------------------------------------------------------
+    def _look_at_all(self, kept: _Kept) -> None:
+        params = self._params
+        self._ctx.progress(0.0, "Looking at a sample")
+        sample = sample_rows(self._db, self._version, SAMPLE, self._ctx.seed)
+        frame = Frame.of([question_of(row) for row in sample])
+        languages = _languages(sample, frame, params.languages)
+        labels = self._label_models(frame) if params.labels else None
+        encoder: list[Encoder] = []
+        for name in EVERY_ROW:
+            self._scores[name] = np.full(self._total, np.nan, np.float32)
+        done = 0
+        for rows in _blocks(self._db.iter_rows(self._version)):
+            place = slice(done, done + len(rows))
+            self._positions[place] = [row.position for row in rows]
+            self._hashes[16 * done : 16 * (done + len(rows))] = b"".join(bytes.fromhex(row.hash) for row in rows)
+            pairs = [(frame.strip(question_of(row)), row.answer) for row in rows]
+            self._texts(place, rows, pairs, languages)
+            if labels is not None and labels.fields:
+                self._scores["agreement"][place] = labels.agreement([one for one, _ in pairs], [two for _, two in pairs])
+            if params.relevance:
+                self._scores["relevance"][place] = kept.or_make(rows, "relevance", lambda wanted: self._relevance(encoder, wanted, frame))
+            done += len(rows)
+            self._ctx.progress(0.8 * done / self._total, f"{done:,} of {self._total:,} rows measured")
+        if labels is not None and not labels.fields:
+            self._notes.append("The answers are no labels, so their agreement was not measured.")
+
+    def _label_models(self, frame: Frame) -> LabelModels:
+        self._ctx.progress(0.01, "Learning the labels")
+        rows = sample_rows(self._db, self._version, MOST_FIT, self._ctx.seed)
+        return LabelModels([frame.strip(question_of(row)) for row in rows], [row.answer for row in rows], self._ctx.seed)
+
+    def _texts(self, place: slice, rows: list[Row], pairs: list[tuple[str, str]], languages: Languages) -> None:
+        for number, row, (question, answer) in zip(range(place.start, place.stop), rows, pairs, strict=True):
+            try:
+                for name, value in _of_text(row, question, answer, languages, self._languages, self._params.toxicity).items():
+                    self._scores[name][number] = value
+            except Exception as problem:
+                if isinstance(problem, Cancelled | NeuroWeaverError | OSError | MemoryError):
+                    raise
+                raise DatasetError(
+                    "dataset.row_failed", f"data.assess failed on row {row.position}; no score was changed.",
+                    where=Place.of(field=f"row {row.position}"), why=f"{type(problem).__name__}: {problem}",
+                    remedy="Look at the row on the Datasets page, mend or remove it, then resume the run.") from problem
+
+    def _relevance(self, encoder: list[Encoder], rows: list[Row], frame: Frame) -> Values:
+        if not encoder:
+            encoder.append(Encoder(self._ctx.store))
+        questions = encoder[0].encode([frame.strip(question_of(row)) if row.shape != "text" else "" for row in rows])
+        answers = encoder[0].encode([row.answer for row in rows])
+        likeness: Values = (questions * answers).sum(1)
+        return np.where(questions.any(1) & answers.any(1), likeness, np.nan).astype(np.float32)
+
+    # -- some rows --------------------------------------------------------------------------------------------------------
+    def _difficulty(self, kept: _Kept) -> None:
+        """IFD of a spread of rows."""
+        from app.data.base_model import BaseReader
+
+        wanted = sample_rows(self._db, self._version, self._params.difficulty.rows, self._ctx.seed)
+        reader: list[BaseReader] = []
+
+        def make(rows: list[Row]) -> Values:
+            if not reader:
+                self._ctx.progress(0.8, "Loading the base model")
+                reader.append(BaseReader(self._ctx.store, self._base()))
+            return reader[0].ifd(rows)
+
+        found = np.full(self._total, np.nan, np.float32)
+        for done, rows in enumerate(_blocks(wanted, 64)):
+            places = np.searchsorted(self._positions, [row.position for row in rows])
+            found[places] = kept.or_make(rows, "ifd", make)
+            share = min(1.0, 64 * (done + 1) / len(wanted))
+            self._ctx.progress(0.8 + 0.15 * share, f"Difficulty: {min(64 * (done + 1), len(wanted)):,} of {len(wanted):,} rows")
+        self._scores["ifd"] = found
+        self._tokens = reader[0].tokens if reader else 0
+
+    # -- ending -----------------------------------------------------------------------------------------------------------
+    def _write(self) -> None:
+        """Put all scores in, in batches; what an earlier assessment said of these rows by the same measures goes."""
+        names = list(self._scores)
+        with self._db.write() as conn:
+            conn.execute(BY_CONTENT)
+            conn.executemany("DELETE FROM scores WHERE name = ? AND row IN (SELECT row FROM version_rows WHERE version = ?)",
+                             ((name, self._version) for name in names))
+        for start in range(0, self._total, 2000):
+            stop = min(start + 2000, self._total)
+            self._db.put_scores(
+                (self._hashes[16 * number : 16 * number + 16].hex(), name, float(value))
+                for name in names for number, value in enumerate(self._scores[name][start:stop], start=start)
+                if not math.isnan(value))
+            self._ctx.progress(0.95 + 0.05 * stop / self._total, "Keeping the scores")
+
+    def _report(self, made: dict[str, Values]) -> dict[str, Any]:
+        values = self._scores["quality"]
+        score, each = quality.dataset_score(made, values)
+        worst = np.argsort(values, kind="stable")[:WORST]
+        return {
+            "rows": self._total, "score": round(score, 2), "parts": {name: round(value, 2) for name, value in each.items()},
+            "formula": "score = 100 x mean over rows of the smallest part; part = 100 x its mean over the rows that have it",
+            "poor": int((values < POOR).sum()), "poor_under": POOR,
+            "measures": {name: _measure(name, found) for name, found in self._scores.items() if np.isfinite(found).any()},
+            "languages": dict(self._languages.most_common(20)),
+            "worst": [{"position": int(self._positions[number]), "quality": round(float(values[number]), 4),
+                       "part": _weakest_name(made, int(number))} for number in worst],
+            "tokens_read": self._tokens, "notes": self._notes,
+            "digest": hashlib.sha256(b"".join(self._scores[name].tobytes() for name in sorted(self._scores))).hexdigest()[:32],
+        }
+
+
+def _of_text(row: Row, question: str, answer: str, languages: Languages, told: Counter[str], insults: bool) -> dict[str, float]:
+    """The scores that need nothing but the row's text."""
+    prose = [text for text in (question, answer) if text and not text.lstrip().startswith(("{", "["))]
+    told[languages.tell(question or answer) or "unknown"] += 1
+    raw = "\n".join([*(message["content"] for message in row.messages), row.text, row.chosen, row.rejected])
+    found = {
+        "length": float(len(question) + len(answer)),
+        "language": min((value for text in prose if not math.isnan(value := languages.score(text))), default=math.nan),
+        "repetition": max(quality.repetition(question), quality.repetition(answer)) if question != answer else quality.repetition(answer),
+        "encoding": quality.encoding_damage(raw),
+        "complete": quality.completeness(answer),
+        "overlap": quality.overlap(question, answer) if row.shape != "text" else math.nan,
+    }
+    return found | ({"toxicity": quality.toxicity(f"{question}\n{answer}")} if insults else {})
+
+
+def _languages(sample: Sequence[Row], frame: Frame, named: Sequence[str]) -> Languages:
+    """Languages with those expected that are named, or else that a tenth of the sample is in."""
+    languages = Languages()
+    counts = Counter(languages.tell(frame.strip(question_of(row)) or row.answer) for row in sample)
+    counts.pop("", None)
+    common = {name for name, count in counts.items() if count >= LANGUAGE_SHARE * counts.total()}
+    languages.expected = frozenset(named) or frozenset(common)
+    return languages
+
+
+def _measure(name: str, values: Values) -> dict[str, Any]:
+    measure, known = quality.BY_NAME[name], values[np.isfinite(values)]
+    return {"title": measure.title, "meaning": measure.meaning, "better": measure.better, "unit": measure.unit,
+            "rows": len(known), "median": float(np.median(known)), "histogram": quality.histogram(values)}
+
+
+def _weakest_name(made: dict[str, Values], number: int) -> str:
+    known = {name: float(values[number]) for name, values in made.items() if not math.isnan(float(values[number]))}
+    return min(known, key=known.__getitem__) if known else ""
+
+
+def _blocks(rows: Iterable[Row], size: int = BLOCK) -> Iterator[list[Row]]:
+    block: list[Row] = []
+    for row in rows:
+        block.append(row)
+        if len(block) == size:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+class _Kept:
+    """Scores that an interrupted attempt of the same step has kept already.
+
+    A mark in the step's folder says that there was one; it goes when the assessment is whole.
+    """
+
+    def __init__(self, db: DatasetDb, mark: Path, key: str) -> None:
+        self._db, self._mark, self._key = db, mark, key
+        self._goes_on = mark.is_file() and mark.read_text(encoding="ascii") == key
+
+    def __enter__(self) -> _Kept:
+        self._mark.write_text(self._key, encoding="ascii")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._mark.unlink(missing_ok=True)
+
+    def or_make(self, rows: list[Row], name: str, make: Callable[[list[Row]], Values]) -> Values:
+        """(rows,) float32: what was kept, the rest made and kept."""
+        known = self._known(rows, name) if self._goes_on else {}
+        missing = [row for row in rows if row.hash not in known]
+        if missing:
+            values = make(missing)
+            self._db.put_scores((row.hash, name, float(value)) for row, value in zip(missing, values, strict=True)
+                                if not math.isnan(value))
+            known |= {row.hash: float(value) for row, value in zip(missing, values, strict=True)}
+        return np.array([known[row.hash] for row in rows], np.float32)
+
+    def _known(self, rows: list[Row], name: str) -> dict[str, float]:
+        marks = ",".join("?" * len(rows))
+        found = self._db.conn.execute(
+            f"SELECT r.hash, s.value FROM rows r JOIN scores s ON s.row = r.id AND s.name = ? WHERE r.hash IN ({marks})",
+            (name, *(bytes.fromhex(row.hash) for row in rows)))
+        return {digest.hex(): float(value) for digest, value in found}

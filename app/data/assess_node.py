@@ -1,0 +1,69 @@
+"""Measure the quality of every row, and of the dataset, without changing anything."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from pydantic import Field
+
+from app.config.artifacts import Artifact, Report, Rows
+from app.config.node import Node, Params, StepContext, node
+
+
+class Difficulty(Params):
+    """Instruction-following difficulty by the base model: how much the question helps to say the answer."""
+
+    rows: int = Field(0, ge=0, description="Rows to measure, spread over the dataset; 0: none. It takes about half as long as "
+                      "training once on these rows")
+    base_model: str | None = Field(None, description="Model that measures; none: the document's base_model")
+
+
+class AssessParams(Params):
+    """Parameters of data.assess."""
+
+    languages: tuple[str, ...] = Field((), description="Languages that rows should be in, ISO 639-1; empty: those that a tenth of "
+                                       "the rows are in")
+    relevance: bool = Field(True, description="Compare the meaning of answer and question (sentence encoder)")
+    labels: bool = Field(True, description="Where answers are labels: would a model trained on the other rows give the same?")
+    toxicity: bool = Field(True, description="Look for insults and threats (a short list in four languages)")
+    difficulty: Difficulty = Field(Difficulty.model_validate({}), description="Difficulty for the base model")
+
+
+@node("data.assess", version=1, title="Assess quality")
+class Assess(Node[AssessParams]):
+    """Scores stand beside the rows and follow them into later versions; the rows go on as they came."""
+
+    inputs = {"rows": Rows}
+    outputs = {"rows": Rows, "assessment": Report}
+    accelerator = True
+
+    def run(self, ctx: StepContext) -> dict[str, Artifact]:
+        """Score every row; the report holds the dataset's score with its parts, distributions and the worst rows."""
+        import orjson
+
+        from app.config.models import resolve_base
+        from app.data.assess import assess
+        from app.store.datasets import open_dataset
+
+        rows: Rows = ctx.input("rows")
+
+        def base() -> Path:
+            return resolve_base(ctx.store, self.params.difficulty.base_model or ctx.base_model)
+
+        with open_dataset(ctx.store, rows.dataset) as db:
+            report = assess(ctx, db, rows.version, self.params, base)
+        content = orjson.dumps(report, option=orjson.OPT_INDENT_2)
+        ctx.store.db.execute(
+            "UPDATE dataset_versions SET report = json_set(report, '$.assessment', json(?)) WHERE dataset = ? AND version = ?",
+            (content.decode(), rows.dataset, rows.version))
+        ctx.metric("quality", report["score"], unit="of 100")
+        weakest = min(report["parts"], key=report["parts"].__getitem__, default="")
+        ctx.event(
+            f"Quality {report['score']:.0f} of 100; {report['poor']:,} of {report['rows']:,} rows are worth a look"
+            + (f"; the weakest side is {report['measures'][weakest]['title'].lower()}." if weakest else "."), kind="assess")
+        path = ctx.outputs_dir / "assess.json"
+        path.write_bytes(content)
+        summary = {name: value for name, value in report.items() if name != "measures"}
+        return {"rows": rows,
+                "assessment": Report(content_hash=hashlib.sha256(content).hexdigest(), path=str(path), summary=summary)}

@@ -1,0 +1,264 @@
+"""What is measured of a row, and how the measures become one figure for a row and one for a dataset.
+
+Each measure has a score, a number in its own unit, and a part: what the score means, 0 (bad) to 1 (good).
+
+    quality of a row    = the smallest of its parts: a row is as good as its weakest side
+    score of a dataset  = 100 x the mean quality of its rows
+    part of a dataset   = 100 x the mean of that part over the rows that have it
+
+A measure that cannot be taken of a row (no label to compare, text too short to tell its language) gives it no part.
+Where a part is relative, the dataset's own rows are the standard: see :func:`parts`.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from app.store.profile import project_dir
+from app.store.records import Row
+
+Values = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One score of a row.  ``name`` is stable: it is the score's name in the store.  ``title`` and ``meaning`` are for a person."""
+
+    name: str
+    title: str
+    meaning: str
+    better: Literal["high", "low", "middle"]
+    unit: str = ""
+
+
+MEASURES = (
+    Measure("length", "Length", "Characters of question and answer together", "middle", "characters"),
+    Measure("language", "Language", "How sure it is that the row is in a language of this dataset, 0 to 1", "high"),
+    Measure("repetition", "Repetition", "Share of its words that repeat what it said before, 0 to 1", "low"),
+    Measure("encoding", "Damaged characters", "Damaged places in 1,000 characters", "low", "in 1,000 characters"),
+    Measure("complete", "Complete answer", "1: the answer ends; 0: it breaks off", "high"),
+    Measure("relevance", "Answer fits question", "Likeness in meaning of answer and question, -1 to 1", "high"),
+    Measure("overlap", "Shared words", "Share of the answer's words that stand in the question, 0 to 1", "high"),
+    Measure("agreement", "Label agreement", "Whether a model trained on the other rows would give this label, 0 to 1", "high"),
+    Measure("toxicity", "Insults", "Insults and threats of a short list in 100 words", "low", "in 100 words"),
+    Measure("ifd", "Difficulty", "Loss of the answer with its question over its loss alone, by the base model", "middle"),
+    Measure("judge", "Judged", "What a served model says of the row by a rubric, 0 to 1", "high"),
+    Measure("quality", "Quality", "The weakest of its parts, 0 to 1", "high"),
+)
+BY_NAME = {measure.name: measure for measure in MEASURES}
+
+_WORD = re.compile(r"\w+")
+_C1 = re.compile("[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ufffd]")
+_OPENING = {")": "(", "]": "[", "}": "{"}
+_ENDS = tuple(".!?。！？:;)]}\"'”’»`|*")
+CLOSED, BARE, OPEN = 1.0, 0.5, 0.0
+"""How an answer ends: as a whole one, in the middle of nothing that tells, or broken off."""
+MOST_CHARACTERS = 20_000
+"""Of a longer text the start alone is measured; its length counts whole."""
+
+
+def question_of(row: Row) -> str:
+    """What the answer answers: the last message before it; earlier turns and system words are left out."""
+    return row.prompt[-1]["content"] if row.prompt else ""
+
+
+# -- scores of one text -----------------------------------------------------------------------------------------------
+def repetition(text: str) -> float:
+    """Share of words 0..1 in word 4-grams that stood before in this text; for long unbroken text, what zlib saves beyond half.
+
+    After Rae et al. 2021 (Gopher), table A1, which counts characters in repeated n-grams.
+    """
+    words = _WORD.findall(text[:MOST_CHARACTERS].casefold())
+    if len(words) < 8:
+        raw = text[:MOST_CHARACTERS].encode("utf-8", "replace")
+        return max(0.0, 0.5 - len(zlib.compress(raw, 1)) / len(raw)) * 2 if len(raw) > 200 else 0.0
+    seen, repeated = set[tuple[str, ...]](), 0
+    for start in range(len(words) - 3):
+        gram = tuple(words[start : start + 4])
+        repeated += gram in seen
+        seen.add(gram)
+    return repeated / (len(words) - 3)
+
+
+def encoding_damage(text: str) -> float:
+    """Damaged places in 1,000 characters: replacement and control characters, and what looks like text read in a wrong encoding.
+
+    Source: ftfy's badness (Speer 2019), which counts sequences that hardly occur in text.
+    """
+    from ftfy.badness import badness
+
+    looked = text[:MOST_CHARACTERS]
+    if not looked or (looked.isascii() and looked.isprintable()):
+        return 0.0
+    return 1000 * (len(_C1.findall(looked)) + int(badness(looked))) / len(looked)
+
+
+def completeness(answer: str) -> float:
+    """CLOSED, BARE or OPEN.  Brackets, code fences and quotes left open count as broken off, so does a comma at the end."""
+    text = answer.strip()[-MOST_CHARACTERS:]
+    if not text or text.count("```") % 2 or text.endswith((",", " and", " or", " the", " a", "-", "…")) or _unclosed(text):
+        return OPEN
+    return CLOSED if text.endswith(_ENDS) else BARE
+
+
+def _unclosed(text: str) -> bool:
+    """Whether more brackets are opened than closed; a lone closing one is a list's mark ("a)")."""
+    return any(text.count(opening) > text.count(closing) for closing, opening in _OPENING.items())
+
+
+def overlap(question: str, answer: str) -> float:
+    """Share 0..1 of the answer's different words that stand in the question; NaN for an answer without words."""
+    said = set(_WORD.findall(answer[:MOST_CHARACTERS].casefold()))
+    asked = set(_WORD.findall(question[:MOST_CHARACTERS].casefold()))
+    return len(said & asked) / len(said) if said else float("nan")
+
+
+def toxicity(text: str) -> float:
+    """Entries of resources/lexicons/toxicity.txt in 100 words.  Its limits stand in that file."""
+    words = _WORD.findall(text[:MOST_CHARACTERS].casefold())
+    if not words:
+        return 0.0
+    single, phrases = _lexicon()
+    hits = sum(word in single for word in words)
+    if phrases:
+        line = " ".join(words)
+        hits += sum(line.count(phrase) for phrase in phrases)
+    return 100 * hits / len(words)
+
+
+@cache
+def _lexicon() -> tuple[frozenset[str], tuple[str, ...]]:
+    lines = (project_dir() / "resources" / "lexicons" / "toxicity.txt").read_text(encoding="utf-8").splitlines()
+    entries = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return frozenset(entry for entry in entries if " " not in entry), tuple(entry for entry in entries if " " in entry)
+
+
+class Languages:
+    """Tells languages (py3langid); ``expected`` holds those of the dataset, ISO 639-1."""
+
+    LEAST_LETTERS, SURE = 20, 0.5
+
+    def __init__(self) -> None:
+        from py3langid import langid
+
+        identifier: Any = langid.LanguageIdentifier
+        self._model: Any = identifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
+        self.expected: frozenset[str] = frozenset()
+
+    def tell(self, text: str) -> str:
+        """The language of a text, or "" where it is too short or strange to tell."""
+        ranked = self._rank(text)
+        return str(ranked[0][0]) if ranked else ""
+
+    def score(self, text: str) -> float:
+        """Probability 0..1 that the text is in an expected language; NaN where it cannot be told."""
+        ranked = self._rank(text)
+        return sum(float(share) for name, share in ranked if name in self.expected) if ranked else float("nan")
+
+    def _rank(self, text: str) -> list[tuple[str, float]]:
+        looked = text[:600]
+        if sum(map(str.isalpha, looked)) < self.LEAST_LETTERS:
+            return []
+        ranked: list[tuple[str, float]] = self._model.rank(looked)
+        return ranked if ranked[0][1] >= self.SURE else []
+
+
+# -- parts of many rows -----------------------------------------------------------------------------------------------
+def parts(scores: Mapping[str, Values]) -> dict[str, Values]:
+    """What the scores of a dataset's rows mean: (rows,) float32 in 0..1 for each measure, NaN where a row has no score.
+
+    Fixed:     language from .5 (1) to .1 (0); repetition from .3 (1) to .8 (0); encoding from 0 (1) to 20 in 1,000 (0); toxicity
+               from 0 (1) to 5 in 100 words (0); agreement from .3 (1) to .05 (0); ifd from 1 (1) to 1.5 (0): above 1 the question
+               does not help to say the answer (Li et al. 2023, arXiv 2308.12032); judge as it is.
+    Relative:  length, logarithm; relevance; overlap: 1 up to 3 spreads from the median (on the bad side), 0 from 5 on; a spread is
+               1.48 x the median distance from the median, as in a normal distribution.
+    complete:  an answer that ends bare (no full stop) counts as broken off where at least 8 of 10 others end closed.
+    """
+    return {name: _PARTS[name](values).astype(np.float32) for name, values in scores.items() if name in _PARTS}
+
+
+def _falling(values: Values, good: float, bad: float) -> Values:
+    """1 at ``good``, 0 at ``bad``, straight between them, flat outside."""
+    share: Values = np.clip((bad - values) / (bad - good), 0.0, 1.0)
+    return share
+
+
+def _unlike(values: Values, least_spread: float, *, low_only: bool) -> Values:
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return np.full_like(values, np.nan)
+    middle = np.median(known)
+    spread = max(1.4826 * float(np.median(np.abs(known - middle))), least_spread)
+    away = (middle - values) / spread
+    return _falling(away if low_only else np.abs(away), 3.0, 5.0)
+
+
+def _length(values: Values) -> Values:
+    return _unlike(np.log(np.maximum(values, 1.0)), 0.25, low_only=False)
+
+
+def _complete(values: Values) -> Values:
+    known = values[np.isfinite(values)]
+    strict = len(known) > 0 and float(np.mean(known == CLOSED)) >= 0.8
+    meant = values.copy()
+    meant[values == BARE] = 0.0 if strict else 1.0
+    return meant
+
+
+_PARTS: dict[str, Callable[[Values], Values]] = {
+    "length": _length,
+    "language": lambda values: _falling(values, 0.5, 0.1),
+    "repetition": lambda values: _falling(values, 0.3, 0.8),
+    "encoding": lambda values: _falling(values, 0.0, 20.0),
+    "complete": _complete,
+    "relevance": lambda values: _unlike(values, 0.05, low_only=True),
+    "overlap": lambda values: _unlike(values, 0.1, low_only=True),
+    "agreement": lambda values: _falling(values, 0.3, 0.05),
+    "toxicity": lambda values: _falling(values, 0.0, 5.0),
+    "ifd": lambda values: _falling(values, 1.0, 1.5),
+    "judge": lambda values: values,
+}
+
+
+def weakest(made: Mapping[str, Values]) -> Values:
+    """Quality of each row, (rows,) float32 in 0..1: its smallest part; 1 for a row without any."""
+    if not made:
+        raise ValueError("no part was measured")
+    table = np.stack(list(made.values()))
+    lowest: Values = np.where(np.isnan(table), 1.0, table).min(0).astype(np.float32)
+    return lowest
+
+
+def dataset_score(made: Mapping[str, Values], quality: Values) -> tuple[float, dict[str, float]]:
+    """(score, score of each part that at least one row has), 0 to 100."""
+    each = {name: 100 * float(np.nanmean(values)) for name, values in made.items() if np.isfinite(values).any()}
+    return 100 * float(quality.mean()), each
+
+
+BINS = 24
+
+
+def histogram(values: Values) -> dict[str, list[float]] | None:
+    """{"edges": BINS + 1 values, "counts": BINS}; one bin where all are equal, None where there is none.
+
+    The edges run from the smallest to the largest score; the outer hundredths are drawn into the outer bins, so that one
+    very long row does not press all others into one bar.
+    """
+    known = values[np.isfinite(values)].astype(np.float64)
+    if not len(known):
+        return None
+    low, high = np.quantile(known, [0.005, 0.995])
+    if low == high:
+        low, high = known.min(), known.max()
+    if low == high:
+        return {"edges": [float(low), float(high)], "counts": [len(known)]}
+    counts, edges = np.histogram(np.clip(known, low, high), BINS, (low, high))
+    return {"edges": [float(edge) for edge in edges], "counts": [int(count) for count in counts]}
