@@ -61,7 +61,7 @@ def _plain(value: Any) -> Any:
 def _fields(model: type[BaseModel], path: tuple[str, ...], section: str, defaults: Any) -> list[FormField]:
     found: list[FormField] = []
     for name, info in model.model_fields.items():
-        inner, nullable = _bare(info.annotation)
+        inner, nullable = bare(info.annotation)
         default = defaults.get(name) if isinstance(defaults, dict) else None
         if isinstance(inner, type) and issubclass(inner, BaseModel) and not nullable:
             found += _fields(inner, (*path, name), label(name), default)
@@ -88,21 +88,21 @@ def label(name: str) -> str:
 
 
 def _unit(name: str, info: FieldInfo) -> str:
-    if _bare(info.annotation)[0] not in (int, float):
+    if bare(info.annotation)[0] not in (int, float):
         return ""
     named = next((unit for unit in _UNITS if re.search(rf"(^|_){unit}$", name)), "")
     said = re.search(rf"\b({'|'.join(_UNITS)})\b", info.description or "")
     return named or (said[1] if said and name.startswith(("max_", "min_", "new_")) else "")
 
 
-def _bare(annotation: Any) -> tuple[Any, bool]:
+def bare(annotation: Any) -> tuple[Any, bool]:
     """The type without Annotated and without None; whether None was there."""
     if get_origin(annotation) is Annotated:
-        return _bare(get_args(annotation)[0])
+        return bare(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
         parts = [part for part in get_args(annotation) if part is not type(None)]
         if len(parts) < len(get_args(annotation)):
-            return (_bare(parts[0])[0] if len(parts) == 1 else Any), True
+            return (bare(parts[0])[0] if len(parts) == 1 else Any), True
     return annotation, False
 
 
@@ -126,7 +126,7 @@ def wrong(model: type[BaseModel], path: Sequence[str], value: Any) -> str:
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)) or key not in inner.model_fields:
             return ""
         info = inner.model_fields[key]
-        inner = _bare(info.annotation)[0]
+        inner = bare(info.annotation)[0]
     if info is None or info.annotation is None:
         return ""
     whole: Any = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import time
 from dataclasses import dataclass
@@ -47,3 +48,24 @@ def text_of(store: Store, name: str, version: int | None = None) -> str:
         which = f"version {version} of " if version is not None else ""
         raise UsageError("document.unknown", f"There is no {which}document {name!r}.", remedy="Choose one of the saved versions.")
     return str(row["text"])
+
+
+@dataclass(frozen=True, slots=True)
+class DiffLine:
+    """One line of a comparison.  kind: "same", "added", "removed", or "gap" for lines left out."""
+
+    kind: str
+    text: str
+
+
+def compare(before: str, after: str, around: int = 3) -> list[DiffLine]:
+    """What changed from one text to another, with some lines around each change; [] where nothing did."""
+    found: list[DiffLine] = []
+    kinds = {"+": "added", "-": "removed", " ": "same", "@": "gap"}
+    for line in list(difflib.unified_diff(before.splitlines(), after.splitlines(), n=around, lineterm=""))[2:]:
+        kind = kinds[line[0]]
+        if kind != "gap":
+            found.append(DiffLine(kind, line[1:]))
+        elif found:
+            found.append(DiffLine("gap", ""))
+    return found
