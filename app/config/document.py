@@ -125,8 +125,8 @@ def _kit_of(path: Path | None, folder: Path, source: Source) -> str:
 def _origin(layers: Layers) -> dict[str, str]:
     found = {}
     for path in written(layers.value):
-        place = layers.place(path)
         if path[0] != "environments":
+            place = layers.places.get(path) or layers.place(path)
             found[dotted(path)] = f"{place.file or 'text'}:{place.line}" if place.line else str(place.file)
     return found
 

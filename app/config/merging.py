@@ -132,7 +132,7 @@ def _inherit(source: Source, folder: Path, chain: list[Path], faults: Faults) ->
     if not isinstance(value, dict):
         raise (ConfigError("config.not_a_mapping", "The document is not a mapping.", where=Place(source.file, 1, 1),
                                   why="It begins with something else than “key: value”.", remedy="Begin with name: and steps:."))
-    own = Layers(copy.deepcopy(value), {path: source.place(path) for path in source.places}, {(): folder})
+    own = Layers(copy.deepcopy(value), {path: Place(source.file, *spot) for path, spot in source.places.items()}, {(): folder})
     if value.get("extends") is None:
         return own
     try:

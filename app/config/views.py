@@ -123,6 +123,14 @@ def keep_draft(store: Store, text: str, name: str, path: str = "") -> str:
     return str(file)
 
 
+def keep_for_run(store: Store, text: str, name: str, path: str = "") -> str:
+    """Keep a text that is about to run as a draft and as a version; the draft's path."""
+    from app.config import versions
+
+    versions.save(store, path or name, text)
+    return keep_draft(store, text, name, path)
+
+
 def draft_file(store: Store, name: str) -> Path:
     """Where the draft of a document stands, if there is one."""
     return store.profile.cache / "drafts" / f"{re.sub(r'[^A-Za-z0-9._-]', '_', name).lstrip('.') or 'workflow'}.yaml"

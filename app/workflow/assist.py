@@ -22,7 +22,8 @@ from app.config.checks import STEP
 from app.config.document import DEFAULT, Document, home_folder, load_text
 from app.config.forms import bare, label
 from app.config.kit import Kit
-from app.config.merging import TOP, Layers, inherit, kit_names
+from app.config.kit_folders import kit_files
+from app.config.merging import TOP, Layers, inherit
 from app.config.models import packaged
 from app.config.schema import COMMON, TOP_KEYS
 from app.config.yaml_source import parse
@@ -125,7 +126,7 @@ class _Known:
         if path == ("base_model",):
             return _plain(packaged(), "Packaged model")
         if path == ("extends",):
-            return _plain((f"kits/{name}" for name in kit_names()), "Kit")
+            return _plain((f"kits/{name}" for name in kit_files()), "Kit")
         if path == ("environment",):
             return _plain(self.layers.value.get("environments") or {}, "Environment of this document")
         if len(path) < 3 or path[0] != "steps":

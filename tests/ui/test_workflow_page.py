@@ -8,7 +8,7 @@ from PySide6.QtTest import QTest
 
 from app.config.views import DocumentView
 from app.workflow.views import Problem
-from ui.widgets.code import Editor, PlainEditor, ScintillaEditor, make_editor
+from ui.editor.field import Editor, PlainEditor, ScintillaEditor, make_editor
 
 TEXT = "name: x\nsteps:\n  refine: {node: data.refine, near_duplicates: {treshold: 0.7}}\n"
 FAULT = Problem(3, 30, "Unknown setting “treshold”.", "Did you mean “threshold”?")
@@ -88,7 +88,7 @@ def test_mending_the_document_frees_the_button(qtbot, page):
     qtbot.waitUntil(lambda: page._problems and page._problems[0].message == FAULT.message, timeout=3000)
     page.editor.set_text(TEXT.replace("treshold", "threshold"))
     qtbot.waitUntil(page.run_button.isEnabled, timeout=3000)
-    assert page._saved_word.words() == "Changed"
+    assert page._right_side.saved_word.words() == "Changed"
 
 
 def test_an_edited_text_is_run_as_it_stands(qtbot, page, window, monkeypatch):
@@ -132,7 +132,7 @@ def test_an_edit_of_the_canvas_is_in_the_text_at_once(both):
     both.pane.deeds.set_parameter("refine", ("min_length",), 9)
     assert "needs: source, min_length: 9}" in both.editor.text()
     assert both.editor.text() == both.history.text
-    assert both._saved_word.words() == "Changed"
+    assert both._right_side.saved_word.words() == "Changed"
 
 
 def test_an_edit_of_the_text_is_on_the_canvas_shortly(qtbot, both):
@@ -198,7 +198,7 @@ def test_the_newest_run_shows_on_the_cards_and_an_edit_does_not_clear_it(qtbot, 
 
 def test_a_draft_is_kept_and_comes_back(qtbot, both):
     both.pane.deeds.set_parameter("refine", ("min_length",), 9)
-    qtbot.waitUntil(lambda: both._saved_word.words() == "Changed, draft kept", timeout=8000)
+    qtbot.waitUntil(lambda: both._right_side.saved_word.words() == "Changed, draft kept", timeout=8000)
     path = both._path
     both.new()
     assert list(both.pane.scene.cards) == []
@@ -214,7 +214,7 @@ def test_saving_writes_the_file_of_the_document(qtbot, both):
 
     both.pane.deeds.set_parameter("refine", ("min_length",), 9)
     both.save()
-    qtbot.waitUntil(lambda: both._saved_word.words() == "Saved", timeout=5000)
+    qtbot.waitUntil(lambda: both._right_side.saved_word.words() == "Saved", timeout=5000)
     assert Path(both._path).read_text(encoding="utf-8") == both.editor.text()
 
 

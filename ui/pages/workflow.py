@@ -14,16 +14,15 @@ from PySide6.QtWidgets import QFileDialog, QMenu, QPlainTextEdit, QSplitter, QWi
 from ui.background import command, query
 from ui.canvas.history import History
 from ui.canvas.pane import CanvasPane
+from ui.editor.pane import TextPane
 from ui.pages.base import Page
 from ui.widgets.buttons import Button, Segments
-from ui.widgets.code import make_editor
-from ui.widgets.text import Dot, Icon, Label, Line, column, row
 
 with contextlib.suppress(ImportError, OSError):  # here it is on the thread that loads pages; make_editor would hold up the window
     import lexilla.pyside6_scintilla  # noqa: F401
     import pyside6_scintilla  # noqa: F401
 
-CHECK_MS = 400
+CHECK_MS = 60
 """After the last edit, before the document is checked again."""
 DRAW_MS = 120
 """After the last key in the text, before the picture follows."""
@@ -48,13 +47,14 @@ class WorkflowPage(Page):
         self._path, self._name, self._saved = "", "", ""
         self._problems: list[Any] | None = None
         self._wanted = ""
+        self._templates: list[Any] = []
         self._ready = self._writing = False
         """The nodes are known, so that a picture can be made without a wait."""
         self.history = History()
         self._head()
         self._pane: CanvasPane | None = None
-        self.editor = make_editor("The workflow document")
-        self._right_side = self._right()
+        self._right_side = TextPane(self)
+        self.editor = self._right_side.editor
         self.split = QSplitter(Qt.Orientation.Horizontal)
         self.split.setHandleWidth(1)
         self.split.setChildrenCollapsible(False)
@@ -88,24 +88,10 @@ class WorkflowPage(Page):
         for widget in (self.views, self._open_button, self._save, self.run_button):
             self.header.actions.addWidget(widget)
 
-    def _right(self) -> QWidget:
-        self._state_icon, self._state = Icon("circle-dashed", "textTertiary"), Label("", "small", "secondary")
-        self._place = Label("", "small", "tertiary")
-        self._saved_dot, self._saved_word = Dot("success"), Label("", "small", "tertiary")
-        self._next = Button("Go to it", "link", size="small", clicked=self._go_to_first)
-        foot = QWidget()
-        foot.setLayout(row(self._state_icon, self._state, self._next, None, self._saved_dot, self._saved_word, self._place, gap=8,
-                           margins=(16, 6, 16, 6)))
-        right = QWidget()
-        right.setMinimumWidth(320)
-        layout = column(8, self.editor, Line(), foot)
-        layout.setStretch(1, 1)
-        right.setLayout(layout)
-        return right
-
     def _wire(self) -> None:
         self.editor.changed.connect(self._typed)
-        self.editor.moved.connect(lambda line, col: self._place.say(f"Line {line}, column {col}   YAML"))
+        self._right_side.edited.connect(self._edited)
+        self._right_side.next.clicked.connect(self._go_to_first)
         for child in (self.editor, *self.editor.findChildren(QWidget)):
             child.installEventFilter(self)
         self._pause = self._timer(CHECK_MS, self.check)
@@ -128,7 +114,10 @@ class WorkflowPage(Page):
             from app.workflow import canvas
 
             query(self, _nodes, canvas, key="nodes", slow=True, done=self._know_nodes)
+            from app.config.templates import templates
+
             query(self, views.kits, done=self._know_kits)
+            query(self, templates, done=self._know_templates)
         elif not self._look.isActive():
             self._look.start()
 
@@ -139,6 +128,9 @@ class WorkflowPage(Page):
             self.pane.load(self.history.text, self._path)
             self.check()
 
+    def _know_templates(self, found: list[Any]) -> None:
+        self._templates = found
+
     def _know_kits(self, cards: list[Any]) -> None:
         self._kits = [(card.name, card.title) for card in cards]
         if not self._name and (self._wanted or cards):
@@ -148,6 +140,10 @@ class WorkflowPage(Page):
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.addAction("New workflow", self.new)
+        library = menu.addMenu("New from a template")
+        for one in self._templates:
+            library.addAction(one.title, partial(self.new, one)).setToolTip(one.description)
+        library.setToolTipsVisible(True)
         menu.addAction("Open a file", self.choose_file)
         menu.addSeparator()
         for name, title in getattr(self, "_kits", []):
@@ -164,12 +160,13 @@ class WorkflowPage(Page):
         self._keep_draft()
         query(self, drafts.opened, argument, key="open", done=lambda found: self.show_document(*found))
 
-    def new(self) -> None:
-        """Begin an empty workflow."""
+    def new(self, template: Any = None) -> None:
+        """Begin an empty workflow, or one of the template library."""
         from app.config.views import DocumentView
 
         self._keep_draft()
-        self.show_document(DocumentView("My workflow", "", NEW, saved=False))
+        name, text = (template.title, template.text()) if template else ("My workflow", NEW)
+        self.show_document(DocumentView(name, "", text, saved=False))
 
     def show_document(self, found: Any, draft: str = "") -> None:
         """Show a document in both views."""
@@ -222,7 +219,7 @@ class WorkflowPage(Page):
 
     def _draft_kept(self, _path: str) -> None:
         if self.history.text != self._saved and not self._keep.isActive():
-            self._saved_word.say("Changed, draft kept")
+            self._right_side.saved_word.say("Changed, draft kept")
 
     # ---- one document, two views ---------------------------------------------------------------------------------------
 
@@ -250,6 +247,25 @@ class WorkflowPage(Page):
         line = next((number for number, (new, old) in enumerate(pairs, start=1) if new != old), text.count("\n") + 1)
         _reveal(self.editor, line)
 
+    def _edited(self, text: str, words: str) -> None:
+        """The text was changed in one go (a replacement, a mend); the picture follows at once."""
+        if text != self.history.text:
+            before = self.history.text
+            self.history.add(text, words)
+            self._write(text, before)
+            self._picture(text)
+            self._changed()
+
+    @property
+    def problems(self) -> list[Any] | None:
+        """The faults of the text; None while it is being checked."""
+        return self._problems
+
+    @property
+    def version_name(self) -> str:
+        """What versions of this document are kept under."""
+        return self._path or self._name
+
     def undo(self) -> None:
         """Take back the last change, in whichever view it was made."""
         self._go(self.history.undo())
@@ -274,6 +290,7 @@ class WorkflowPage(Page):
         if keep:
             self._keep.start()
         self._problems = None
+        self._right_side.text_changed()
         self.pane.show_history(self.history.undo_words, self.history.redo_words)
         self._show_state()
 
@@ -321,7 +338,7 @@ class WorkflowPage(Page):
     def show_status(self, status: Any) -> None:
         """Faults on their lines and cards, states on cards, and the reason beside the button that cannot be pressed."""
         self._problems = list(status.faults)
-        self.editor.show_problems(self._problems)
+        self._right_side.show_faults(self._problems)
         self.pane.show_status(status)
         self._show_state()
 
@@ -329,16 +346,16 @@ class WorkflowPage(Page):
         found = self._problems
         count = len(found or [])
         plural = "problem" if count == 1 else "problems"
-        self._state.say("Checking" if found is None else f"{count} {plural}" if count else "No problems")
-        self._state.tone("secondary" if not count else "danger")
-        self._state_icon.show_icon(*(("circle-dashed", "textTertiary") if found is None else ("circle-alert", "danger")
+        self._right_side.state.say("Checking" if found is None else f"{count} {plural}" if count else "No problems")
+        self._right_side.state.tone("secondary" if not count else "danger")
+        self._right_side.state_icon.show_icon(*(("circle-dashed", "textTertiary") if found is None else ("circle-alert", "danger")
                                      if count else ("circle-check", "success")))
-        self._next.setVisible(bool(count))
+        self._right_side.next.setVisible(bool(count))
         self.run_button.setEnabled(found == [] and bool(self.history.text.strip()))
         self.run_button.say(f"Run: fix {count} {plural} first" if count else "Run")
         unsaved = self.history.text != self._saved
-        self._saved_dot.colour("warning" if unsaved else "success")
-        self._saved_word.say("Changed" if unsaved else "Saved")
+        self._right_side.saved_dot.colour("warning" if unsaved else "success")
+        self._right_side.saved_word.say("Changed" if unsaved else "Saved")
 
     def _go_to_first(self) -> None:
         if self._problems:
@@ -353,7 +370,7 @@ class WorkflowPage(Page):
             if text == self._saved and self._path:
                 self.shell.run(self._name if Path(self._path).name == "kit.yaml" else self._path, busy=self.run_button)
             else:
-                command(self, views.keep_draft, text, self._name, self._path, busy=self.run_button,
+                command(self, views.keep_for_run, text, self._name, self._path, busy=self.run_button,
                         done=lambda path: self.shell.run(path, busy=self.run_button))
 
 
