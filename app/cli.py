@@ -41,10 +41,11 @@ def parser() -> argparse.ArgumentParser:
         made.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON object on standard output")
         return made
 
-    add("kits", _kits, "list the kits")
+    _kits_parser(add)
     run = add("run", _run, "run a kit or a workflow file")
     run.add_argument("source", metavar="FILE|KIT")
     run.add_argument("--set", action="append", default=[], metavar="A.B=C", help="override a value (repeatable)")
+    run.add_argument("--data", type=Path, metavar="FILE", help="your own file, for a kit that carries no rows")
     run.add_argument("--environment", help="overlay from the document's environments")
     run.add_argument("--keep-serving", action="store_true", help="leave the endpoint up afterwards, until Ctrl+C")
     add("status", _status, "the newest run, or one").add_argument("run", nargs="?")
@@ -62,6 +63,24 @@ def parser() -> argparse.ArgumentParser:
     service.add_argument("--port", type=int)
     add("doctor", _doctor, "check this machine")
     return top
+
+
+def _kits_parser(add: Callable[[str, Handler, str], argparse.ArgumentParser]) -> None:
+    kits = add("kits", _kits, "list the kits, make one from a run, open a kit file")
+    actions = kits.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser)
+    out = actions.add_parser("export", help="make a kit file from a finished run; it carries no row")
+    out.add_argument("run")
+    out.add_argument("--to", type=Path, required=True, metavar="FILE")
+    for name, what in (("title", "name on its card"), ("summary", "what it teaches"), ("domain", "for example legal"),
+                       ("licence", "SPDX expression")):
+        out.add_argument(f"--{name}", default="", help=what)
+    out.add_argument("--version", type=int, default=1, help="raise it when you share a newer one")
+    out.set_defaults(handler=_kits_export)
+    bring = actions.add_parser("import", help="open a kit file")
+    bring.add_argument("file", type=Path)
+    bring.set_defaults(handler=_kits_import)
+    for made in (out, bring):
+        made.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON object on standard output")
 
 
 def _datasets_parser(add: Callable[[str, Handler, str], argparse.ArgumentParser]) -> None:
@@ -192,7 +211,7 @@ def _run(given: argparse.Namespace) -> int:
     from app.workflow import runs
 
     with Store.open() as store:
-        run = runs.submit(store, given.source, overrides(given.set), environment=given.environment)
+        run = runs.submit(store, given.source, overrides(given.set), environment=given.environment, data=given.data)
         return _carry_through(given, store, run, keep=given.keep_serving)
 
 
@@ -252,6 +271,35 @@ def _kits(given: argparse.Namespace) -> int:
         found = kits(store)
     return show(
         given, {"kits": found}, [f"{kit['name']:12} {kit['title']}  ({kit['domain']}, {kit['base_model']})" for kit in found]
+    )
+
+
+def _kits_export(given: argparse.Namespace) -> int:
+    from app.workflow.kit_making import About, export_kit
+
+    about = About(given.title, given.summary, given.domain, given.licence, given.version)
+    with Store.open() as store:
+        made = export_kit(store, given.run, given.to, about)
+    left, carried = list(made.left_out), list(made.carried)
+    return show(
+        given,
+        {"file": str(given.to), "title": made.title, "version": made.version, "size": len(made.content), "left_out": left,
+         "carried": carried},
+        [f"{made.title}, version {made.version}: {given.to} ({len(made.content):,} bytes, no rows)",
+         f"Names that it carries: {', '.join(carried) or 'none'}", f"Left out: {', '.join(left) or 'nothing'}"],
+    )
+
+
+def _kits_import(given: argparse.Namespace) -> int:
+    from app.workflow.kit_opening import open_kit
+
+    with Store.open() as store:
+        done = open_kit(store, given.file)
+    words = "was there already" if done.known else f"replaces version {done.replaced}" if done.replaced else "is added to your kits"
+    return show(
+        given,
+        {"kit": done.name, "title": done.title, "version": done.version, "needs_data": list(done.needs_data)},
+        [f"{done.title}, version {done.version}, {words}. Run it on your data: main.py run {done.name} --data FILE"],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Part(BaseModel):
@@ -46,9 +46,18 @@ class Kit(_Part):
     title: str = Field(min_length=1, max_length=60, description="Shown on the card")
     domain: str = Field(min_length=1, description="For example legal, healthcare, finance")
     summary: str = Field(min_length=1, max_length=600, description="What it teaches, for whom, and what it is not")
-    version: int = Field(1, ge=1, description="Raised when rows or task change")
+    version: int = Field(1, ge=1, strict=True, description="Raised when rows or task change")
     licence: str = Field(min_length=1, description="SPDX expression of the kit as a whole")
     task: str = Field("", description="One sentence: what goes in and what comes out")
     rows: dict[str, int] = Field(default_factory=dict, description="Rows of each split")
-    sources: list[Origin] = Field(min_length=1, description="Source and licence of all rows")
+    sources: list[Origin] = Field(default_factory=list, description="Source and licence of all rows")
+    needs_data: list[str] = Field(
+        default_factory=list, description="The kit carries no rows: parameters that name the user's own file, as in --set")
+    base_parameters: int | None = Field(None, ge=1, description="Parameters of the base model, to judge where it fits")
     measured: Measured | None = Field(None, description="Figures of the author's own run, with machine and date")
+
+    @model_validator(mode="after")
+    def _rows_have_a_source(self) -> Kit:
+        if not self.sources and not self.needs_data:
+            raise ValueError("sources must name where the rows come from, or needs_data the parameters that bring the user's own")
+        return self

@@ -44,6 +44,13 @@ def is_users(file: Path) -> bool:
     return file.parent.parent == Profile.default().kits
 
 
+def needs_data(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """The parameters of a kit's document that the user's own file fills, as in --set; () for a kit with rows."""
+    about = content.get("kit")
+    named = about.get("needs_data") if isinstance(about, Mapping) else None
+    return tuple(str(one) for one in named) if isinstance(named, list) else ()
+
+
 def identity(file: Path, content: Mapping[str, Any] | None = None) -> KitIdentity:
     """Version and content hash of a kit: its document without the measured figures, and the files of its DECIDING folders.
 

@@ -34,6 +34,10 @@ DocumentPath = Annotated[Path, Field(json_schema_extra={"document_path": True})]
 ``json_schema_extra``: a field that states one of its own must repeat it.
 """
 
+SHAREABLE: dict[str, Any] = {"shareable": True}
+"""Mark of a text parameter that may leave this computer in a shared kit: it names a column, a field or a language, and never
+holds data, a path or a name that the user gave (``Field(json_schema_extra=SHAREABLE)``; see shareable.py)."""
+
 P = TypeVar("P", bound=Params)
 
 

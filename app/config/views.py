@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.config.kit_folders import identity, is_users, kit_files
+from app.config.kit_folders import identity, is_users, kit_files, needs_data
 from app.config.merging import HOME_NOTE, find_document
 from app.config.yaml_source import parse, read_text
 from app.errors import ConfigError, NeuroWeaverError, Place
@@ -35,6 +35,10 @@ class KitCard:
     hash: str = ""
     users: bool = False
     """The user opened it from a file; it does not ship with the product."""
+    needs_data: tuple[str, ...] = ()
+    """Parameters that name the user's own file: the kit carries no rows."""
+    parameters: int | None = None
+    """Parameters of the base model, where the kit states them."""
     measured: Mapping[str, Any] = field(default_factory=dict)
     steps: tuple[str, ...] = ()
     problem: str = ""
@@ -61,8 +65,12 @@ def _card(file: Path) -> KitCard:
         description=str(about.get("summary") or content.get("description") or ""),
         base_model=str(content.get("base_model") or ""), rows=_rows(about), licence=str(about.get("licence") or ""),
         version=str(about.get("version") or ""), source=str(file), hash=identity(file, content).hash, users=is_users(file),
-        measured=measured if isinstance(measured, dict) else {},
-        steps=_nodes(content.get("steps")))
+        needs_data=needs_data(content), parameters=_count(about.get("base_parameters")),
+        measured=measured if isinstance(measured, dict) else {}, steps=_nodes(content.get("steps")))
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and value > 0 else None
 
 
 def _nodes(steps: Any) -> tuple[str, ...]:
@@ -102,7 +110,7 @@ def save_document(store: Store, path: str, text: str) -> DocumentView:
     """Write a document, whole or not at all, and keep it as a version.  Raises ConfigError config.unwritable."""
     from app.config import versions
 
-    _write(Path(path), text)
+    write_whole(Path(path), text)
     versions.save(store, path, text)
     return DocumentView(Path(path).stem, path, text, saved=True)
 
@@ -116,10 +124,10 @@ def keep_draft(store: Store, text: str, name: str, path: str = "") -> str:
     file.parent.mkdir(parents=True, exist_ok=True)
     note = file.with_name(file.name + HOME_NOTE)
     if path:
-        _write(note, json.dumps({"folder": str(Path(path).resolve().parent)}))
+        write_whole(note, json.dumps({"folder": str(Path(path).resolve().parent)}))
     else:
         note.unlink(missing_ok=True)
-    _write(file, text)
+    write_whole(file, text)
     return str(file)
 
 
@@ -136,14 +144,15 @@ def draft_file(store: Store, name: str) -> Path:
     return store.profile.cache / "drafts" / f"{re.sub(r'[^A-Za-z0-9._-]', '_', name).lstrip('.') or 'workflow'}.yaml"
 
 
-def _write(file: Path, text: str) -> None:
+def write_whole(file: Path, content: str | bytes) -> None:
+    """Write a file, whole or not at all.  Raises ConfigError config.unwritable."""
     beside = file.with_name(f".{file.name}.new")
     try:
-        with beside.open("w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
+        with beside.open("wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         beside.replace(file)
     except (OSError, UnicodeEncodeError) as problem:
-        raise ConfigError("config.unwritable", "The document was not saved.", where=Place.of(file), why=f"{problem}.",
+        raise ConfigError("config.unwritable", "The file was not saved.", where=Place.of(file), why=f"{problem}.",
                           remedy="Choose another folder.") from problem

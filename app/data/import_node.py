@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from app.config.artifacts import Artifact, Rows
-from app.config.node import Node, Params, StepContext, node
+from app.config.node import SHAREABLE, Node, Params, StepContext, node
 from app.data.mapping import ColumnMapping
 
 
@@ -19,7 +19,9 @@ class ImportParams(Params):
     name: str = Field("", description="Name of the dataset; empty: the file's name")
     mapping: ColumnMapping | None = Field(None, description="Which column plays which part; none: recognised")
     split_field: str | None = Field(
-        None, description="Column that says train, calibration or test; none: “split” if there is one"
+        None,
+        description="Column that says train, calibration or test; none: “split” if there is one",
+        json_schema_extra=SHAREABLE,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from pydantic import Field, ValidationError, field_validator
 
-from app.config.node import Params
+from app.config.node import SHAREABLE, Params
 from app.errors import DatasetError, Place
 from app.store.records import Row, Shape
 
@@ -49,14 +49,14 @@ class ColumnMapping(Params):
     """Which column plays which part.  Columns that are not named stay with the row as metadata."""
 
     shape: Shape = Field(description="chat, instruction, prompt (both are stored as chat), preference or text")
-    messages: str = Field("", description="Column with the list of messages")
-    system: str = Field("", description="Column with the system message")
-    prompt: str = Field("", description="Column with the question or instruction")
-    context: str = Field("", description="Column with further input, added below the prompt")
-    answer: str = Field("", description="Column with the answer")
-    chosen: str = Field("", description="Column with the preferred answer")
-    rejected: str = Field("", description="Column with the answer that lost")
-    text: str = Field("", description="Column with the text")
+    messages: str = Field("", description="Column with the list of messages", json_schema_extra=SHAREABLE)
+    system: str = Field("", description="Column with the system message", json_schema_extra=SHAREABLE)
+    prompt: str = Field("", description="Column with the question or instruction", json_schema_extra=SHAREABLE)
+    context: str = Field("", description="Column with further input, added below the prompt", json_schema_extra=SHAREABLE)
+    answer: str = Field("", description="Column with the answer", json_schema_extra=SHAREABLE)
+    chosen: str = Field("", description="Column with the preferred answer", json_schema_extra=SHAREABLE)
+    rejected: str = Field("", description="Column with the answer that lost", json_schema_extra=SHAREABLE)
+    text: str = Field("", description="Column with the text", json_schema_extra=SHAREABLE)
 
     @field_validator("shape", mode="before")
     @classmethod

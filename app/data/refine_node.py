@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from app.config.artifacts import Artifact, Report, Rows
-from app.config.node import Node, Params, StepContext, node
+from app.config.node import SHAREABLE, Node, Params, StepContext, node
 
 
 class NearDuplicates(Params):
@@ -24,12 +24,17 @@ class RefineParams(Params):
     near_duplicates: NearDuplicates = Field(NearDuplicates(enabled=True, threshold=0.7), description="Near duplicates")
     min_length: int = Field(1, ge=0, description="Shortest row that stays, characters of question and answer together")
     max_length: int = Field(100_000, ge=1, description="Longest row that stays, characters")
-    languages: tuple[str, ...] = Field((), description="Languages that stay, ISO 639-1 (en, de); empty: all")
+    languages: tuple[str, ...] = Field(
+        (), description="Languages that stay, ISO 639-1 (en, de); empty: all", json_schema_extra=SHAREABLE
+    )
     split: dict[str, float] = Field(
         {"test": 0.1, "calibration": 0.05},
         description="Shares held back, where the source has no split of its own; the rest is train",
+        json_schema_extra=SHAREABLE,
     )
-    group_field: str = Field("", description="Column whose equal values stay in one split (a document's id, say)")
+    group_field: str = Field(
+        "", description="Column whose equal values stay in one split (a document's id, say)", json_schema_extra=SHAREABLE
+    )
 
 
 @node("data.refine", version=1, title="Refine")

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from app.config.node import Params
+from app.config.node import SHAREABLE, Params
 
 LONGEST_ANSWER = 20_000
 """Characters of an answer that are read; more is a runaway, not an answer."""
@@ -43,7 +43,9 @@ class Task(Params):
     """What an answer looks like and how it is scored."""
 
     format: Literal["text", "json"] = Field("text", description="text: exact match and word F1; json: field by field")
-    fields: Mapping[str, FieldCheck] = Field(default_factory=dict, description="Fields of a JSON answer and their checks")
+    fields: Mapping[str, FieldCheck] = Field(
+        default_factory=dict, description="Fields of a JSON answer and their checks", json_schema_extra=SHAREABLE
+    )
     headline: Literal["mean", "all"] = Field(
         "mean", description="The one figure of a JSON answer.  mean: of its fields' scores; all: 1 if every field is right, else 0"
     )
@@ -51,6 +53,7 @@ class Task(Params):
         "",
         description="Field of a JSON answer that refuses, for example refusal. A row whose expected answer has it asks for "
         "something the model should not answer; such rows are counted apart from the task's",
+        json_schema_extra=SHAREABLE,
     )
 
     @model_validator(mode="after")

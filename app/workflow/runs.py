@@ -15,10 +15,11 @@ from filelock import FileLock, Timeout
 
 from app.config.artifacts import load_artifact
 from app.config.document import Document, find_document, load, load_text
-from app.config.kit_folders import identity_of
+from app.config.kit_folders import identity_of, needs_data
 from app.config.node import NodeClass
 from app.config.presence import find_service
-from app.errors import UsageError, WorkflowError, from_record
+from app.config.yaml_source import parse, read_text
+from app.errors import Place, UsageError, WorkflowError, from_record
 from app.store import Store
 from app.workflow import registry, states
 from app.workflow.graph import Step, bind, order
@@ -41,10 +42,43 @@ CANCEL_MODES = ("save", "discard", "pause")
 
 
 def submit(
-    store: Store, source: str | Path, overrides: Mapping[str, Any] | None = None, *, environment: str | None = None
+    store: Store,
+    source: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    environment: str | None = None,
+    data: str | Path | None = None,
 ) -> str:
-    """Check a kit or a workflow file and queue its run; returns the run's id.  Nothing is queued if it has a fault."""
-    return queue(store, load(find_document(str(source)), registry.find, overrides=overrides, environment=environment))
+    """Check a kit or a workflow file and queue its run; returns the run's id.  Nothing is queued if it has a fault.
+
+    data: the user's own file, for a kit that carries no rows.  Raises UsageError kit.needs_data, kit.has_data.
+    """
+    file = find_document(str(source))
+    given = {**_own_data(file, overrides or {}, data), **(overrides or {})}
+    return queue(store, load(file, registry.find, overrides=given, environment=environment))
+
+
+def submit_with_data(store: Store, source: str, data: str) -> str:
+    """Queue the run of a kit that asks for the user's own file."""
+    return submit(store, source, data=data)
+
+
+def _own_data(file: Path, overrides: Mapping[str, Any], data: str | Path | None) -> dict[str, str]:
+    """The parameters that the user's file fills."""
+    content = parse(read_text(file), file).value
+    asked = [name for name in needs_data(content if isinstance(content, dict) else {}) if name not in overrides]
+    if data is None and asked:
+        raise UsageError(
+            "kit.needs_data",
+            "This kit carries no rows: it needs a file of yours.",
+            where=Place.of(field=asked[0]),
+            remedy=f"Choose a file, or: main.py run {file.parent.name} --data FILE",
+        )
+    if data is not None and not asked:
+        raise UsageError(
+            "kit.has_data", "This workflow brings its own data.", where=Place.of(field="data"), remedy="Run it without a file."
+        )
+    return {name: str(Path(data).expanduser().resolve()) for name in asked} if data is not None else {}
 
 
 def submit_text(store: Store, text: str, name: str = "", *, path: str = "") -> str:
