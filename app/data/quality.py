@@ -51,6 +51,7 @@ MEASURES = (
     Measure("toxicity", "Insults", "Insults and threats of a short list in 100 words", "low", "in 100 words"),
     Measure("ifd", "Difficulty", "Loss of the answer with its question over its loss alone, by the base model", "middle"),
     Measure("judge", "Judged", "What a served model says of the row by a rubric, 0 to 1", "high"),
+    Measure("rds", "Like the query set", "Likeness to the nearest row of a query set in the base model's states, -1 to 1", "high"),
     Measure("quality", "Quality", "The weakest of its parts, 0 to 1", "high"),
 )
 BY_NAME = {measure.name: measure for measure in MEASURES}

@@ -19,7 +19,9 @@ from app.errors import DatasetError, Place, StoreError
 from app.store.connection import Store, connect
 from app.store.records import Row, decode, encode
 
-__all__ = ["DatasetDb", "create_dataset", "decode", "disk_full", "encode", "erase_dataset", "open_dataset", "remove_files"]
+__all__ = [
+    "DatasetDb", "create_dataset", "decode", "disk_full", "encode", "erase_dataset", "open_dataset", "order_name", "remove_files",
+]
 
 CIPHER = ("cipher_page_size = 16384", "cipher_hmac_algorithm = HMAC_SHA256")
 """Larger pages and SHA-256, for which processors have instructions: a row costs 6 µs to write in place of 10 (measured)."""
@@ -55,6 +57,11 @@ _SCHEMA = (
 )
 SCHEMA_VERSION = 2
 """Raised with _SCHEMA; kept in each file as PRAGMA user_version."""
+
+
+def order_name(version: int) -> str:
+    """Name of the score that holds the learning order of a version (data.select writes it, training reads it)."""
+    return f"order:{version}"
 
 
 def disk_full(path: Path, why: str) -> StoreError:
@@ -122,6 +129,12 @@ class DatasetDb:
         with self.write() as conn:
             conn.executemany("INSERT OR REPLACE INTO scores (row, name, value) SELECT id, ?2, ?3 FROM rows WHERE hash = ?1",
                              ((bytes.fromhex(digest), name, value) for digest, name, value in scores))
+
+    def scores_of(self, version: int, name: str) -> dict[int, float]:
+        """One score of a version's kept rows by position; rows without it are left out."""
+        return dict(self.conn.execute(
+            "SELECT v.position, s.value FROM version_rows v JOIN scores s ON s.row = v.row AND s.name = ? "
+            "WHERE v.version = ? AND v.state = 'kept'", (name, version)).fetchall())
 
     def add_rows(self, version: int, rows: Iterable[Row], *, start: int = 1) -> int:
         """Append rows to a version that is being written; returns how many.  position: row.position or a count from start."""

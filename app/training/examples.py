@@ -98,31 +98,38 @@ class Buckets:
     The division into batch sizes depends on the lengths alone, so every epoch has the same number of batches; rows of
     equal length and the order of batches are shuffled by seed and epoch.  The largest batch comes first, so that
     memory that does not suffice shows at once.  A row longer than ``batch_tokens`` is a batch of its own.
+
+    stages: the rows come in so many equal parts one after the other (a curriculum); each part is shuffled for itself, and
+    the largest batch of the first part comes first.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_tokens: int, seed: int, *, shuffle: bool = True) -> None:
-        self._lengths, self._budget, self._seed, self._shuffle = list(lengths), batch_tokens, seed, shuffle
+    def __init__(self, lengths: Sequence[int], batch_tokens: int, seed: int, *, shuffle: bool = True, stages: int = 1) -> None:
+        self._lengths, self._seed, self._shuffle = list(lengths), seed, shuffle
         self._epoch = 0
-        self._cuts = _cuts(sorted(self._lengths, reverse=True), batch_tokens)
+        size = max(1, -(-len(self._lengths) // stages))
+        self._parts = [range(start, min(start + size, len(self._lengths))) for start in range(0, len(self._lengths), size)]
+        self._cuts = [_cuts(sorted((self._lengths[row] for row in part), reverse=True), batch_tokens) for part in self._parts]
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of this epoch (counts from 0)."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._cuts)
+        return sum(map(len, self._cuts))
 
     def __iter__(self) -> Iterator[list[int]]:
         chance = random.Random(f"{self._seed}:{self._epoch}")
         noise = [chance.random() for _ in self._lengths]
-        order = sorted(range(len(self._lengths)), key=lambda index: (-self._lengths[index], noise[index]))
-        batches = [order[start:stop] for start, stop in self._cuts]
-        if self._shuffle:
-            batches.sort(key=lambda batch: -len(batch) * self._lengths[batch[0]])
-            rest = batches[1:]
-            chance.shuffle(rest)
-            batches = batches[:1] + rest
-        yield from batches
+        for number, (part, cuts) in enumerate(zip(self._parts, self._cuts, strict=True)):
+            order = sorted(part, key=lambda index: (-self._lengths[index], noise[index]))
+            batches = [order[start:stop] for start, stop in cuts]
+            yield from self._mixed(batches, chance, first=number == 0) if self._shuffle else batches
+
+    def _mixed(self, batches: list[list[int]], chance: random.Random, *, first: bool) -> list[list[int]]:
+        batches.sort(key=lambda batch: -len(batch) * self._lengths[batch[0]])
+        kept, rest = (batches[:1], batches[1:]) if first else ([], batches)
+        chance.shuffle(rest)
+        return kept + rest
 
 
 def _cuts(lengths: list[int], budget: int) -> list[tuple[int, int]]:

@@ -36,6 +36,8 @@ class QloraParams(Params):
         "auto: lora for models under 500M parameters on a CPU, else qlora")
     batch_tokens: int = Field(1024, ge=16, le=1_048_576, description="Padded tokens in a batch, at most")
     accumulate: int = Field(1, ge=1, le=1024, description="Batches in one optimizer step")
+    order: Literal["shuffled", "curriculum"] = Field(
+        "shuffled", description="curriculum: in the order that data.select noted, part after part, in every pass")
     max_length: int = Field(1024, ge=8, le=1_048_576, description="Longer rows are left out (tokens)")
     recompute: Literal["auto", "yes", "no"] = Field(
         "auto", description="Recompute activations in the backward pass: less memory, a third slower; "
@@ -50,7 +52,7 @@ class QloraParams(Params):
     dtype: Literal["bfloat16", "float32"] = Field("bfloat16", description="Number format of the base model's weights")
 
 
-@node("train.qlora", version=1, title="Fine-tune")
+@node("train.qlora", version=2, title="Fine-tune")
 class Qlora(Node[QloraParams]):
     """Trains on the split "train", evaluates on "calibration" while it runs, keeps the best adapter."""
 

@@ -8,6 +8,7 @@ import math
 import os
 import random
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from app.config.cores import use_threads
 from app.config.model_files import ModelFolder, check_model_folder
 from app.config.node import StepContext
 from app.errors import Cancelled, DatasetError, ModelFileError, Place, TrainingError
-from app.store.datasets import open_dataset
+from app.store.datasets import open_dataset, order_name
+from app.store.records import Row
 from app.training import checkpoints
 from app.training.attention import share_starts, use_causal_attention
 from app.training.base import Method, add_adapters, choose_method, load_base, load_tokenizer, trainable
@@ -32,6 +34,9 @@ from app.training.shared_start import Load, measure_load
 from app.training.speed import Setting, measured_speed
 from app.training.trainer import AnswerTrainer
 from app.training.trouble import explain
+
+CURRICULUM_STAGES = 8
+"""Parts of a curriculum; batches of like length are made within a part."""
 
 
 @dataclass
@@ -97,7 +102,7 @@ def prepare(ctx: StepContext, params: QloraParams) -> Plan:
     train, evaluation = _examples(ctx, params, rows, tokenizer, folder.context, seed)
     lengths = [len(example.input_ids) for example in train.examples]
     steps = total_steps(lengths, params, seed)
-    load = measure_load(train.examples, Buckets(lengths, params.batch_tokens, seed), shared=not cuda and not params.lora.dropout)
+    load = measure_load(train.examples, _buckets(lengths, params, seed), shared=not cuda and not params.lora.dropout)
     tokens = int(train.tokens * steps / steps_per_epoch(lengths, params, seed))
     cost, recompute, setting = _cost(ctx, params, folder, method, load, tokens + _evaluation_work(params, evaluation, steps))
     require_room(cost, ctx.workdir)
@@ -152,7 +157,10 @@ def _examples(ctx: StepContext, params: QloraParams, rows: Rows, tokenizer: Any,
     longest = min(params.max_length, context or params.max_length)
     with open_dataset(ctx.store, rows.dataset) as data:
         split = "train" if rows.splits.get("train") else ""  # never None: that reads the test rows too
-        train = encode_rows(data.iter_rows(rows.version, split), tokenizer, longest)
+        found: Iterable[Row] = data.iter_rows(rows.version, split)
+        if params.order == "curriculum":
+            found = _by_curriculum(found, data.scores_of(rows.version, order_name(rows.version)))
+        train = encode_rows(found, tokenizer, longest)
         held = encode_rows(data.iter_rows(rows.version, "calibration"), tokenizer, longest) if params.eval_rows else None
     _tell_left_out(ctx, train, longest)
     if not train.examples:
@@ -162,6 +170,14 @@ def _examples(ctx: StepContext, params: QloraParams, rows: Rows, tokenizer: Any,
     if not params.eval_rows or held is None:
         return train, []
     return _hold_out(ctx, train, held.examples, params.eval_rows, seed)
+
+
+def _by_curriculum(rows: Iterable[Row], places: dict[int, float]) -> list[Row]:
+    if not places:
+        raise TrainingError("training.no_order", "There is no learning order to follow.",
+                            why="The rows come from a step that noted none.",
+                            remedy="Put data.select with order: easy_first right before the training, or leave order out.")
+    return sorted(rows, key=lambda row: (places.get(row.position, math.inf), row.position))
 
 
 def _tell_left_out(ctx: StepContext, train: Encoded, longest: int) -> None:
@@ -181,13 +197,23 @@ def _hold_out(ctx: StepContext, train: Encoded, held: list[Example], count: int,
         ctx.event("Too few rows to hold some back: training runs without evaluation and keeps its last state.")
         return train, []
     ctx.event(f"The dataset has no calibration rows: {share} training rows are held back to evaluate on.")
-    mixed = chance.sample(train.examples, len(train.examples))
-    return Encoded(mixed[share:], train.too_long, train.empty), mixed[:share]
+    apart = set(chance.sample(range(len(train.examples)), share))
+    kept = [example for number, example in enumerate(train.examples) if number not in apart]
+    return Encoded(kept, train.too_long, train.empty), [train.examples[number] for number in sorted(apart)]
+
+
+def stages_of(params: QloraParams) -> int:
+    """Parts that the rows come in one after the other."""
+    return CURRICULUM_STAGES if params.order == "curriculum" else 1
+
+
+def _buckets(lengths: list[int], params: QloraParams, seed: int) -> Buckets:
+    return Buckets(lengths, params.batch_tokens, seed, stages=stages_of(params))
 
 
 def steps_per_epoch(lengths: list[int], params: QloraParams, seed: int) -> int:
     """Optimizer steps in one pass."""
-    return math.ceil(len(Buckets(lengths, params.batch_tokens, seed)) / params.accumulate)
+    return math.ceil(len(_buckets(lengths, params, seed)) / params.accumulate)
 
 
 def total_steps(lengths: list[int], params: QloraParams, seed: int) -> int:
@@ -201,7 +227,7 @@ def total_steps(lengths: list[int], params: QloraParams, seed: int) -> int:
 
 
 def _steps_for_tokens(lengths: list[int], params: QloraParams, seed: int, most: int) -> int:
-    buckets, tokens, steps, epoch = Buckets(lengths, params.batch_tokens, seed), 0, 0, 0
+    buckets, tokens, steps, epoch = _buckets(lengths, params, seed), 0, 0, 0
     while steps < most:
         buckets.set_epoch(epoch)
         batches = list(buckets)
@@ -259,7 +285,7 @@ def build(ctx: StepContext, plan: Plan) -> tuple[AnswerTrainer, Reporter]:
     reporter = Reporter(ctx, limits, ctx.workdir / "best")
     trainer = AnswerTrainer(
         model, _arguments(ctx, plan), train=plan.train.examples, evaluation=plan.evaluation, tokenizer=plan.tokenizer,
-        batch_tokens=params.batch_tokens, weight_decay=params.weight_decay, folder=ctx.workdir / "checkpoints",
+        batch_tokens=params.batch_tokens, stages=stages_of(params), weight_decay=params.weight_decay, folder=ctx.workdir / "checkpoints",
         meta=plan.identity, say=lambda message, level: ctx.event(message, level=level), callbacks=[reporter],
         minutes=reporter.spent if params.max_minutes else None)
     reporter.trainer = trainer

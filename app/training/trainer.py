@@ -46,11 +46,11 @@ class AnswerTrainer(SFTTrainer):
     """
 
     def __init__(self, model: Any, args: SFTConfig, *, train: list[Example], evaluation: list[Example], tokenizer: Any,
-                 batch_tokens: int, weight_decay: float, folder: Path, meta: dict[str, Any],
+                 batch_tokens: int, stages: int, weight_decay: float, folder: Path, meta: dict[str, Any],
                  say: Callable[[str, str], None], callbacks: list[Any], minutes: Callable[[], float] | None = None) -> None:
         self._train_lengths = [len(example.input_ids) for example in train]
         self._eval_lengths = [len(example.input_ids) for example in evaluation]
-        self._batch_tokens, self._weight_decay = batch_tokens, weight_decay
+        self._batch_tokens, self._stages, self._weight_decay = batch_tokens, stages, weight_decay
         self._folder, self._meta, self._say, self._spent = folder, meta, say, minutes
         self.tokens_seen, self.splits = 0, 1
         self.extra: dict[str, Any] = {}
@@ -69,7 +69,7 @@ class AnswerTrainer(SFTTrainer):
 
     # -- data ---------------------------------------------------------------------------------------------------
     def get_train_dataloader(self) -> DataLoader:
-        buckets = Buckets(self._train_lengths, self._batch_tokens, self.args.seed)
+        buckets = Buckets(self._train_lengths, self._batch_tokens, self.args.seed, stages=self._stages)
         return EpochLoader(self.train_dataset, batch_sampler=buckets, collate_fn=collate)
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:

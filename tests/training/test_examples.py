@@ -64,6 +64,16 @@ def test_epochs_differ_and_a_seed_repeats_them():
     assert one != list(first)
 
 
+def test_a_curriculum_gives_part_after_part_in_every_epoch():
+    lengths = [5 + number % 7 for number in range(40)]
+    buckets = Buckets(lengths, 24, seed=3, stages=4)
+    for epoch in range(2):
+        buckets.set_epoch(epoch)
+        seen = [index for batch in buckets for index in batch]
+        assert [sorted(seen[start:start + 10]) for start in range(0, 40, 10)] == [list(range(start, start + 10)) for start in range(0, 40, 10)]
+        assert len(list(buckets)) == len(buckets)
+
+
 def test_a_batch_is_padded_on_the_right_and_has_no_mask():
     batch = collate([{"input_ids": [5, 6, 7], "labels": [IGNORED, 6, 7]}, {"input_ids": [8], "labels": [8]}])
     assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 0, 0]]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from app.errors import Cancelled, DatasetError, EnvironmentFault
+from app.errors import Cancelled, DatasetError, EnvironmentFault, TrainingError
 from app.training import checkpoints
 from app.training.qlora_node import Qlora, QloraParams
 
@@ -42,6 +42,23 @@ def test_a_training_yields_a_usable_adapter_curves_and_a_report(lesson):
     assert ctx.said(f"Best so far kept, step {report.summary['best_step']}")
     assert json.loads(Path(report.path).read_text())["summary"] == report.summary
     assert _loads_in_peft(model) > 0
+
+
+def test_a_curriculum_is_learned_in_the_order_that_was_noted(lesson):
+    from app.store.datasets import open_dataset, order_name
+    from app.training.session import prepare
+
+    ctx = lesson()
+    with pytest.raises(TrainingError, match="no learning order"):
+        train(ctx, order="curriculum")
+    with open_dataset(ctx.store, ctx.inputs["rows"].dataset) as db:
+        rows = list(db.iter_rows(1, "train"))
+        by_length = sorted(rows, key=lambda row: (-len(row.messages[0]["content"]), row.position))
+        db.put_scores((row.hash, order_name(1), float(place)) for place, row in enumerate(by_length))
+    plan = prepare(ctx, QloraParams(**QUICK, order="curriculum"))
+    texts = [plan.tokenizer.decode(example.input_ids) for example in plan.train.examples]
+    assert all(row.messages[0]["content"] in text for row, text in zip(by_length, texts, strict=True))
+    assert train(ctx, order="curriculum")["training"].summary["rows"] == len(rows)
 
 
 def _loads_in_peft(model) -> float:

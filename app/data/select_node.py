@@ -1,0 +1,87 @@
+"""Choose the rows to train on: by chance, by kind, by difference, by difficulty or by likeness to a task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from app.config.artifacts import Artifact, Report, Rows
+from app.config.node import Node, Params, StepContext, node
+
+
+class Budget(Params):
+    """How much is chosen.  Several limits: the smallest counts; none: all rows that pass at_least and at_most."""
+
+    rows: int = Field(0, ge=0, description="Rows; 0: no limit")
+    share: float = Field(0, ge=0, le=1, description="Share of the rows that pass at_least and at_most; 0: no limit")
+    tokens: int = Field(0, ge=0, description="Tokens of the base model, counted once; 0: no limit")
+    minutes: float = Field(0, ge=0, description="Minutes of training at the speed measured on this machine before; 0: no limit")
+    epochs: float = Field(1, gt=0, description="Passes that the minutes must suffice for")
+
+
+class DifficultyRange(Params):
+    """The middle of a score: what is neither known already nor hopeless."""
+
+    score: str = Field("ifd", description="Score that says how difficult a row is")
+    low: float = Field(0.25, ge=0, le=1, description="Share of the easiest rows that is left out")
+    high: float = Field(0.9, ge=0, le=1, description="Share up to which rows are taken; harder ones are left out")
+
+
+class SelectParams(Params):
+    """Parameters of data.select."""
+
+    method: Literal["random", "stratified", "diverse", "clusters", "difficulty", "similar"] = Field(
+        "random", description="random; stratified: by a column or label; diverse: rows far from each other (k-center); clusters: as many "
+        "of each group of like rows; difficulty: the middle of a score; similar: most like a query set (RDS+)")
+    budget: Budget = Field(Budget.model_validate({}), description="How much is chosen")
+    at_least: dict[str, float] = Field({}, description="Least score by name (quality: 0.5); a row without the score passes")
+    at_most: dict[str, float] = Field({}, description="Largest score by name; a row without the score passes")
+    by: str = Field("", description="stratified: the column, or field of the JSON answer; empty: the whole answer")
+    balance: Literal["proportional", "equal"] = Field(
+        "proportional", description="stratified: kinds as frequent as before, or equally often")
+    clusters: int = Field(0, ge=0, le=10_000, description="clusters: how many; 0: the square root of the rows chosen")
+    difficulty: DifficultyRange = Field(DifficultyRange.model_validate({}), description="difficulty: which part of which score")
+    like: str = Field("calibration", description="similar: calibration, or the name of another dataset")
+    order: Literal["as_is", "easy_first", "hard_first"] = Field(
+        "as_is", description="Note a learning order, which train.qlora follows with order: curriculum")
+    order_by: str = Field("ifd", description="Score that the learning order follows, low to high for easy_first")
+    base_model: str | None = Field(None, description="Model for tokens and likeness; none: the document's base_model")
+
+
+@node("data.select", version=1, title="Select")
+class Select(Node[SelectParams]):
+    """Makes a version that keeps the chosen training rows; the others can be taken back.  Held-out rows are not touched."""
+
+    inputs = {"rows": Rows, "assessment": Report}
+    optional = frozenset({"assessment"})
+    outputs = {"rows": Rows, "report": Report}
+    accelerator = True
+
+    def run(self, ctx: StepContext) -> dict[str, Artifact]:
+        """Choose, then write the version."""
+        from app.config.models import resolve_base
+        from app.data.curriculum import note_order
+        from app.data.derive import Derivation
+        from app.data.select import Selection
+
+        rows: Rows = ctx.input("rows")
+        params = self.params
+
+        def base() -> Path:
+            return resolve_base(ctx.store, params.base_model or ctx.base_model)
+
+        with Derivation(ctx, rows, node="data.select", note="Selected", params=params.model_dump(mode="json")) as making:
+            choice = Selection(ctx, making.db, rows.version, params, base).choose()
+            kept = set(choice.chosen.tolist())
+            for row in making.rows():
+                if row.split == choice.split and row.position not in kept:
+                    making.remove(row, "not_selected", choice.failed.get(row.position) or f"beyond {choice.limit or 'the range'}")
+            mark = note_order(making.db, rows.version, making.version, choice, params.order, params.order_by)
+            made = making.finish({"method": params.method, "chosen": len(kept), "failed_limits": len(choice.failed),
+                                  "tokens": choice.tokens, "limit": choice.limit, "order": params.order})
+        ctx.event(f"{len(kept):,} training rows chosen" + (f", {choice.tokens:,} tokens" if choice.tokens is not None else "")
+                  + (f"; the limit was {choice.limit}" if choice.limit else "") + ".", level="good", kind="select")
+        chosen = made["rows"]
+        return {**made, "rows": chosen.model_copy(update={"content_hash": f"{chosen.content_hash}{mark}"})}
