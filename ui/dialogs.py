@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialog, QLineEdit, QWidget
+from PySide6.QtWidgets import QDialog, QFileDialog, QLineEdit, QWidget
 
 from ui.widgets.buttons import Button
 from ui.widgets.text import Label, column, row
+
+DATA_FILES = "Data (*.csv *.tsv *.json *.jsonl *.parquet *.xlsx *.txt *.md *.pdf *.docx *.gz);;All files (*)"
+KIT_FILES = "Kits (*.nwkit)"
+
+
+def choose_file(parent: QWidget, title: str, kinds: str) -> Path | None:
+    """A file that the user names, or None."""
+    chosen, _ = QFileDialog.getOpenFileName(parent, title, "", kinds)
+    return Path(chosen) if chosen else None
+
+
+def choose_place(parent: QWidget, title: str, name: str, kinds: str) -> Path | None:
+    """Where to write a file, or None; ``name`` is offered."""
+    chosen, _ = QFileDialog.getSaveFileName(parent, title, name, kinds)
+    return Path(chosen) if chosen else None
 
 
 class _Decision(QDialog):
@@ -58,6 +75,14 @@ def ask_passphrase(parent: QWidget) -> str:
     field.setFocus(Qt.FocusReason.OtherFocusReason)
     dialog.exec()
     return field.text() if dialog.answer == "open" else ""
+
+
+def tell(parent: QWidget, title: str, text: str) -> None:
+    """Explain something; there is nothing to decide."""
+    dialog = _Decision(parent, title, text)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.offer("", "Close", "filled").setDefault(True)
+    dialog.open()
 
 
 def ask(parent: QWidget, title: str, text: str, verb: str, *, safe: str = "Keep it", danger: bool = True) -> bool:

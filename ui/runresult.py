@@ -69,7 +69,6 @@ class RunResult(Card):
         self.behaviour = Table(columns, "Refusals by arm")
         self.behaviour.show_rows([(arm, _refusals(arm, [*(one["arms"][arm] for one in kinds), wrongly[arm]])) for arm in wrongly])
         self.behaviour.fit_height()
-        self._room.addWidget(Line())
         self._room.addWidget(self.behaviour)
 
 

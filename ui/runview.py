@@ -78,8 +78,10 @@ class RunPane(QScrollArea):
         self._discard = Button("Stop and discard", "danger", clicked=self._ask_discard)
         self._resume = Button("Resume", "filled", "play", tooltip="Go on where it stopped  Ctrl+R", clicked=self.resume)
         self._try = Button("Compare answers", "filled", "message-square", clicked=lambda: shell.go("playground", served_name(self._view)))
+        self._kit = Button("Make a kit", "outline", "library-big", tooltip="One file without a row, for others to run on their data",
+                           clicked=self._make_kit)
         self._use = Button("Use it", "outline", "plug", clicked=lambda: shell.go("endpoint"))
-        self.buttons = [self._use, self._pause, self._save, self._discard, self._resume, self._try]
+        self.buttons = [self._kit, self._use, self._pause, self._save, self._discard, self._resume, self._try]
         self.leave()
 
     def begin(self) -> None:
@@ -144,6 +146,7 @@ class RunPane(QScrollArea):
             button.setEnabled(not stopping)
         self._resume.setVisible(state in CAN_RESUME)
         self._try.setVisible(state == "done" and self._page.shell.has("playground"))
+        self._kit.setVisible(state == "done")
         self._use.setVisible(state == "done" and self._page.shell.has("endpoint"))
 
     def _show_curves(self, found: dict[str, Any]) -> None:
@@ -164,6 +167,13 @@ class RunPane(QScrollArea):
                 "discard": "Stopping. Nothing of this run is kept."}[mode]
         button = {"pause": self._pause, "save": self._save, "discard": self._discard}[mode]
         command(self._page, runs.cancel, self._id, mode, busy=button, done=lambda _n: self._page.shell.toast(said))
+
+    def _make_kit(self) -> None:
+        from ui.kitmaking import MakeKitDialog
+
+        dialog = MakeKitDialog(self._page, self._id)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
 
     def _ask_discard(self) -> None:
         from ui.dialogs import ask

@@ -18,7 +18,7 @@ from PySide6.QtGui import (
     QKeySequence,
     QResizeEvent,
 )
-from PySide6.QtWidgets import QFileDialog, QMainWindow, QStackedWidget, QWidget
+from PySide6.QtWidgets import QMainWindow, QStackedWidget, QWidget
 
 from app.errors import NeuroWeaverError
 from ui.background import Background
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ui.pages.base import Page
 
 NARROW_BELOW = 1180
-FILES = "Data (*.csv *.tsv *.json *.jsonl *.parquet *.xlsx *.txt *.md *.pdf *.docx *.gz);;All files (*)"
+KIT_SUFFIX = ".nwkit"
 
 
 class Window(QMainWindow):
@@ -139,15 +139,18 @@ class Window(QMainWindow):
 
     def import_file(self, path: Path | None = None) -> None:
         """Show what a file holds and how it will be stored; on Import its dataset appears on the Datasets page."""
+        from ui.dialogs import DATA_FILES, choose_file
+
         if path is None:
-            chosen, _ = QFileDialog.getOpenFileName(self, "Import a file", "", FILES)
-            if not chosen:
-                return
-            path = Path(chosen)
-        self.import_files([path])
+            path = choose_file(self, "Import a file", DATA_FILES)
+        if path is not None:
+            self.import_files([path])
 
     def import_files(self, paths: list[Path]) -> None:
-        """Show each file before it is imported, one after the other."""
+        """Show each file before it is imported, one after the other; a kit file is opened."""
+        for kit in (path for path in paths if path.suffix == KIT_SUFFIX):
+            self.open_kit(kit)
+        paths = [path for path in paths if path.suffix != KIT_SUFFIX]
         shown = bool(self._to_import)
         self._to_import += paths
         if paths and not shown:
@@ -180,8 +183,27 @@ class Window(QMainWindow):
         leads = self.has("datasets")
         self.toast(words + rejected, action="Look at it" if leads else "", then=lambda: self.go("datasets", done.dataset))
 
-    def run(self, source: str, *, busy: QWidget | None = None) -> None:
-        """Start a kit or a workflow file and show its run."""
+    def open_kit(self, path: Path | None = None) -> None:
+        """Check a kit file and put it among the user's kits; asks which if none is given."""
+        from app.workflow import kit_opening
+        from ui.dialogs import KIT_FILES, choose_file
+
+        if path is None:
+            path = choose_file(self, "Open a kit file", KIT_FILES)
+        if path is not None:
+            self.background.submit(self, kit_opening.open_kit, path, lane="slow", key=f"open {path}", done=self._kit_opened,
+                                   failed=self._failed)
+
+    def _kit_opened(self, done: Any) -> None:
+        what = "was there already" if done.known else f"takes the place of version {done.replaced}" if done.replaced else (
+            "is one of your kits now")
+        self.toast(f"{done.title}, version {done.version}, {what}. It runs on your own data.")
+        if (page := self._made.get("kits")) is not None:
+            page.mark_stale()
+        self.go("kits")
+
+    def run(self, source: str, *, busy: QWidget | None = None, data: Path | None = None) -> None:
+        """Start a kit or a workflow file and show its run; ``data``: the user's file, for a kit that carries no rows."""
         from app.workflow import runs
 
         if busy is not None:
@@ -192,7 +214,8 @@ class Window(QMainWindow):
                 busy.setEnabled(True)
             show(value)
 
-        self.background.submit(self, runs.submit, source, lane="slow", key=f"run {source}",
+        given = (runs.submit, source) if data is None else (runs.submit_with_data, source, str(data))
+        self.background.submit(self, *given, lane="slow", key=f"run {source}",
                                done=lambda run: finish(self._started, run),
                                failed=lambda problem: finish(self._failed, problem))
 
@@ -308,6 +331,7 @@ class Window(QMainWindow):
         deeds = [Deed(f"Go to {spec.title}", spec.icon, partial(self.go, name), self._keys_of(name))
                  for name, spec in self._specs.items()]
         deeds += [Deed("Import a file", "file-input", self.import_file, "Ctrl+O"),
+                  Deed("Open a kit file", "folder-open", self.open_kit, ""),
                   Deed("Run", "play", lambda: self.page().run_primary(), "Ctrl+R"),
                   Deed("Stop and save", "download", lambda: self.page().stop_and_save(), "Ctrl+."),
                   *(Deed(f"Use the {word} theme", "eye", partial(self.set_theme, choice))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from app.gateway.views import Served
@@ -32,6 +33,11 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def about(seconds: float) -> str:
+    """A duration without its seconds where there are minutes: "8 min"."""
+    return duration(seconds) if not 60 <= seconds < 3600 else f"{round(seconds / 60)} min"
 
 
 def left(seconds: float) -> str:
@@ -92,6 +98,45 @@ def points(difference: float, low: float, high: float) -> str:
 def share(count: int, items: int, low: float, high: float) -> str:
     """A count of items with its 95 % interval in per cent: "27 of 30 (74 to 97 %)"."""
     return f"{count:,} of {items:,} ({100 * low:.0f} to {100 * high:.0f} %)"
+
+
+def refused(kinds: Mapping[str, tuple[int, int]], wrongly: tuple[int, int] | None) -> str:
+    """"Refused: out of scope 27 of 30; wrongly 1 of 80", or nothing where nothing was to be refused."""
+    parts = [f"{kind} {count:,} of {items:,}" for kind, (count, items) in kinds.items()]
+    if not parts:
+        return ""
+    return f"Refused: {', '.join(parts)}" + (f"; wrongly {wrongly[0]:,} of {wrongly[1]:,}" if wrongly else "")
+
+
+def refused_of_kit(measured: Mapping[str, Any]) -> str:
+    """What a kit's own figures say of refusals."""
+    return refused({str(kind): tuple(share) for kind, share in (measured.get("refused") or {}).items()},
+                   measured.get("refused_wrongly"))
+
+
+def refused_of_report(report: Mapping[str, Any]) -> str:
+    """What a run's report says of the tuned model's refusals."""
+    found = report.get("behaviour") or {}
+    kinds = {str(one["kind"]): (one["arms"]["tuned"]["count"], one["arms"]["tuned"]["items"]) for one in found.get("kinds", ())}
+    wrongly = found.get("refused_wrongly", {}).get("tuned")
+    return refused(kinds, (wrongly["count"], wrongly["items"]) if wrongly else None)
+
+
+def domain_name(domain: str) -> str:
+    """A kit's domain for people."""
+    return {"": "Kit", "own": "Own field"}.get(domain, domain.capitalize())
+
+
+def first_sentence(text: str, most: int) -> str:
+    """What a card has room for: the first sentence, cut between two words after ``most`` characters."""
+    head, stop, _ = text.partition(". ")
+    sentence = f"{head}." if stop else text
+    return sentence if len(sentence) <= most else f"{sentence[:most].rpartition(' ')[0]} …"
+
+
+def licence_name(licence: str) -> str:
+    """An SPDX expression for people."""
+    return {"": "see kit", "NOASSERTION": "not stated"}.get(licence, licence.replace(" AND ", ", "))
 
 
 def model_name(name: str) -> str:

@@ -101,6 +101,13 @@ def kit_document(_store: Store, kit: str) -> DocumentView:
     return DocumentView(kit, str(file), read_text(file), saved=True)
 
 
+def kit_card(_store: Store, kit: str) -> str:
+    """What a kit says of itself in words: its model card, else its README, else nothing."""
+    folder = find_document(kit).parent
+    file = next((folder / name for name in ("model-card.md", "README.md") if (folder / name).is_file()), None)
+    return read_text(file) if file is not None else ""
+
+
 def read_document(_store: Store, path: str) -> DocumentView:
     """The document in a file.  Raises ConfigError config.unreadable or config.too_large."""
     return DocumentView(Path(path).stem, path, read_text(Path(path)), saved=True)

@@ -17,6 +17,10 @@ class Fit:
     state: str
     need: float
     free: float
+    context: int = 1024
+    """Tokens of a batch that this was judged for."""
+    here: bool = True
+    """The model is on this computer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,29 @@ def computer(store: Store) -> Computer:
         memory_free=machine.memory_available, disk_free=machine.disk_free, data_folder=str(store.profile.home),
         gpu=card.name if card else "", gpu_total=card.total if card else 0, gpu_free=card.free if card else 0,
         key_storage=store.key.storage, offline=bool(settings.get(store, "offline")), fits=fits)
+
+
+def fits(store: Store, bases: tuple[tuple[str, int | None], ...]) -> dict[str, Fit]:
+    """Whether each base model can be fine-tuned here, by name.
+
+    bases: name, and the size in parameters that a kit states.  A model that is here is measured by its own folder; one
+    whose size nobody knows is left out.
+    """
+    from app.config.model_files import check_model_folder
+    from app.config.models import resolve_base
+    from app.errors import NeuroWeaverError
+    from app.training.hardware import probe
+
+    machine, found = probe(store.profile.home), {}
+    for name, stated in bases:
+        try:
+            size, here = check_model_folder(resolve_base(store, name)).parameters, True
+        except NeuroWeaverError:
+            size, here = stated or 0, False
+        if size:
+            judged = machine.fit(size)
+            found[name] = Fit(name, "", judged.state, judged.need, judged.free, judged.context, here)
+    return found
 
 
 def _fit(found: Any, name: str, note: str, *, slow: bool) -> Fit:

@@ -34,6 +34,7 @@ from app.workflow.runs import find_run
 UNSTATED = "NOASSERTION"
 """SPDX's word for a licence that nobody stated."""
 _SOURCE = "dataset.import"
+__all__ = ["UNSTATED", "About", "MadeKit", "export_kit", "make_kit", "slug"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,11 @@ class Shell(Protocol):
     def import_file(self, path: Path | None = None) -> None:
         """Import a file as a dataset; asks which if none is given."""
 
-    def run(self, source: str, *, busy: QWidget | None = None) -> None:
-        """Start a kit by name or a workflow file by path, and show the run."""
+    def open_kit(self, path: Path | None = None) -> None:
+        """Open a kit file; asks which if none is given."""
+
+    def run(self, source: str, *, busy: QWidget | None = None, data: Path | None = None) -> None:
+        """Start a kit by name or a workflow file by path, and show the run; ``data``: the file for a kit without rows."""
 
     def set_theme(self, choice: str) -> None:
         """Light, dark or system, kept in the settings."""

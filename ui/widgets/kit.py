@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QGridLayout, QWidget
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QGridLayout, QSizePolicy, QWidget
 
 from ui import words
 from ui.runwords import power_source
@@ -15,15 +17,36 @@ from ui.widgets.text import Badge, Card, Label, Line, column, row
 from ui.widgets.verdict import Interval, verdict_badge
 
 FIT_BADGES = {"fits": ("Fits", "success", "check"), "tight": ("Tight", "warning", "triangle-alert"),
-              "too_large": ("Too large", "danger", "x")}
+              "too_large": ("Too large", "danger", "x"), "missing": ("Not here", "neutral", "circle-help")}
 
 
-def fit_badge(state: str) -> Badge:
+MOST_WORDS = 140
+"""Characters of a description that three lines of a card hold."""
+
+
+def fit_badge(state: str, tooltip: str = "") -> Badge:
     """Icon and word; hidden until the machine was looked at."""
     text, kind, icon = FIT_BADGES.get(state, ("", "neutral", ""))
-    badge = Badge(text, kind, icon)
+    badge = Badge(text, kind, icon, tooltip)
     badge.setVisible(bool(text))
     return badge
+
+
+def fit_words(fit: Any) -> str:
+    """What a Fit says: need and free memory, and for what it was judged."""
+    return (f"Training needs about {words.size(fit.need)} of memory; {words.size(fit.free)} are free now. "
+            f"Judged for {fit.context:,} word pieces at a time.")
+
+
+def cannot_run(card: Any, fit: Any) -> str:
+    """Why a kit cannot run here, "" where it can."""
+    name = words.model_name(card.base_model)
+    if fit is not None and fit.state == "too_large":
+        return (f"{fit_words(fit)} Close other programs and look again, choose a smaller base model in the workflow, or use a computer "
+                "with more memory or a graphics card.")
+    if fit is not None and not fit.here:
+        return f"{name} is not on this computer. Import its folder on the Models page, or choose another base model in the workflow."
+    return ""
 
 
 def kit_figures(card: Any, last: Any = None) -> QWidget:
@@ -73,43 +96,88 @@ def measured_figures(measured: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 class KitCardWidget(Card):
-    """One card of the gallery."""
+    """One card of the gallery.
 
-    def __init__(self, card: Any, fit: str, last: Any, run: Callable[[Button], object],
-                 details: Callable[[], object], *, first: bool) -> None:
+    run: called with the button and the user's file (None: the kit has its own rows, or asks).  why: called with the reason
+    where the kit cannot run here.
+    """
+
+    def __init__(self, card: Any, fit: Any, last: Any, run: Callable[[Button, Path | None], object],
+                 why: Callable[[str], object], details: Callable[[], object], *, first: bool) -> None:
         super().__init__()
-        self.name = card.name
+        self.name, self._run = card.name, run
         self.setAccessibleName(f"{card.title}. {card.description}")
-        domain = Badge(card.domain.capitalize() or "Kit", "neutral", words.DOMAIN_ICONS.get(card.domain.lower(), "box"))
-        about = Label(card.description, "body", "secondary", wrap=True)
+        self.setAcceptDrops(bool(card.needs_data))
+        about = Label(words.first_sentence(card.description, MOST_WORDS), "body", "secondary", wrap=True)
+        about.setToolTip(card.description)
         about.setMinimumHeight(40)
+        about.setMaximumHeight(60)
         about.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.run_button = Button("Run", "filled" if first else "outline", "play", size="small", tooltip=f"Run {card.title}",
-                                 clicked=lambda: run(self.run_button))
-        self.run_button.setEnabled(not card.problem)
+        reason = cannot_run(card, fit)
+        self.run_button = self._main_button(card, reason, why, first=first)
         foot = row(Label(f"version {card.version}" if card.version else "", "small", "tertiary"), None,
                    Button("Details", "quiet", size="small", tooltip=f"Details of {card.title}", clicked=details),
                    self.run_button, gap=6)
         self.setLayout(column(
-            row(domain, None, fit_badge(fit)), 10, Label(card.title, "card"), 2, about, 12, _facts(card, last), 16, Line(), 16,
-            *_result(card, last), None, 6, foot, margins=(18, 16, 18, 12)))
+            row(*_badges(card), None, _fit(fit), gap=6), 10, Label(card.title, "card", elide=True), 2, about, 12, _facts(card, last), 16,
+            Line(), 16, *_result(card, last), None, 6, foot, margins=(18, 16, 18, 12)))
         self.setMinimumHeight(336)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # columns are equally wide
+
+    def _main_button(self, card: Any, reason: str, why: Callable[[str], object], *, first: bool) -> Button:
+        if reason:
+            return Button("Why not here?", "outline", size="small", tooltip=reason, clicked=lambda: why(reason))
+        text, tip = ("Run on a file", f"Run {card.title} on your own file, or drop one here") if card.needs_data else (
+            "Run", f"Run {card.title}")
+        button = Button(text, "filled" if first else "outline", "play", size="small", tooltip=tip,
+                        clicked=lambda: self._run(self.run_button, None))
+        button.setEnabled(not card.problem)
+        return button
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """One file: the data that this kit asks for."""
+        urls = event.mimeData().urls()
+        if len(urls) == 1 and urls[0].isLocalFile() and not urls[0].toLocalFile().endswith(".nwkit"):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Run the kit on the file."""
+        event.acceptProposedAction()
+        if self.run_button.isEnabled():
+            self._run(self.run_button, Path(event.mimeData().urls()[0].toLocalFile()))
+
+
+def _badges(card: Any) -> list[Badge]:
+    domain = words.domain_name(card.domain)
+    found = [Badge("My kit", "neutral", "folder-open", domain) if card.users else
+             Badge(domain, "neutral", words.DOMAIN_ICONS.get(card.domain.lower(), "box"))]
+    needs = "It carries no rows: it runs on a file of yours with the same columns."
+    return found + ([Badge("Needs your data", "accent", "file-input", needs)] if card.needs_data else [])
+
+
+def _fit(fit: Any) -> Badge:
+    if fit is None:
+        return fit_badge("")
+    if not fit.here and fit.state != "too_large":
+        return fit_badge("missing", "The base model is not on this computer")
+    return fit_badge(fit.state, fit_words(fit))
 
 
 def _facts(card: Any, last: Any) -> QGridLayout:
     grid = QGridLayout()
     grid.setHorizontalSpacing(8)
     grid.setVerticalSpacing(3)
-    facts = [("Base", words.model_name(card.base_model)), ("Rows", f"{card.rows:,}" if card.rows else "not counted"),
-             ("Takes", _takes(card, last)), ("Licence", card.licence or "see kit")]
+    rows = "yours" if card.needs_data else f"{card.rows:,}" if card.rows else "not counted"
+    facts = [("Base", words.model_name(card.base_model)), ("Rows", rows), ("Takes", _takes(card, last)),
+             ("Licence", words.licence_name(card.licence))]
     for number, (name, value) in enumerate(facts):
         line, place = divmod(number, 2)
         grid.addWidget(Label(name, "small", "tertiary"), line, 2 * place)
         grid.addWidget(Label(value, "smallstrong", elide=True), line, 2 * place + 1)
     grid.setColumnMinimumWidth(0, 40)
     grid.setColumnMinimumWidth(2, 48)
-    grid.setColumnStretch(1, 1)
-    grid.setColumnStretch(3, 1)
+    grid.setColumnStretch(1, 4)
+    grid.setColumnStretch(3, 5)
     return grid
 
 
@@ -117,9 +185,18 @@ def _takes(card: Any, last: Any) -> str:
     """Time and money of the newest run here, else the time that its author measured."""
     if last is not None and last.started is not None and last.ended is not None:
         money = f", {words.money(last.cost.total, last.cost.currency)}" if last.cost else ""
-        return f"{words.duration(last.ended - last.started)}{money}"
+        return f"{words.about(last.ended - last.started)}{money}"
     seconds = card.measured.get("seconds")
-    return words.duration(float(seconds)) if seconds else "not measured"
+    return words.about(float(seconds)) if seconds else "not measured"
+
+
+def older_kit(card: Any, last: Any) -> str:
+    """What to know where the newest run used another version of the kit, or other content of the same version."""
+    if last is None or last.kit_version is None:
+        return ""
+    if str(last.kit_version) != str(card.version):
+        return f"Run {last.number} used version {last.kit_version} of this kit; this is version {card.version}."
+    return f"This kit has changed since run {last.number}." if last.kit_hash != card.hash else ""
 
 
 def _result(card: Any, last: Any) -> list[QWidget | Any]:
@@ -128,17 +205,26 @@ def _result(card: Any, last: Any) -> list[QWidget | Any]:
         return [row(Badge("Cannot be read", "danger", "x"), None), 6, Label(card.problem, "small", "tertiary", wrap=True)]
     found = last.verdict if last is not None else None
     if found is not None:
-        where, got = f"run {last.number} on this computer, {found.items:,} questions", found
-        return _shown(got.verdict, got.base, got.tuned, got.difference, got.low, got.high, where)
+        older = older_kit(card, last)
+        where = f"run {last.number} on this computer, {found.items:,} questions"
+        shown = _shown(found.verdict, found.base, found.tuned, (found.difference, found.low, found.high), where)
+        note = Label(older, "small", "warning", elide=True)
+        return [*shown, *([2, note] if older else []), *_refusals(words.refused_of_report(found.report))]
     m = card.measured
     if {"base", "tuned", "difference", "interval"} <= set(m):
         low, high = m["interval"]
         verdict = m.get("verdict") or ("better" if low > 0 else "worse" if high < 0 else "no_difference")
-        where = f"measured by the kit's author{', ' + str(m['machine']) if m.get('machine') else ''}"
-        return _shown(verdict, m["base"], m["tuned"], m["difference"], low, high, where)
+        who = "its maker" if card.users else "the kit's author"
+        where = f"measured by {who}{', ' + str(m['machine']) if m.get('machine') else ''}"
+        return [*_shown(verdict, m["base"], m["tuned"], (m["difference"], low, high), where), *_refusals(words.refused_of_kit(m))]
     return [row(verdict_badge(""), None), 8, Label("Measured when it runs on this computer.", "small", "tertiary")]
 
 
-def _shown(verdict: str, base: float, tuned: float, difference: float, low: float, high: float, where: str) -> list[Any]:
+def _shown(verdict: str, base: float, tuned: float, interval: tuple[float, float, float], where: str) -> list[Any]:
+    difference, low, high = interval
     return [row(verdict_badge(verdict), None, Label(words.points(difference, low, high), "small", "tertiary")), 10,
             Interval(base, tuned, None, (base + low, base + high)), 6, Label(where, "small", "tertiary", elide=True)]
+
+
+def _refusals(sentence: str) -> list[Any]:
+    return [2, Label(sentence, "small", "tertiary", elide=True)] if sentence else []
