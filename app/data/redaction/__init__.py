@@ -1,0 +1,1 @@
+"""Private data in rows: found, pseudonymised, reviewed."""
