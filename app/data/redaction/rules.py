@@ -1,0 +1,75 @@
+"""A dataset's "always" rules: redact this text, keep that one, leave an entity alone."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.data.redaction.detect import Finding
+from app.data.redaction.normalise import folded
+
+Decision = Literal["redact", "keep"]
+ANY = "*"
+SURE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """entity: a key, or "*" for any.  folded: the text as :func:`fold` has it; "" means every text of that entity."""
+
+    entity: str
+    folded: str
+    decision: Decision
+
+
+def fold(text: str) -> str:
+    """A text for comparing: without disguise, case and double blanks."""
+    return " ".join(folded(text).text.casefold().split())
+
+
+def load(conn: Any) -> list[Rule]:
+    """The rules of a dataset, the oldest first: of two that contradict each other the newer one counts."""
+    return [Rule(*row) for row in conn.execute("SELECT entity, folded, decision FROM redaction_rules ORDER BY created, id")]
+
+
+def store(conn: Any, rule: Rule) -> None:
+    """Add a rule; one for the same text and entity is replaced."""
+    conn.execute("DELETE FROM redaction_rules WHERE entity = ? AND folded = ?", (rule.entity, rule.folded))
+    conn.execute(
+        "INSERT INTO redaction_rules (entity, folded, decision, created) VALUES (?, ?, ?, ?)",
+        (rule.entity, rule.folded, rule.decision, time.time()),
+    )
+
+
+class Rules:
+    """Rules ready for use."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._by_text = {(rule.entity, rule.folded): rule.decision for rule in rules}
+        self._terms = {text: entity for (entity, text), decision in self._by_text.items() if decision == "redact" and text}
+        terms = sorted(self._terms, key=len, reverse=True)
+        forms = "|".join(r"\s+".join(map(re.escape, term.split())) for term in terms)
+        self._pattern = re.compile(rf"(?<!\w)(?:{forms})(?!\w)", re.IGNORECASE) if terms else None
+
+    def decide(self, entity: str, text: str) -> Decision | None:
+        """What the rules say of a finding; a rule for its text counts before one for its entity."""
+        if not self._by_text:
+            return None
+        own = fold(text)
+        return next((self._by_text[place] for place in ((entity, own), (ANY, own), (entity, "")) if place in self._by_text), None)
+
+    def also(self, text: str, found: list[Finding]) -> list[Finding]:
+        """The findings together with the texts that are always to be redacted."""
+        more = [one for one in self._named(text) if not any(one.start < other.end and other.start < one.end for other in found)]
+        return sorted([*found, *more], key=lambda one: one.start)
+
+    def _named(self, text: str) -> Iterator[Finding]:
+        if self._pattern is None:
+            return
+        view = folded(text)
+        for match in self._pattern.finditer(view.text):
+            entity = self._terms.get(" ".join(match.group().casefold().split()), ANY)
+            yield Finding(*view.span(*match.span()), "PRIVATE" if entity == ANY else entity, SURE, "rule")
