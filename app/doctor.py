@@ -176,3 +176,61 @@ def _tools() -> Iterator[Check]:
         if compiler
         else ("Compiler", "warning" if need else "ok", "none", "Only needed to build llama-cpp-python." if need else "")
     )
+
+
+# ---- diagnostics -----------------------------------------------------------------------------------------------------------
+
+_NAMED = ("threads", "theme", "offline", "endpoint.enabled", "keep_serving_after_close", "engine.idle_seconds")
+_COUNTED = {"datasets": "datasets WHERE key IS NOT NULL", "dataset versions": "dataset_versions", "model versions": "model_versions",
+            "deployments": "deployments"}
+_PARTS = ("PySide6_Essentials", "transformers", "trl", "peft", "bitsandbytes", "xllamacpp", "sqlite-utils", "sqlcipher3")
+LAST_FAILURES = 20
+
+
+def diagnostics(store: Store) -> str:
+    """What a report of a fault needs, as text: the checks, versions, counts, and the codes of the last failures.
+
+    Nothing private: no names, texts or paths of the user's, no key, no address.  Failures are told by code, node and time alone.
+    """
+    import platform
+    import time
+
+    from app.store import settings
+
+    lines = [f"NeuroWeaver diagnostics, {time.strftime('%Y-%m-%d %H:%M')}",
+             f"system: {platform.system()} {platform.release()}, {platform.machine()}, Python {platform.python_version()}", "", "checks:"]
+    lines += [f"  {check['status']:8} {check['name']}: {check['detail']}" for check in checks()]
+    lines += ["", "parts:", *(f"  {name} {_version(name) or 'missing'}" for name in _PARTS)]
+    lines += ["", "settings:", *(f"  {name}: {settings.get(store, name)}" for name in _NAMED)]
+    lines += ["", "counts:", *(f"  {words}: {_count(store, table)}" for words, table in _COUNTED.items())]
+    lines += [f"  runs {row['state']}: {row['n']}" for row in store.rows("SELECT state, count(*) AS n FROM runs GROUP BY state")]
+    lines += ["", "last failures:", *_failures(store)]
+    return _without_names("\n".join(lines)) + "\n"
+
+
+def _count(store: Store, table: str) -> int:
+    found = store.row(f"SELECT count(*) AS n FROM {table}")
+    return int(found["n"]) if found else 0
+
+
+def _failures(store: Store) -> list[str]:
+    """Code, node and time of steps that failed, the newest first."""
+    import json
+    import time
+
+    rows = store.rows("SELECT node, why, ended FROM steps WHERE why IS NOT NULL ORDER BY ended DESC LIMIT ?", (LAST_FAILURES,))
+    found = [f"  {time.strftime('%Y-%m-%d %H:%M', time.localtime(row['ended'] or 0))} {row['node']} "
+             f"{json.loads(row['why']).get('code', '?')}" for row in rows]
+    return found or ["  none"]
+
+
+def _without_names(text: str) -> str:
+    """The user's home and name taken out, wherever a check mentioned them."""
+    import getpass
+
+    text = text.replace(str(Path.home()), "~")
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        return text
+    return text.replace(name, "user") if len(name) > 2 and name != "root" else text

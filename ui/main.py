@@ -16,7 +16,9 @@ from PySide6.QtCore import QTimer
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 from PySide6.QtWidgets import QApplication
 
+from app.store.places import is_first_start
 from app.store.profile import Profile
+from ui import language
 from ui.background import Background
 from ui.theme import load_fonts, theme
 from ui.window import Window
@@ -31,7 +33,13 @@ def run_window(argv: Sequence[str]) -> int:
     """Show the window until it closes; 0.  A second start brings the first one's window forward and ends."""
     sys.setswitchinterval(SWITCH_SECONDS)
     app = make_application(argv)
+    if is_first_start():
+        from ui.firstrun import ask_home
+
+        if not ask_home():
+            return 0
     profile = Profile.default()
+    language.use(language.chosen(profile))
     name = server_name(profile)
     if called_first(name, argv):
         return 0

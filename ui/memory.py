@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """Theme choice and the window's place."""
+    """Look, place and habits of the window."""
 
     theme: str
     geometry: str
+    page: str
+    shortcuts: Mapping[str, str]
+    splits: Mapping[str, list[int]]
+    notify: bool
+    tour_seen: bool
 
 
 def recall(store: Store) -> Remembered:
-    """Read both from the settings."""
+    """Read them from the settings."""
     from app.store import settings
 
-    return Remembered(str(settings.get(store, "theme")), str(settings.get(store, "window.geometry")))
+    names = ("theme", "window.geometry", "window.page", "shortcuts", "window.splits", "notify", "tour_seen")
+    return Remembered(*(settings.get(store, name) for name in names))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QSizePolicy, QVBoxLayout, QWidget
 
+from ui.language import tr
 from ui.pages import PageSpec
 from ui.theme import font, pixmap, theme, tokens
 from ui.widgets.buttons import Button
@@ -23,13 +26,17 @@ class NavButton(QAbstractButton):
         self.mark, self.mark_token, self.mark_dot = "", "textTertiary", ""
         self._narrow = False
         self.setCheckable(True)
-        self.setText(spec.title)
-        self.setAccessibleName(spec.title)
-        self.setToolTip(f"{spec.title}  {shortcut}".strip())
+        self.setText(tr(spec.title))
+        self.setAccessibleName(tr(spec.title))
+        self.show_keys(shortcut)
         self.setFixedHeight(32)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def show_keys(self, shortcut: str) -> None:
+        """The keys that lead here, in the tooltip."""
+        self.setToolTip(f"{tr(self.spec.title)}  {shortcut}".strip())
 
     def show_mark(self, text: str, dot: str = "") -> None:
         """Percent of a run, a state, a count; ``dot`` is a colour token."""
@@ -70,7 +77,7 @@ class NavButton(QAbstractButton):
     def _words(self, painter: QPainter, token: str) -> None:
         painter.setFont(font("bodyStrong"))
         painter.setPen(theme.color(token))
-        painter.drawText(QRect(34, 0, self.width() - 42, 32), Qt.AlignmentFlag.AlignVCenter, self.spec.title)
+        painter.drawText(QRect(34, 0, self.width() - 42, 32), Qt.AlignmentFlag.AlignVCenter, self.text())
         if not self.mark:
             return
         small = font("small")
@@ -167,13 +174,20 @@ class Rail(QWidget):
             self._add(spec)
 
     def _add(self, spec: PageSpec) -> None:
-        position = len(self.buttons) + 1
-        shortcut = "Ctrl+," if spec.name == "settings" else f"Ctrl+{position}" if position < 10 else ""
-        button = NavButton(spec, "F1" if spec.name == "help" else shortcut)
+        button = NavButton(spec, "")
         button.clicked.connect(lambda _checked=False, name=spec.name: self.chosen.emit(name))
         self._group.addButton(button)
         self.buttons[spec.name] = button
         self._layout.addWidget(button)
+
+    def show_keys(self, keys: Mapping[str, str]) -> None:
+        """Keys by page, and those of "find"."""
+        for name, button in self.buttons.items():
+            button.show_keys(keys.get(name, ""))
+        self._find.setToolTip(f"{tr('Find or do')}  {keys.get('find', '')}".strip())
+        self._cap.setText(keys.get("find", "").replace("+", " "))
+        self._cap.setVisible(bool(keys.get("find")))
+        self._cap.adjustSize()
 
     def choose(self, name: str) -> None:
         """Mark a page as the one shown."""

@@ -117,10 +117,11 @@ def state_at_close(store: Store) -> AtClose:
     return AtClose(work_running(store), bool(settings.get(store, "keep_serving_after_close")))
 
 
-def settle(store: Store, geometry: str, stop_service: bool) -> None:
-    """Keep the window's place; end the service if asked, which saves running work first."""
+def settle(store: Store, geometry: str, page: str, splits: dict[str, list[int]], stop_service: bool) -> None:
+    """Keep the window's place, page and parts; end the service if asked, which saves running work first."""
     from app.store import settings
 
-    settings.put(store, "window.geometry", geometry)
+    for key, value in (("window.geometry", geometry), ("window.page", page), ("window.splits", splits)):
+        settings.put(store, key, value)
     if stop_service:
         stop(store)

@@ -18,6 +18,7 @@ from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QIcon, 
 from PySide6.QtWidgets import QApplication
 
 RESOURCES = Path(__file__).resolve().parent.parent / "resources"
+CONTRAST = " contrast"
 _FONT_FILES = ("Inter-Regular.otf", "Inter-Medium.otf", "Inter-SemiBold.otf", "InterDisplay-SemiBold.otf",
                "JetBrainsMono-Regular.ttf")
 
@@ -26,11 +27,24 @@ _FONT_FILES = ("Inter-Regular.otf", "Inter-Medium.otf", "Inter-SemiBold.otf", "I
 def tokens() -> dict[str, Any]:
     """The design tokens as they stand in the file."""
     loaded: dict[str, Any] = json.loads((RESOURCES / "themes" / "tokens.json").read_text(encoding="utf-8"))
-    return loaded
+    return loaded | {f"{mode}{CONTRAST}": _contrast(loaded[mode]) for mode in ("light", "dark")}
+
+
+def _contrast(mode: dict[str, Any]) -> dict[str, Any]:
+    """The same keys with more contrast: lines as strong as fields' borders, all words as strong as text, one ground."""
+    colours, stronger = mode["color"], {
+        "borderSubtle": "borderStrong", "border": "borderStrong", "borderStrong": "text", "textSecondary": "text",
+        "textTertiary": "text", "textDisabled": "textTertiary", "window": "surface", "sunken": "surface", "accentText": "text",
+        "focus": "text"}
+    charts = mode["chart"] | {"grid": colours["border"], "axis": colours["text"]}
+    return mode | {"color": colours | {key: colours[source] for key, source in stronger.items()}, "chart": charts}
 
 
 class Theme:
-    """The colours in force.  ``choice`` is what the user set: light, dark or system."""
+    """The colours in force.  ``choice`` is what the user set: light, dark, contrast or system.
+
+    mode: "light" or "dark", with CONTRAST behind it where more contrast was asked for.
+    """
 
     def __init__(self) -> None:
         self.choice = "system"
@@ -47,9 +61,9 @@ class Theme:
         return QColor(self.name(token))
 
     def apply(self, choice: str) -> None:
-        """Take light, dark or system into force for the whole application."""
+        """Take light, dark, contrast or system into force for the whole application."""
         self.choice = choice
-        self.mode = _system_mode() if choice == "system" else choice
+        self.mode = {"system": _system_mode, "contrast": _contrast_mode}.get(choice, lambda: choice)()
         _pixmap.cache_clear()
         app = QApplication.instance()
         if isinstance(app, QApplication):
@@ -78,8 +92,16 @@ theme = Theme()
 
 
 def _system_mode() -> str:
-    scheme = QGuiApplication.styleHints().colorScheme()
-    return "dark" if scheme == Qt.ColorScheme.Dark else "light"
+    """What the system wishes: light or dark, and more contrast where it says so (Qt 6.10 and newer can tell)."""
+    hints = QGuiApplication.styleHints()
+    mode = "dark" if hints.colorScheme() == Qt.ColorScheme.Dark else "light"
+    wishes = hints.accessibility() if hasattr(hints, "accessibility") else None
+    strong = wishes is not None and wishes.contrastPreference() == Qt.ContrastPreference.HighContrast
+    return f"{mode}{CONTRAST}" if strong else mode
+
+
+def _contrast_mode() -> str:
+    return _system_mode().removesuffix(CONTRAST) + CONTRAST
 
 
 def load_fonts() -> None:

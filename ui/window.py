@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,15 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QMainWindow, QStackedWidget, QWidget
 
 from app.errors import NeuroWeaverError
+from ui import words
 from ui.background import Background
 from ui.pages import pages
 from ui.palette import Deed, Palette
 from ui.rail import Rail
+from ui.shortcuts import Shortcuts, keys
 from ui.statusline import StatusLine
 from ui.theme import theme
+from ui.tray import Tray, app_icon, window_is_seen
 from ui.widgets.feedback import Toast
 from ui.widgets.text import column, row
 
@@ -35,6 +39,9 @@ if TYPE_CHECKING:
 
 NARROW_BELOW = 1180
 KIT_SUFFIX = ".nwkit"
+LONG_SECONDS = 20.0
+"""Work that took so long is worth a notice when it ends."""
+TOUR_MS = 900
 
 
 class Window(QMainWindow):
@@ -51,8 +58,16 @@ class Window(QMainWindow):
         self._turn = QTimer(self)
         self._turn.timeout.connect(self._next_stage)
         self._closing = self._settled = False
+        self.splits: dict[str, list[int]] = {}
+        """Sizes of movable parts, by name; kept between starts."""
         self._to_import: list[Path] = []
         self.setWindowTitle("NeuroWeaver")
+        self.setWindowIcon(app_icon())
+        self.tray: Tray | None = None
+        self._notify, self._told = True, time.time()
+        """Whether the end of long work is told, and up to when it was."""
+        self._actions: dict[str, QAction] = {}
+        self.shortcuts = Shortcuts()
         self.setMinimumSize(1024, 680)
         self.resize(1440, 900)
         self.setAcceptDrops(True)
@@ -178,10 +193,10 @@ class Window(QMainWindow):
                                done=self._imported, failed=self._failed)
 
     def _imported(self, done: Any) -> None:
-        words = f"{done.rows:,} rows from {done.name} are imported" if done.rows != 1 else f"One row from {done.name} is imported"
+        said = f"{done.rows:,} rows from {done.name} are imported" if done.rows != 1 else f"One row from {done.name} is imported"
         rejected = f", {done.rejected:,} set aside with their reasons." if done.rejected else "."
         leads = self.has("datasets")
-        self.toast(words + rejected, action="Look at it" if leads else "", then=lambda: self.go("datasets", done.dataset))
+        self.toast(said + rejected, action="Look at it" if leads else "", then=lambda: self.go("datasets", done.dataset))
 
     def open_kit(self, path: Path | None = None) -> None:
         """Check a kit file and put it among the user's kits; asks which if none is given."""
@@ -224,11 +239,9 @@ class Window(QMainWindow):
         self.go("runs", run)
 
     def set_theme(self, choice: str) -> None:
-        """Light, dark or system."""
-        from app.store import settings
-
+        """Light, dark, contrast or system."""
         theme.apply(choice)
-        self.background.submit(self, settings.put, "theme", choice, lane="slow")
+        self._keep("theme", choice)
 
     # ---- the store and the service ----------------------------------------------------------------------------
 
@@ -253,6 +266,28 @@ class Window(QMainWindow):
             theme.apply(remembered.theme)
         if remembered.geometry:
             self.restoreGeometry(QByteArray.fromBase64(remembered.geometry.encode()))
+        self.take_shortcuts(remembered.shortcuts)
+        self._notify = remembered.notify
+        self.splits = dict(remembered.splits)
+        if remembered.page != "home" and self._specs.get(remembered.page) and self.stack.currentWidget() is self._made.get("home"):
+            self.go(remembered.page)
+        self.tray = Tray(self, self.come_forward, self._quit_all)
+        if not remembered.tour_seen and self._start_service:
+            QTimer.singleShot(TOUR_MS, self, self.tour)
+
+    def tour(self) -> None:
+        """Show what is where, once; it can be skipped and seen again from Help."""
+        from ui.tour import Tour
+
+        self._tour = Tour(self)
+        self._tour.ended.connect(lambda: self._keep("tour_seen", True))
+        self._tour.begin()
+
+    def _keep(self, key: str, value: Any) -> None:
+        from app.store import settings
+
+        if self.background.store is not None:
+            self.background.submit(self, settings.put, key, value, lane="slow", key=f"keep {key}")
 
     def attach_service(self) -> None:
         """Find the service or start it."""
@@ -268,8 +303,8 @@ class Window(QMainWindow):
         if problem.code == "store.passphrase_needed":
             from ui.dialogs import ask_passphrase
 
-            if words := ask_passphrase(self):
-                self.background.open(words)
+            if passphrase := ask_passphrase(self):
+                self.background.open(passphrase)
                 return
         self.page().show_error(problem)
 
@@ -282,10 +317,33 @@ class Window(QMainWindow):
             page.store_changed(tables)
         if "settings" in tables:
             self._follow_offline()
+            from ui.memory import recall
+
+            self.background.submit(self, recall, key="settings", done=self._settings_changed)
+        if "runs" in tables:
+            from app.workflow.views import ended_since
+
+            self.background.submit(self, ended_since, self._told, done=self._tell_ended)
         if tables & {"runs", "steps", "deployments"}:
             from ui.service_link import rail_marks
 
             self.background.submit(self, rail_marks, done=self._show_marks)
+
+    def _settings_changed(self, remembered: Any) -> None:
+        self._notify = remembered.notify
+        if dict(remembered.shortcuts) != self.shortcuts.own:
+            self.take_shortcuts(remembered.shortcuts)
+
+    def _tell_ended(self, ended: list[Any]) -> None:
+        """Say that long work ended: by the system's notice while the window is not looked at, else at its corner."""
+        for run in ended:
+            self._told = max(self._told, run.ended)
+            if not self._notify or run.ended - run.started < LONG_SECONDS:
+                continue
+            said = f"{run.name}: {words.STATES.get(run.state, run.state).lower()} after {words.duration(run.ended - run.started)}"
+            show = partial(self.go, "runs", run.id)
+            if window_is_seen() or self.tray is None or not self.tray.tell("NeuroWeaver", said, show):
+                self.toast(said + ".", action="Look at it", then=show)
 
     def _show_marks(self, marks: Any) -> None:
         for name, button in self.rail.buttons.items():
@@ -295,22 +353,24 @@ class Window(QMainWindow):
     # ---- keys --------------------------------------------------------------------------------------------------
 
     def _keys(self) -> None:
-        for position, name in enumerate(self._specs, start=1):
-            if position < 10:
-                self._key(f"Ctrl+{position}", partial(self.go, name))
-        self._key("Ctrl+,", lambda: self.go("settings"))
-        self._key("Ctrl+K", self.find_or_do)
-        self._key("Ctrl+O", self.import_file)
-        self._key("Ctrl+R", lambda: self.page().run_primary())
-        self._key("Ctrl+.", lambda: self.page().stop_and_save())
-        self._key("F1", self.help)
-        self._key("F6", self._next_pane)
+        acts: dict[str, Callable[[], object]] = {
+            "find": self.find_or_do, "import": self.import_file, "run": lambda: self.page().run_primary(),
+            "stop": lambda: self.page().stop_and_save(), "pane": self._next_pane, "help": self.help,
+            "settings": lambda: self.go("settings")}
+        acts |= {f"page.{name}": partial(self.go, name) for name in self._specs}
+        for key in keys():
+            action = QAction(key.words, self)
+            action.triggered.connect(lambda _checked=False, act=acts[key.name]: act())
+            self.addAction(action)
+            self._actions[key.name] = action
+        self.take_shortcuts({})
 
-    def _key(self, keys: str, act: Callable[[], object]) -> None:
-        action = QAction(self)
-        action.setShortcut(QKeySequence(keys))
-        action.triggered.connect(lambda _checked=False: act())
-        self.addAction(action)
+    def take_shortcuts(self, own: Mapping[str, str]) -> None:
+        """The user's choice of keys, in force and in the tooltips at once."""
+        self.shortcuts = Shortcuts(own)
+        for name, action in self._actions.items():
+            action.setShortcut(QKeySequence(self.shortcuts.of(name)))
+        self.rail.show_keys({name: self._keys_of(name) for name in self._specs} | {"find": self.shortcuts.of("find")})
 
     def _next_pane(self) -> None:
         if self.rail.isAncestorOf(QGuiApplication.focusObject()):  # type: ignore[arg-type]
@@ -330,16 +390,28 @@ class Window(QMainWindow):
         """Open the palette."""
         deeds = [Deed(f"Go to {spec.title}", spec.icon, partial(self.go, name), self._keys_of(name))
                  for name, spec in self._specs.items()]
-        deeds += [Deed("Import a file", "file-input", self.import_file, "Ctrl+O"),
+        deeds += [Deed("Import a file", "file-input", self.import_file, self.shortcuts.of("import")),
                   Deed("Open a kit file", "folder-open", self.open_kit, ""),
-                  Deed("Run", "play", lambda: self.page().run_primary(), "Ctrl+R"),
-                  Deed("Stop and save", "download", lambda: self.page().stop_and_save(), "Ctrl+."),
+                  Deed("Run", "play", lambda: self.page().run_primary(), self.shortcuts.of("run")),
+                  Deed("Stop and save", "download", lambda: self.page().stop_and_save(), self.shortcuts.of("stop")),
                   *(Deed(f"Use the {word} theme", "eye", partial(self.set_theme, choice))
-                    for choice, word in (("light", "light"), ("dark", "dark"), ("system", "system's")))]
+                    for choice, word in (("light", "light"), ("dark", "dark"), ("contrast", "high-contrast"), ("system", "system's"))),
+                  Deed("Show the tour", "info", self.tour), Deed("Copy diagnostics", "copy", self.copy_diagnostics)]
         self._palette.ask(deeds)
 
     def _keys_of(self, name: str) -> str:
-        return self.rail.buttons[name].toolTip().rpartition("  ")[2]
+        return self.shortcuts.of({"settings": "settings", "help": "help"}.get(name, f"page.{name}"))
+
+    def copy_diagnostics(self) -> None:
+        """Put what a report needs on the clipboard; nothing private is in it."""
+        from app.doctor import diagnostics
+
+        self.toast("Looking at this computer", stays=True)
+        self.background.submit(self, diagnostics, lane="slow", done=self._copied, failed=self._failed)
+
+    def _copied(self, text: str) -> None:
+        QGuiApplication.clipboard().setText(text)
+        self.toast("Diagnostics are on the clipboard. They name versions and states, never your data.")
 
     # ---- dropping, sizing, closing -------------------------------------------------------------------------------
 
@@ -395,14 +467,30 @@ class Window(QMainWindow):
         geometry = bytes(self.saveGeometry().toBase64().data()).decode()
         self.hide()
         stop = not keep and self._start_service
-        self.background.submit(self, settle, geometry, stop, lane="slow", done=lambda _n: self._leave(),
-                               failed=lambda _p: self._leave())
+        stays = keep and self.tray is not None and self.tray.there
+        then = self._into_tray if stays else self._leave
+        page = next((name for name, made in self._made.items() if made is self.stack.currentWidget()), "home")
+        self.background.submit(self, settle, geometry, page, self.splits, stop, lane="slow", done=lambda _n: then(),
+                               failed=lambda _p: then())
+
+    def _into_tray(self) -> None:
+        """The window is gone, the endpoint and this sign of it stay."""
+        self._closing = False
+        if self.tray is not None:
+            self.tray.tell("NeuroWeaver", "The endpoint goes on. Click the sign to open the window.", self.come_forward)
+
+    def _quit_all(self) -> None:
+        """End the service, which saves running work first, then the window."""
+        self._closing = True
+        self._finish(keep=False)
 
     def _leave(self) -> None:
         self._settled = True
         QTimer.singleShot(0, self, self.close)
 
     def _end(self) -> None:
+        if self.tray is not None:
+            self.tray.end()
         self.status.end()
         self.background.close()
 

@@ -24,12 +24,16 @@ class Profile:
     """Paths inside one profile folder.  Nothing is created until :meth:`create`."""
 
     home: Path
+    chosen_by_user: bool = False
+    """The folder was chosen and used before: where it is missing, its drive is, and no new one is begun in its place."""
 
     @classmethod
     def default(cls) -> Profile:
-        """The folder that NEUROWEAVER_HOME names, or else the platform's data folder."""
-        named = os.environ.get("NEUROWEAVER_HOME")
-        return cls(Path(named).expanduser().resolve() if named else _platform_folder())
+        """The folder that NEUROWEAVER_HOME names, else the one chosen at the first start, else the platform's data folder."""
+        if named := os.environ.get("NEUROWEAVER_HOME"):
+            return cls(Path(named).expanduser().resolve())
+        chosen = _chosen_home()
+        return cls(chosen, chosen_by_user=True) if chosen is not None else cls(platform_folder())
 
     @property
     def catalogue(self) -> Path:
@@ -73,6 +77,10 @@ class Profile:
 
     def create(self) -> None:
         """Make the folders, readable by their owner alone.  Raises StoreError where that is not possible."""
+        if self.chosen_by_user and not self.home.is_dir():
+            raise StoreError("store.home_missing", "The data folder is not there.", where=Place.of(self.home),
+                             why="Its drive is not connected, or the folder was moved.",
+                             remedy=f"Connect the drive and start again. To begin anew elsewhere, delete {pointer_file()}.")
         try:
             for folder in (self.home, self.datasets, self.runs, self.models, self.logs, self.cache):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -93,7 +101,21 @@ class Profile:
             ) from problem
 
 
-def _platform_folder() -> Path:
+def pointer_file() -> Path:
+    """Where the folder chosen at the first start is written down."""
+    return platform_folder() / "location.txt"
+
+
+def _chosen_home() -> Path | None:
+    try:
+        text = pointer_file().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return Path(text) if text else None
+
+
+def platform_folder() -> Path:
+    """The platform's place for data of a program."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "NeuroWeaver"
     if sys.platform == "darwin":

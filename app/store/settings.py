@@ -11,7 +11,10 @@ from app.errors import Place, UsageError
 from app.store.connection import Store
 
 DEFAULTS: dict[str, Any] = {
-    "theme": "system",  # system, light, dark
+    "theme": "system",  # system, light, dark, contrast
+    "shortcuts": {},  # action: keys, where they are not the default; see ui/shortcuts.py
+    "notify": True,  # say so when long work ends
+    "tour_seen": False,
     "threads": 0,  # 0: all physical cores
     "tariff_per_kwh": 0.31,  # money for one kWh
     "currency": "EUR",
@@ -24,6 +27,8 @@ DEFAULTS: dict[str, Any] = {
     "keep_serving_after_close": False,
     "offline": True,
     "window.geometry": "",
+    "window.page": "home",
+    "window.splits": {},  # sizes of movable parts, by name
     "engine.idle_seconds": 900,
 }
 
@@ -38,7 +43,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "endpoint.port": (0, 65_535),
     "engine.idle_seconds": (0, 10_000_000),
 }
-_CHOICES = {"theme": ("system", "light", "dark")}
+_CHOICES = {"theme": ("system", "light", "dark", "contrast")}
 
 
 def get(store: Store, key: str) -> Any:

@@ -235,6 +235,24 @@ def _tail(path: Path) -> str:
         return stream.read().decode("utf-8", errors="replace")
 
 
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """A run that ended.  started, ended: seconds since 1970."""
+
+    id: str
+    name: str
+    state: str
+    started: float
+    ended: float
+
+
+def ended_since(store: Store, since: float) -> list[EndedRun]:
+    """Runs that ended after a moment, the earliest first."""
+    found = store.rows("SELECT id, name, state, coalesce(started, ended) AS started, ended FROM runs WHERE ended > ? "
+                       "AND state IN ('done', 'failed', 'cancelled') ORDER BY ended", (since,))
+    return [EndedRun(**row) for row in found]
+
+
 def rail_marks(store: Store) -> dict[str, tuple[str, str]]:
     """Mark and dot colour of the rail's pages: percent of the running run, and whether the endpoint serves."""
     marks: dict[str, tuple[str, str]] = {}

@@ -175,7 +175,7 @@ def test_an_import_that_fails_is_told_on_the_page(qtbot, window, tmp_path, monke
 def test_closing_while_work_runs_asks(qtbot, window, monkeypatch, answer, closes, kept):
     asked, settled = [], []
     monkeypatch.setattr("ui.dialogs.ask_close", lambda _parent, running: asked.append(running) or answer)
-    monkeypatch.setattr("ui.service_link.settle", lambda _store, _place, stop: settled.append(stop))
+    monkeypatch.setattr("ui.service_link.settle", lambda _store, _place, _page, _splits, stop: settled.append(stop))
     window._start_service = True
     window.close()
     qtbot.waitUntil(lambda: asked == [1], timeout=3000)

@@ -249,7 +249,7 @@ def _tile(size: int) -> QPixmap:
     tile = QPixmap(size, size)
     tile.fill(theme.color("window"))
     painter = QPainter(tile)
-    painter.fillRect(0, 0, 1, 1, theme.color("borderStrong" if theme.mode == "dark" else "border"))
+    painter.fillRect(0, 0, 1, 1, theme.color("borderStrong" if theme.mode.startswith("dark") else "border"))
     painter.end()
     return tile
 

@@ -21,12 +21,16 @@ from ui.widgets.text import Label, column, row
 
 if TYPE_CHECKING:
     from ui.background import Background
+    from ui.shortcuts import Shortcuts
 
 
 class Shell(Protocol):
     """What a page may ask of the window."""
 
     background: Background
+    splits: dict[str, list[int]]
+    """Sizes of movable parts, by name; kept between starts."""
+    shortcuts: Shortcuts
 
     def go(self, page: str, argument: str = "") -> None:
         """Show a page; ``argument`` says what on it (a run's id, a kit's name)."""
@@ -48,7 +52,13 @@ class Shell(Protocol):
         """Start a kit by name or a workflow file by path, and show the run; ``data``: the file for a kit without rows."""
 
     def set_theme(self, choice: str) -> None:
-        """Light, dark or system, kept in the settings."""
+        """Light, dark, contrast or system, kept in the settings."""
+
+    def tour(self) -> None:
+        """Show what is where."""
+
+    def copy_diagnostics(self) -> None:
+        """Put what a report needs on the clipboard."""
 
 
 class Header(QWidget):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QUrl
-from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QSpinBox, QWidget
+from PySide6.QtGui import QDesktopServices, QKeySequence
+from PySide6.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QKeySequenceEdit, QLineEdit, QSpinBox, QWidget
 
 from ui import words
 from ui.background import command, query
+from ui.language import choose, chosen, languages
 from ui.pages.base import Page
+from ui.shortcuts import Shortcuts, keys
 from ui.widgets.buttons import Button, Choice, Segments, Switch
 from ui.widgets.listing import Panel
 from ui.widgets.table import Cell, Column, Table
@@ -32,7 +35,7 @@ class SettingsPage(Page):
         """One panel a subject."""
         self._fields: dict[str, Any] = {}
         self._loading = True
-        for panel in (self._look(), self._data(), self._privacy(), self._costs(), self._work(), self._endpoint()):
+        for panel in (self._look(), self._data(), self._privacy(), self._costs(), self._work(), self._endpoint(), self._keyboard()):
             panel.setMaximumWidth(760)
             self.body.addWidget(panel)
         self.body.addStretch(1)
@@ -51,10 +54,64 @@ class SettingsPage(Page):
 
     def _look(self) -> Panel:
         panel = Panel("Window")
-        self._theme = Segments([("system", "As the system"), ("light", "Light"), ("dark", "Dark")], name="Theme")
+        self._theme = Segments([("system", "As the system"), ("light", "Light"), ("dark", "Dark"), ("contrast", "High contrast")],
+                               name="Theme")
         self._theme.chosen.connect(self.shell.set_theme)
         self._line(panel, "Theme", "", self._theme)
+        self._language = Choice("Language")
+        self._language.addItems(languages())
+        self._language.textActivated.connect(self._choose_language)
+        self._line(panel, "Language", "Taken at the next start. A file in resources/translations adds one", self._language)
+        self._switch(panel, "notify", "Say when long work ends", "By the system's notice while the window is not looked at")
+        self._line(panel, "Tour", "What is where, in five steps", Button("Show the tour", "outline", size="small", clicked=self.shell.tour))
+        self._line(panel, "Diagnostics", "Versions and states for a report; never your data",
+                   Button("Copy diagnostics", "outline", "copy", size="small", clicked=self.shell.copy_diagnostics))
         return panel
+
+    def _choose_language(self, name: str) -> None:
+        command(self, _keep_language, name)
+
+    def _keyboard(self) -> Panel:
+        panel = Panel("Keys")
+        self._sequences: dict[str, QKeySequenceEdit] = {}
+        for key in keys():
+            field = QKeySequenceEdit()
+            field.setMaximumSequenceLength(1)
+            field.setClearButtonEnabled(True)
+            field.setFixedWidth(150)
+            field.editingFinished.connect(partial(self._key_typed, key.name))
+            inner = field.findChild(QLineEdit)
+            if inner is not None:
+                inner.setAccessibleName(key.words)
+            self._sequences[key.name] = field
+            self._line(panel, key.words, "", field)
+        self._key_note = Label("", "small", "danger")
+        holder = QWidget()
+        holder.setLayout(row(self._key_note, None, Button("As delivered", "outline", size="small", clicked=self._reset_keys),
+                             margins=(16, 8, 16, 8)))
+        panel.body.addWidget(holder)
+        return panel
+
+    def _key_typed(self, name: str) -> None:
+        wanted = self._sequences[name].keySequence().toString()
+        shortcuts = self.shell.shortcuts
+        if wanted == QKeySequence(shortcuts.of(name)).toString():
+            return
+        if taken := shortcuts.taken(name, wanted):
+            self._key_note.say(f"{wanted} is taken by “{taken.words}”. Give that one other keys first.")
+            self._show_keys()
+            return
+        self._key_note.say("")
+        self._keep("shortcuts", shortcuts.changed(name, wanted))
+
+    def _reset_keys(self) -> None:
+        self._key_note.say("")
+        self._keep("shortcuts", {})
+
+    def _show_keys(self, own: Mapping[str, str] | None = None) -> None:
+        shortcuts = self.shell.shortcuts if own is None else Shortcuts(own)
+        for name, field in self._sequences.items():
+            field.setKeySequence(QKeySequence(shortcuts.of(name)))
 
     def _data(self) -> Panel:
         panel = Panel("Data")
@@ -149,6 +206,8 @@ class SettingsPage(Page):
         self._folder.say(values["folder"])
         self._key_place.say(KEY_WORDS[values["key_storage"]])
         self._show_refused(*values["refused"])
+        self._show_keys(values["shortcuts"])
+        self._language.setCurrentText(values["language"])
         for key, field in self._fields.items():
             if isinstance(field, Choice):
                 field.setCurrentText(str(values[key]))
@@ -180,10 +239,14 @@ def _pair(*widgets: QWidget) -> QWidget:
     return holder
 
 
+def _keep_language(store: Any, name: str) -> None:
+    choose(store.profile, name)
+
+
 def _all_settings(store: Any) -> dict[str, Any]:
     from app.config.offline import refused
     from app.store import settings
 
     values = {key: settings.get(store, key) for key in settings.DEFAULTS}
-    return values | {"folder": str(store.profile.home), "key_storage": store.key.storage,
+    return values | {"language": chosen(store.profile), "folder": str(store.profile.home), "key_storage": store.key.storage,
                      "refused": refused(store.profile.logs, REFUSED_SHOWN)}

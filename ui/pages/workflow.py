@@ -70,7 +70,8 @@ class WorkflowPage(Page):
         if self._pane is None:
             self._pane = pane = CanvasPane()
             self.split.insertWidget(0, pane)
-            self.split.setSizes([768, 464])
+            self.split.setSizes(self.shell.splits.get("workflow") or [768, 464])
+            self.split.splitterMoved.connect(lambda *_: self.shell.splits.update(workflow=self.split.sizes()))
             self.split.setStretchFactor(0, 1)
             pane.edited.connect(self._drawn)
             pane.undo_asked.connect(self.undo)

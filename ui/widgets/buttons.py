@@ -8,6 +8,7 @@ from PySide6.QtCore import QEvent, QSize, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QWheelEvent
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QComboBox, QFrame, QPushButton, QSizePolicy
 
+from ui.language import tr
 from ui.theme import icon, pixmap, theme
 from ui.widgets.text import row
 
@@ -20,6 +21,7 @@ class Button(QPushButton):
 
     def __init__(self, text: str = "", kind: str = "outline", icon_name: str = "", *, size: str = "normal",
                  tooltip: str = "", clicked: Callable[[], object] | None = None) -> None:
+        text, tooltip = tr(text), tr(tooltip)
         super().__init__(f" {text}" if text and icon_name else text)
         self._icon_name, self._kind = icon_name, kind
         self.setProperty("kind", kind)
@@ -36,13 +38,14 @@ class Button(QPushButton):
 
     def say(self, text: str) -> None:
         """Change the words."""
+        text = tr(text)
         self.setText(f" {text}" if self._icon_name else text)
         self.setAccessibleName(text)
 
     def allow(self, reason: str = "", tooltip: str = "") -> None:
         """Enable it, or disable it with the reason, which stands in the tooltip and is read aloud."""
         self.setEnabled(not reason)
-        self.setToolTip(reason or tooltip)
+        self.setToolTip(tr(reason or tooltip))
         self.setAccessibleDescription(reason)
 
     def show_icon(self, name: str) -> None:
@@ -76,9 +79,9 @@ class Segments(QFrame):
         self._group = QButtonGroup(self)
         self._buttons: dict[str, QPushButton] = {}
         for key, text in options:
-            button = QPushButton(text)
+            button = QPushButton(tr(text))
             button.setCheckable(True)
-            button.setAccessibleName(text)
+            button.setAccessibleName(tr(text))
             button.clicked.connect(lambda _checked=False, key=key: self.chosen.emit(key))
             self._group.addButton(button)
             self._buttons[key] = button

@@ -10,6 +10,7 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QLayout, QSizePolicy, QVBoxLayout, QWidget
 
+from ui.language import tr
 from ui.theme import pixmap, tokens
 
 Item = QWidget | QLayout | int | None
@@ -43,15 +44,15 @@ class Label(QLabel):
         """Show a text."""
         if text == self._plain and text:
             return
-        self._plain = text
-        self.setAccessibleName(text)
+        self._plain, shown = text, tr(text)
+        self.setAccessibleName(shown)
         if self._wrap:
-            body = html.escape(text).replace("\n", "<br>")
+            body = html.escape(shown).replace("\n", "<br>")
             self.setText(f'<p style="line-height:{self._line}px;margin:0">{body}</p>' if text else "")
         elif self._elide:
             self._fit()
         else:
-            self.setText(text)
+            self.setText(shown)
 
     def words(self) -> str:
         """The text as given."""
@@ -65,9 +66,10 @@ class Label(QLabel):
             self.style().polish(self)
 
     def _fit(self) -> None:
-        shown = self.fontMetrics().elidedText(self._plain, Qt.TextElideMode.ElideRight, max(self.width(), 10))
+        whole = tr(self._plain)
+        shown = self.fontMetrics().elidedText(whole, Qt.TextElideMode.ElideRight, max(self.width(), 10))
         self.setText(shown)
-        self.setToolTip(self._plain if shown != self._plain else "")
+        self.setToolTip(whole if shown != whole else "")
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Cut the text anew."""
