@@ -20,6 +20,7 @@ NOT_MEASURED = ("Not measured yet", "neutral", "circle-dashed")
 STEP_WORDS = {
     "dataset.import": ("Import", "Read the data"), "data.refine": ("Refine", "Remove duplicates and leaks"),
     "train.qlora": ("Train", "Teach the model"), "evaluate.compare": ("Evaluate", "Base against tuned"),
+    "data.synthesise": ("Make rows", "New rows by a model"), "data.augment": ("Reword", "Known rows in other words"),
     "model.export": ("Export", "One model file, checked"), "model.register": ("Register", "Version and lineage"),
     "model.deploy": ("Serve", "Local address and key")}
 DOMAIN_ICONS = {"legal": "scale", "healthcare": "stethoscope", "finance": "landmark"}

@@ -83,7 +83,7 @@ class Derivation:
         self._row: Row | None = None
         self._seen = self._count("WHERE version = ? AND state = 'kept' AND position <= ?", (self.parent, self._done))
         self._written = time.monotonic()
-        self._finished = False
+        self._finished = self._kept = False
 
     @property
     def resumed(self) -> bool:
@@ -177,6 +177,16 @@ class Derivation:
         """Any other statement on the dataset's tables (findings, say), in the same transaction as the row it belongs to."""
         self._say(statement, *values)
 
+    def keep(self) -> None:
+        """Write now what was decided on the row in hand, which stays undone: for work of minutes on one row.
+
+        The caller must know what it has decided when the row comes again; what it keeps of that goes through :meth:`write`.
+        """
+        self._pending += self._of_row
+        self._of_row.clear()
+        self._flush()
+        self._kept = True
+
     def _store_row(self, digest: bytes, payload: bytes) -> None:
         self._say("INSERT INTO rows (hash, payload) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING", digest, payload)
 
@@ -241,7 +251,7 @@ class Derivation:
                 if not self._finished and self._keeps(problem):
                     self._of_row.clear()
                     self._flush()
-                    if self._done:
+                    if self._done or self._kept:
                         self._writer.pause()
         finally:
             self.db.close()

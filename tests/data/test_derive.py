@@ -218,3 +218,17 @@ def test_a_file_of_a_newer_version_is_refused_and_untouched(rows: Rows, store: S
         db.conn.execute("PRAGMA user_version = 99")
     with pytest.raises(StoreError, match="newer version"):
         open_dataset(store, rows.dataset)
+
+
+def test_what_is_kept_in_the_middle_of_a_row_stays_when_the_row_fails(ctx: FakeContext, rows: Rows, store: Store) -> None:
+    with pytest.raises(DatasetError, match="failed on row 1"), derive(ctx, rows) as d:
+        for row in d.rows():
+            d.add(text("kept"), "made")
+            d.keep()
+            d.add(text("lost"), "made")
+            raise ValueError(row.position)
+    with derive(ctx, rows) as d:
+        assert d.resumed
+        assert [row.position for row in d.rows()] == [1, 2, 3, 4, 5, 6, 7]
+        made: dict[str, Any] = d.finish({})
+    assert list(texts(store, rows.dataset, made["rows"].version).values())[7:] == ["kept"]
