@@ -22,6 +22,7 @@ from app.config.node import StepContext
 from app.data import quality
 from app.data.embedding import Encoder
 from app.data.labels import MOST_FIT, LabelModels
+from app.data.measures import BY_NAME
 from app.data.quality import Languages, Values, question_of
 from app.errors import Cancelled, DatasetError, NeuroWeaverError, Place
 from app.store.datasets import DatasetDb, decode
@@ -246,7 +247,7 @@ def _languages(sample: Sequence[Row], frame: Frame, named: Sequence[str]) -> Lan
 
 
 def _measure(name: str, values: Values) -> dict[str, Any]:
-    measure, known = quality.BY_NAME[name], values[np.isfinite(values)]
+    measure, known = BY_NAME[name], values[np.isfinite(values)]
     return {"title": measure.title, "meaning": measure.meaning, "better": measure.better, "unit": measure.unit,
             "rows": len(known), "median": float(np.median(known)), "histogram": quality.histogram(values)}
 

@@ -11,8 +11,9 @@ import pytest
 
 from app.config.artifacts import Report, Rows
 from app.data import assess as module
-from app.data import quality_views
+from app.data import browse, quality_views, search
 from app.data.assess_node import Assess, AssessParams
+from app.data.browse import RowFilter
 from app.errors import Cancelled, DatasetError
 from app.evaluation.likelihood import answer_nll
 from app.store import Store
@@ -57,7 +58,9 @@ def run(store: Store, tmp_path: Path) -> Callable[..., tuple[FakeContext, dict[s
 
 
 def _scores(store: Store, rows: Rows, position: int) -> dict[str, float]:
-    return quality_views.row_scores(store, rows.dataset, rows.version, position)
+    row = browse.whole_row(store, rows.dataset, rows.version, position, RowFilter())
+    assert row is not None
+    return dict(row.scores)
 
 
 def test_each_kind_of_damage_shows_in_its_own_score_and_comes_first(run, store: Store) -> None:
@@ -81,8 +84,7 @@ def test_a_sound_dataset_scores_near_100(run, store: Store) -> None:
     assert set(summary["parts"]) == {"length", "language", "repetition", "encoding", "complete", "overlap", "agreement", "toxicity"}
 
 
-def test_the_window_reads_score_parts_distributions_and_worst_rows_by_pages(run, store: Store,
-                                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_window_reads_score_parts_distributions_and_worst_rows_first(run, store: Store) -> None:
     _, made = run([*GOOD, *BAD.values()])
     rows = made["rows"]
     found = quality_views.assessment(store, rows.dataset, 1)
@@ -90,22 +92,20 @@ def test_the_window_reads_score_parts_distributions_and_worst_rows_by_pages(run,
     assert found.score == made["assessment"].summary["score"]
     assert next(one.measure.name for one in found.distributions) == "length"
     assert all(sum(one.counts) == one.rows and len(one.edges) == len(one.counts) + 1 for one in found.distributions)
-    monkeypatch.setattr(quality_views, "PAGE_ROWS", 4)
-    for descending in (False, True):
-        seen, after = [], None
-        while page := quality_views.scored_rows(store, rows.dataset, 1, "quality", after, descending=descending):
-            seen += [(one.value, one.position) for one in page]
-            after = page[-1].key
-        assert len(seen) == len({position for _, position in seen}) == 86
-        assert [value for value, _ in seen] == sorted((value for value, _ in seen), reverse=descending)
+    search.prepare(store, rows.dataset, 1, words=False)
+    wanted = RowFilter(score="quality")
+    places = browse.find(store, rows.dataset, 1, wanted).places
+    values = [one.score or 0.0 for one in browse.read_rows(store, rows.dataset, 1, places, wanted)]
+    assert len(set(places)) == 86
+    assert values == sorted(values)
     assert quality_views.assessment(store, rows.dataset, 2) is None
-    assert [one.name for one in quality_views.scores_of(store, rows.dataset, 1)][-1] == "quality"
+    assert [one.name for one in quality_views.scores_of(store, rows.dataset)][-1] == "quality"
 
 
 def test_two_rows_of_equal_content_both_stand_in_the_list(run, store: Store) -> None:
     _, made = run([*GOOD, GOOD[0]])
-    page = quality_views.scored_rows(store, made["rows"].dataset, 1, "length")
-    assert sorted(one.position for one in page) == list(range(1, 82))
+    search.prepare(store, made["rows"].dataset, 1, words=False)
+    assert sorted(browse.find(store, made["rows"].dataset, 1, RowFilter(score="length")).places) == list(range(1, 82))
 
 
 def test_a_second_assessment_replaces_the_first(run, store: Store) -> None:
