@@ -46,22 +46,25 @@ class Cell:
     dot: str = ""
     strong: bool = False
     mono: bool = False
+    struck: bool = False
 
 
-class _Model(QAbstractTableModel):
+class CellModel(QAbstractTableModel):
+    """A model of :class:`Cell`; subclasses say how many rows there are and what stands in each."""
+
     def __init__(self, columns: Sequence[Column], parent: QWidget) -> None:
         super().__init__(parent)
         self.columns = columns
-        self.rows: list[tuple[str, Sequence[Cell]]] = []
 
-    def rowCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008  # Qt's own signature
-        return 0 if parent.isValid() else len(self.rows)
+    def cell(self, row: int, column: int) -> Cell:
+        """What stands there."""
+        raise NotImplementedError
 
-    def columnCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008
+    def columnCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008  # Qt's own signature
         return 0 if parent.isValid() else len(self.columns)
 
     def data(self, index: AnyIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        cell = self.rows[index.row()][1][index.column()]
+        cell = self.cell(index.row(), index.column())
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
             return cell.text
         if role == Qt.ItemDataRole.ForegroundRole:
@@ -84,13 +87,29 @@ class _Model(QAbstractTableModel):
         return None
 
 
+class _Model(CellModel):
+    """All rows at once, each with its key."""
+
+    def __init__(self, columns: Sequence[Column], parent: QWidget) -> None:
+        super().__init__(columns, parent)
+        self.rows: list[tuple[str, Sequence[Cell]]] = []
+
+    def cell(self, row: int, column: int) -> Cell:
+        return self.rows[row][1][column]
+
+    def rowCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(self.rows)
+
+
 def _font(cell: Cell) -> QFont:
-    return _made_font("code" if cell.mono else "bodyStrong" if cell.strong else "body")
+    return _made_font("code" if cell.mono else "bodyStrong" if cell.strong else "body", cell.struck)
 
 
 @functools.cache
-def _made_font(role: str) -> QFont:
-    return font(role)
+def _made_font(role: str, struck: bool) -> QFont:
+    made = font(role)
+    made.setStrikeOut(struck)
+    return made
 
 
 class _Delegate(QStyledItemDelegate):
@@ -98,7 +117,7 @@ class _Delegate(QStyledItemDelegate):
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: AnyIndex) -> None:
         model: Any = index.model()
-        cell: Cell = model.rows[index.row()][1][index.column()]
+        cell: Cell = model.cell(index.row(), index.column())
         rectangle: QRect = option.rect
         if option.state & QStyle.StateFlag.State_Selected:
             painter.fillRect(rectangle, theme.color("selected"))
@@ -123,16 +142,11 @@ class _Delegate(QStyledItemDelegate):
         painter.restore()
 
 
-class Table(QTableView):
-    """Shows rows of :class:`Cell`; each row has a key, given back by ``opened`` (click, Enter) and ``picked``."""
+class CellView(QTableView):
+    """What all tables have in common: the look, whole rows selected, no cell widgets."""
 
-    opened = Signal(str)
-    picked = Signal(str)
-
-    def __init__(self, columns: Sequence[Column], name: str) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
-        self._table = _Model(columns, self)
-        self.setModel(self._table)
         self.setItemDelegate(_Delegate(self))
         self.setAccessibleName(name)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -144,13 +158,29 @@ class Table(QTableView):
         self.setWordWrap(False)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(int(tokens()["size"]["tableRow"]))
+        self.horizontalHeader().setHighlightSections(False)
+
+    def take(self, model: CellModel) -> None:
+        """Show a model, its columns as wide as they say."""
+        self.setModel(model)
         header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        for number, column in enumerate(columns):
+        for number, column in enumerate(model.columns):
             stretch = QHeaderView.ResizeMode.Stretch if not column.width else QHeaderView.ResizeMode.Fixed
             header.setSectionResizeMode(number, stretch)
             if column.width:
                 self.setColumnWidth(number, column.width)
+
+
+class Table(CellView):
+    """Shows rows of :class:`Cell`; each row has a key, given back by ``opened`` (click, Enter) and ``picked``."""
+
+    opened = Signal(str)
+    picked = Signal(str)
+
+    def __init__(self, columns: Sequence[Column], name: str) -> None:
+        super().__init__(name)
+        self._table = _Model(columns, self)
+        self.take(self._table)
         self.activated.connect(lambda index: self.opened.emit(self._table.rows[index.row()][0]))
         self.clicked.connect(lambda index: self.opened.emit(self._table.rows[index.row()][0]))
         self.selectionModel().currentRowChanged.connect(self._pick)
