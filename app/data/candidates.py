@@ -24,6 +24,7 @@ REASONS = {
     "question_not_from_source": "question about something else", "answer_quote": "answer quotes what the question does not say",
     "lost_words": "question without words that the answer needs", "test_leak": "too close to a held-out row",
     "near_duplicate": "like a row that exists", "not_needed": "not needed any more",
+    "nothing_to_change": "nothing to change", "changed_number": "another number",
 }
 _REFUSALS = (
     "as an ai", "as a language model", "i'm sorry", "i am sorry", "i cannot", "i can't", "i am unable", "i'm unable",
@@ -89,8 +90,7 @@ def _form(task: Task, found: Candidate, limits: Limits) -> Verdict | None:
 
 def _words(task: Task, found: Candidate) -> Verdict | None:
     source = task.passage.text if task.passage is not None else asked(task.row)
-    start = found.answer[:80].casefold()
-    if any(words in start for words in _REFUSALS) and start[:20] not in task.row.answer.casefold():
+    if refuses(found.answer) and not refuses(task.row.answer):
         return Verdict("refusal")
     if max(repetition(found.question), repetition(found.answer)) > MOST_REPEATED:
         return Verdict("repetition")
@@ -129,6 +129,12 @@ def _label(task: Task, found: Candidate) -> Verdict | None:
         return Verdict("lost_words", words) if words else None
     field = preserving.unquoted(found.question, found.answer, preserving.quote_fields(before, answer))
     return Verdict("answer_quote", field) if field else None
+
+
+def refuses(text: str) -> bool:
+    """Whether a text begins as a model's refusal does."""
+    start = text[:80].casefold().replace("’", "'")
+    return any(words in start for words in _REFUSALS)
 
 
 @cache

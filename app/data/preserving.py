@@ -58,13 +58,14 @@ def kept_words(question: str, answer: str) -> list[str]:
     """What of an answer stands in its question and must stay there: quotes as a whole, numbers, codes and names; longest first."""
     value = parse(answer)
     texts = [text for _, text in leaves(value)] if value is not None else [answer.strip()]
-    found = {text for text in texts if text and text in question}
+    found = {text for text in texts if text and (text in question if " " in text else _stands(text, question))}
     for text in texts:
         found.update(hard for match in _HARD.finditer(text) if _stands(hard := match.group(), question))
     return sorted(found, key=lambda text: (-len(text), text))
 
 
 def _stands(word: str, text: str) -> bool:
+    """Whether a word stands in a text, and not only as a part of another one."""
     return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) is not None
 
 

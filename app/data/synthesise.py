@@ -8,24 +8,23 @@ are spread over the whole dataset, and a model of which half is dropped is asked
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from app.config.artifacts import Artifact, Rows
 from app.config.node import StepContext
 from app.data.asking import Answer, Asker, Unusable, cost_so_far
-from app.data.candidates import REASONS, Limits, judge
-from app.data.closeness import Form, HeldOut, Nearest, asked
+from app.data.candidates import Limits, judge
+from app.data.closeness import Form, asked
 from app.data.derive import Derivation
+from app.data.making import Answers, existing, find_sources, held_out, step_cost, told
 from app.data.methods import VERSIONS, Task, candidate, facts, made_row, question
 from app.data.passages import Passage, passages
 from app.data.splitting import draw
 from app.data.tally import Tally
-from app.errors import UsageError
 from app.store.records import Row
 
 if TYPE_CHECKING:
-    from app.data.embedding import Encoder
     from app.data.synthesise_node import SynthesiseParams
 
 Key = tuple[int, int, Task]
@@ -36,11 +35,10 @@ KEEP_SECONDS = 5.0
 """A long document is written in parts: so much work is lost at most when the step is killed."""
 TELL_EVERY = 10
 """Candidates between two points of the curves."""
-HELD_OUT = ("test", "calibration")
 
 
 def synthesise(ctx: StepContext, rows: Rows, params: SynthesiseParams) -> dict[str, Artifact]:
-    """Make the rows.  Raises UsageError synthesise.no_source, and what :class:`Asker` raises."""
+    """Make the rows.  Raises UsageError dataset.no_training_rows, and what :class:`Asker` raises."""
     with Asker(ctx, params.model, at_once=params.at_once) as asker:
         named = {**params.model_dump(exclude={"at_once"}), "served": asker.version}
         with Derivation(ctx, rows, node="data.synthesise", note="Rows made by a model", params=named) as derived:
@@ -53,7 +51,7 @@ class _Synthesis:
     def __init__(self, ctx: StepContext, asker: Asker, derived: Derivation, params: SynthesiseParams) -> None:
         self._ctx, self._asker, self._derived, self._params = ctx, asker, derived, params
         self._tally = Tally(derived)
-        self._split, self._sources = _sources(derived)
+        self._split, self._sources = find_sources(derived)
         self._waiting = 0
         self._kept = time.monotonic()
         self._cost_before = cost_so_far(ctx.store, ctx.run)
@@ -61,7 +59,8 @@ class _Synthesis:
         self._limits = Limits(checks.question_length, checks.answer_length, checks.near_duplicate)
         ctx.progress(0.0, "Reading the rows that exist")
         form = Form.of(derived.rows(again=True))
-        self._near, self._held_out = indexes(ctx, derived, form, words=checks.test_words, meaning=checks.test_meaning)
+        self._near = existing(ctx, derived, form)
+        self._held_out = held_out(ctx, derived, form, words=checks.test_words, meaning=checks.test_meaning)
 
     def run(self) -> dict[str, Artifact]:
         """Go through the sources once."""
@@ -70,10 +69,10 @@ class _Synthesis:
                             "row.", level="warning")
         if self._derived.resumed:
             self._ctx.event(f"Going on: {self._made:,} rows were made before")
-        answers: _Answers | None = None
+        answers: Answers[Task] | None = None
         for row in self._derived.rows():
             if answers is None:
-                answers = _Answers(self._asker.ask_all(self._questions(row.position)))
+                answers = Answers(self._asker.ask_all(self._questions(row.position)))
             for place, task, answer in answers.of(row.position):
                 self._reach(row.position, place)
                 self._take(task, answer)
@@ -218,77 +217,3 @@ class _Synthesis:
         if made < wanted:
             self._ctx.event(f"{wanted - made:,} rows fewer than wanted: too few candidates passed. A larger model, more sources or a "
                             "higher per_source make more.", level="warning", kind="synthesise")
-
-
-class _Answers:
-    """Answers in the order of their rows, handed out row by row."""
-
-    def __init__(self, answers: Iterator[tuple[Key, Answer[Any] | Unusable]]) -> None:
-        self._answers = answers
-        self._next: tuple[Key, Answer[Any] | Unusable] | None = None
-        self._begun = False
-
-    def of(self, position: int) -> Iterator[tuple[int, Task, Answer[Any] | Unusable]]:
-        """Those for the row at this position, each with its place in the row."""
-        if not self._begun:
-            self._begun, self._next = True, next(self._answers, None)
-        while self._next is not None and self._next[0][0] == position:
-            (_, place, task), answer = self._next
-            yield place, task, answer
-            self._next = next(self._answers, None)
-
-
-def _sources(derived: Derivation) -> tuple[str, int]:
-    """(split whose rows are sources, how many there are): train, or "" where no row has a split.  Raises UsageError if none fits."""
-    counts = dict(derived.db.conn.execute(
-        "SELECT split, count(*) FROM version_rows WHERE version = ? AND state = 'kept' GROUP BY split", (derived.parent,)).fetchall())
-    split = "" if set(counts) <= {""} else "train"
-    if not counts.get(split):
-        raise UsageError("synthesise.no_source", "There is no row to make others from.",
-                         why="No row is for training; held-out rows are never used.", remedy="Give some rows the split train.")
-    return split, int(counts[split])
-
-
-def indexes(ctx: StepContext, derived: Derivation, form: Form, *, words: float, meaning: float) -> tuple[Nearest, HeldOut]:
-    """What exists, what an earlier attempt has added, and what is held out, ready to be compared with."""
-    db, parent, version = derived.db, derived.parent, derived.version
-    last = int(db.conn.execute("SELECT coalesce(max(position), 0) FROM version_rows WHERE version = ?", (parent,)).fetchone()[0])
-
-    def text_of(position: int) -> str:
-        row = next(db.iter_rows(version, batch=1, after=position - 1))
-        return asked(row)
-
-    def ticked(rows: Iterable[Row]) -> Iterator[Row]:
-        for count, row in enumerate(rows):
-            if count % 1000 == 0:
-                ctx.check_cancelled()
-            yield row
-
-    def held_out() -> Iterator[Row]:
-        for split in HELD_OUT:
-            yield from ticked(db.iter_rows(parent, split))
-
-    def encoder() -> Encoder:
-        from app.data.embedding import Encoder
-
-        return Encoder(ctx.store)
-
-    near = Nearest(ticked(row for row in db.iter_rows(parent) if row.split not in HELD_OUT), form, text_of)
-    for row in db.iter_rows(version, after=last):
-        near.add(row.position, asked(row))
-    return near, HeldOut(held_out, form, text_of, encoder, words=words, meaning=meaning)
-
-
-def step_cost(ctx: StepContext, before: tuple[float, str] | None) -> dict[str, Any] | None:
-    """Money of this step and of its earlier attempts, as far as it was measured; other steps that ran meanwhile are in it."""
-    now = cost_so_far(ctx.store, ctx.run)
-    if now is None:
-        return None
-    earlier = ctx.store.row("SELECT coalesce(sum(energy_cost + wear_cost), 0) AS money FROM usage WHERE run = ? AND step = ? "
-                            "AND scope = 'step'", (ctx.run, ctx.step)) or {"money": 0.0}
-    return {"amount": now[0] - (before[0] if before else 0.0) + float(earlier["money"]), "currency": now[1]}
-
-
-def told(dropped: dict[str, int]) -> str:
-    """Reasons and counts in words."""
-    return ", ".join(f"{count:,} {REASONS.get(reason, reason.replace('_', ' '))}" for reason, count in dropped.items())
