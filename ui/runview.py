@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
 
 from ui.background import command, query
 from ui.runcharts import RunCharts
+from ui.runnotes import RunNotes
 from ui.runresult import RunResult
 from ui.runsamples import RunSamples, samples
 from ui.runside import RunSide
@@ -50,6 +51,7 @@ class RunPane(QScrollArea):
         self.result, self.charts, self.side = RunResult(), RunCharts(), RunSide()
         self.result.hide()
         self.samples = RunSamples()
+        self.notes = RunNotes(self._page)
         self._lay_out()
         self._make_buttons()
 
@@ -64,7 +66,7 @@ class RunPane(QScrollArea):
         below.setStretch(1, 294)
         inner = QWidget()
         inner.setObjectName("scrolled")
-        layout = column(top, self.problem, self.answers, self.result, self.samples, below, gap=16, margins=(28, 18, 28, 24))
+        layout = column(top, self.problem, self.answers, self.result, self.samples, below, self.notes, gap=16, margins=(28, 18, 28, 24))
         layout.setStretch(5, 1)
         inner.setLayout(layout)
         self.setWidget(inner)
@@ -117,6 +119,7 @@ class RunPane(QScrollArea):
         self._left.say(time_left(view)[0])
         self._until.say(time_left(view)[1])
         self._show_problem(view)
+        self.notes.show_line(line)
         self._show_buttons(line.state, bool(view.cancel))
         self._soon(lambda: self.strip.show_steps(view.steps), lambda: self.answers.fill(answers(view, self._found)),
                    lambda: self.result.show_result(line.verdict), lambda: self.side.show_settings(view.settings),

@@ -12,7 +12,7 @@ from app.store.connection import Store
 from app.store.light import Migrations
 from app.store.profile import Profile
 
-SCHEMA = 2
+SCHEMA = 3
 """Equals the number of migrations; written to PRAGMA user_version."""
 
 WATCHED = (
@@ -158,6 +158,14 @@ def m002_kit_of_a_run(db: Any) -> None:
     db.execute("ALTER TABLE runs ADD COLUMN kit_version INTEGER")
     db.execute("ALTER TABLE runs ADD COLUMN kit_hash TEXT")
     db.execute("PRAGMA user_version = 2")
+
+
+@migrations()
+def m003_tags_and_notes(db: Any) -> None:
+    """What a user writes on a run: tags (JSON list) and a note."""
+    db.execute("ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'")
+    db.execute("ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT ''")
+    db.execute("PRAGMA user_version = 3")
 
 
 def check_schema(found: int, profile: Profile) -> None:

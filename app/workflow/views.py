@@ -79,6 +79,8 @@ class RunLine:
     cost: Money | None
     kit_version: int | None = None
     kit_hash: str = ""
+    tags: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,12 @@ def runs(store: Store, limit: int = 200) -> list[RunLine]:
     return [_line(store, row) for row in found]
 
 
+def waiting(store: Store) -> list[RunLine]:
+    """Runs that wait, in the order in which they will start."""
+    found = store.rows("SELECT * FROM runs WHERE state = 'queued' ORDER BY priority DESC, number")
+    return [_line(store, row) for row in found]
+
+
 def _line(store: Store, row: Mapping[str, Any]) -> RunLine:
     steps = store.rows("SELECT title, state, progress FROM steps WHERE run = ? ORDER BY position", (row["id"],))
     done = sum(1.0 if step["state"] == "done" else float(step["progress"]) for step in steps)
@@ -134,7 +142,8 @@ def _line(store: Store, row: Mapping[str, Any]) -> RunLine:
         id=row["id"], number=row["number"], name=row["name"], kit=row["kit"] or "", state=row["state"],
         created=row["created"], started=row["started"], ended=row["ended"],
         progress=done / len(steps) if steps else 0.0, step=now, verdict=verdict(store, row["id"]),
-        cost=cost(store, row["id"]), kit_version=row["kit_version"], kit_hash=row["kit_hash"] or "")
+        cost=cost(store, row["id"]), kit_version=row["kit_version"], kit_hash=row["kit_hash"] or "",
+        tags=tuple(_json(row["tags"], [])), note=row["note"])
 
 
 def cost(store: Store, run: str) -> Money | None:

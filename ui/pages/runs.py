@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QStackedWidget, QWidget
+from PySide6.QtWidgets import QLineEdit, QStackedWidget, QWidget
 
 from ui import words
-from ui.background import query
+from ui.background import command, query
 from ui.pages.base import Page
+from ui.runcompare import RunCompare
+from ui.runqueue import RunQueue
 from ui.runview import RunPane
 from ui.widgets.buttons import Button
 from ui.widgets.feedback import EmptyState
 from ui.widgets.table import Cell, Column, Table
-from ui.widgets.text import Card, column
+from ui.widgets.text import Card, column, row
 
+MOST_COMPARED = 4
 THROTTLE_MS = 500
 """A running run changes four times a second; twice a second is enough to look at."""
 _COLUMNS = (Column("Run", 60), Column("Name"), Column("State", 120), Column("Doing", 170),
@@ -35,15 +38,31 @@ class RunsPage(Page):
         self._run = ""
         self._stack = QStackedWidget()
         self.table = Table(_COLUMNS, "Runs")
-        self.table.opened.connect(self.open)
+        self.table.opened.connect(self._clicked)
         start = Button("Run the starter kit", "filled", "play", clicked=lambda: self.shell.run("legal"))
         self._empty = EmptyState("Nothing has run. The starter kit shows the whole way, from data to an endpoint.",
                                  "activity", start)
+        self._lines: list[Any] = []
+        self._chosen: dict[str, None] = {}
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("Search names, tags and notes")
+        self.search.setAccessibleName("Search names, tags and notes")
+        self.search.setFixedWidth(280)
+        self.search.textChanged.connect(lambda _text: self._fill())
+        self.choosing = Button("Compare runs", "outline", "scale", tooltip="Choose two to four runs", clicked=self._choose_mode)
+        self.choosing.setCheckable(True)
+        self.compare = Button("Show side by side", "outline", clicked=self._ask_comparison)
+        self.compare.hide()
+        self.queue = RunQueue()
+        self.queue.reordered.connect(self._reorder)
         card = Card()
         card.setLayout(column(self.table, margins=(8, 4, 8, 8)))
         self._list = QWidget()
-        self._list.setLayout(column(card, margins=(28, 24, 28, 24)))
-        for view in (self._empty, self._list):
+        whole = column(row(self.search, None, self.compare, self.choosing, gap=8), self.queue, card, gap=16, margins=(28, 20, 28, 24))
+        whole.setStretch(2, 1)
+        self._list.setLayout(whole)
+        self.comparison = RunCompare()
+        for view in (self._empty, self._list, self.comparison):
             self._stack.addWidget(view)
         self.body.addWidget(self._stack)
         self._back = Button("All runs", "quiet", "activity", clicked=self.show_list)
@@ -81,6 +100,7 @@ class RunsPage(Page):
             self.pane.ask(self._run)
         else:
             query(self, views.runs, done=self.show_runs)
+            query(self, views.waiting, done=self.queue.show_lines)
 
     def open(self, argument: str) -> None:
         """Show one run."""
@@ -97,17 +117,65 @@ class RunsPage(Page):
         self._run = ""
         self._back.hide()
         self.pane.leave()
+        self.choosing.setChecked(False)
+        self._choose_mode()
         self.header.say(self.title, self.subtitle)
         self._stack.setCurrentWidget(self._list)
         self.refresh()
 
     def show_runs(self, lines: list[Any]) -> None:
         """Fill the list."""
-        if self._run:
+        if self._run or self._stack.currentWidget() is self.comparison:
             return
         self._stack.setCurrentWidget(self._list if lines else self._empty)
         self._new.setVisible(bool(lines))
-        self.table.show_rows([(line.id, _cells(line)) for line in lines])
+        self._lines = lines
+        self._fill()
+
+    def _fill(self) -> None:
+        parts = self.search.text().casefold().split()
+        shown = [line for line in self._lines
+                 if all(part in f"{line.name} {' '.join(line.tags)} {line.note}".casefold() for part in parts)]
+        self.table.show_rows([(line.id, _cells(line, chosen=line.id in self._chosen)) for line in shown])
+
+    # ---- comparing and ordering ------------------------------------------------------------------------------------
+
+    def _clicked(self, run: str) -> None:
+        if not self.choosing.isChecked():
+            self.open(run)
+            return
+        if run in self._chosen:
+            del self._chosen[run]
+        else:
+            self._chosen[run] = None
+        count = len(self._chosen)
+        self.compare.allow("" if 2 <= count <= MOST_COMPARED else f"Choose two to {MOST_COMPARED} runs; {count} chosen")
+        self._fill()
+
+    def _choose_mode(self) -> None:
+        """While it is on, a click chooses a run in place of opening it."""
+        on = self.choosing.isChecked()
+        self._chosen.clear()
+        self.compare.setVisible(on)
+        self.compare.allow(f"Choose two to {MOST_COMPARED} runs")
+        self._fill()
+
+    def _ask_comparison(self) -> None:
+        from app.workflow import runbook
+
+        query(self, runbook.compare, list(self._chosen), done=self._show_comparison, slow=True)
+
+    def _show_comparison(self, found: Any) -> None:
+        self.comparison.show_comparison(found)
+        self._back.show()
+        self._new.hide()
+        self.header.say("Compare runs", f"{len(found.lines)} runs side by side")
+        self._stack.setCurrentWidget(self.comparison)
+
+    def _reorder(self, order: list[str]) -> None:
+        from app.workflow import runbook
+
+        command(self, runbook.reorder, order)
 
     def run_primary(self) -> None:
         if self._run:
@@ -118,13 +186,14 @@ class RunsPage(Page):
             self.pane.stop("save")
 
 
-def _cells(line: Any) -> list[Cell]:
+def _cells(line: Any, *, chosen: bool = False) -> list[Cell]:
     seconds = (line.ended or 0) - line.started if line.started and line.ended else None
     doing = f"{line.step}, {100 * line.progress:.0f} %" if line.state in ("running", "paused", "failed") else ""
     found = line.verdict
     word = words.VERDICTS[found.verdict][0] if found else ""
     margin = f" {words.signed(100 * found.difference)}" if found else ""
-    return [Cell(str(line.number), "textTertiary"), Cell(line.name, strong=True),
+    return [Cell(str(line.number), "textTertiary", dot="accent" if chosen else ""),
+            Cell(" · ".join([line.name, *line.tags]), strong=True),
             Cell(words.STATES.get(line.state, line.state), dot=words.STATE_TOKENS.get(line.state, "textDisabled")),
             Cell(doing, "textSecondary"), Cell(word + margin),
             Cell(words.duration(seconds) if seconds is not None else "", "textSecondary"),

@@ -155,8 +155,8 @@ class WorkflowPage(Page):
         """Open a kit by name, or a file by path; a draft kept since counts as a change that can be undone."""
         from app.config import drafts
 
+        self._wanted = argument  # also for the list of kits, which may arrive later and would open its first
         if self.background.store is None:
-            self._wanted = argument
             return
         self._keep_draft()
         query(self, drafts.opened, argument, key="open", done=lambda found: self.show_document(*found))
