@@ -24,6 +24,7 @@ from app.data.embedding import Encoder
 from app.data.labels import MOST_FIT, LabelModels
 from app.data.measures import BY_NAME
 from app.data.quality import Languages, Values, question_of
+from app.data.relevance import Relevance
 from app.errors import Cancelled, DatasetError, NeuroWeaverError, Place
 from app.store.datasets import DatasetDb, decode
 from app.store.records import Row
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
 BLOCK = 256
 SAMPLE = 2000
-FRAME_SHARE, LANGUAGE_SHARE = 0.2, 0.1
+FRAME_SHARE, WORD_SHARE, LANGUAGE_SHARE = 0.2, 0.3, 0.1
+FEWEST_FRAMED = 10
 WORST = 20
 POOR = 0.5
 """Quality under which a row is worth a look."""
@@ -44,20 +46,29 @@ EVERY_ROW = ("length", "language", "repetition", "encoding", "complete", "overla
 
 @dataclass(frozen=True)
 class Frame:
-    """Lines that more than FRAME_SHARE of the questions have in common: the task's instruction, which says nothing about a row."""
+    """What rows have in common and what therefore says nothing about one of them.
+
+    lines: in more than FRAME_SHARE of the questions: the task's instruction.  words: in more than WORD_SHARE of the answers: the
+    names of JSON fields, say.
+    """
 
     lines: frozenset[str]
+    words: frozenset[str]
 
     @classmethod
-    def of(cls, questions: Sequence[str]) -> Frame:
-        counts = Counter(line for question in questions for line in set(_lines(question)))
-        common = {line for line, count in counts.items() if len(questions) >= 10 and count > FRAME_SHARE * len(questions)}
-        return cls(frozenset(common))
+    def of(cls, rows: Sequence[Row]) -> Frame:
+        if len(rows) < FEWEST_FRAMED:
+            return cls(frozenset(), frozenset())
+        lines = Counter(line for row in rows for line in set(_lines(question_of(row))))
+        words = Counter(word for row in rows for word in quality.words(row.answer))
+        return cls(frozenset(line for line, count in lines.items() if count > FRAME_SHARE * len(rows)),
+                   frozenset(word for word, count in words.items() if count > WORD_SHARE * len(rows)))
 
-    def strip(self, question: str) -> str:
-        """The question without those lines; whole if nothing would be left."""
-        kept = "\n".join(line for line in question.split("\n") if line.strip() not in self.lines).strip()
-        return kept or question
+    def question(self, row: Row) -> str:
+        """The row's question without the common lines; whole if nothing would be left."""
+        whole = question_of(row)
+        kept = "\n".join(line for line in whole.split("\n") if line.strip() not in self.lines).strip()
+        return kept or whole
 
 
 def _lines(text: str) -> list[str]:
@@ -116,10 +127,16 @@ class _Assessing:
         params = self._params
         self._ctx.progress(0.0, "Looking at a sample")
         sample = sample_rows(self._db, self._version, SAMPLE, self._ctx.seed)
-        frame = Frame.of([question_of(row) for row in sample])
+        frame = Frame.of(sample)
         languages = _languages(sample, frame, params.languages)
         labels = self._label_models(frame) if params.labels else None
-        encoder: list[Encoder] = []
+        relevance: list[Relevance] = []
+
+        def fits(rows: list[Row]) -> Values:
+            if not relevance:
+                relevance.append(Relevance(Encoder(self._ctx.store), [row.answer for row in sample if row.prompt]))
+            return relevance[0].scores([frame.question(row) if row.prompt else "" for row in rows], [row.answer for row in rows])
+
         for name in EVERY_ROW:
             self._scores[name] = np.full(self._total, np.nan, np.float32)
         done = 0
@@ -127,12 +144,12 @@ class _Assessing:
             place = slice(done, done + len(rows))
             self._positions[place] = [row.position for row in rows]
             self._hashes[16 * done : 16 * (done + len(rows))] = b"".join(bytes.fromhex(row.hash) for row in rows)
-            pairs = [(frame.strip(question_of(row)), row.answer) for row in rows]
-            self._texts(place, rows, pairs, languages)
+            questions = [frame.question(row) for row in rows]
+            self._texts(place, rows, questions, languages, frame)
             if labels is not None and labels.fields:
-                self._scores["agreement"][place] = labels.agreement([one for one, _ in pairs], [two for _, two in pairs])
+                self._scores["agreement"][place] = labels.agreement(questions, [row.answer for row in rows])
             if params.relevance:
-                self._scores["relevance"][place] = kept.or_make(rows, "relevance", lambda wanted: self._relevance(encoder, wanted, frame))
+                self._scores["relevance"][place] = kept.or_make(rows, "relevance", fits)
             done += len(rows)
             self._ctx.progress(0.8 * done / self._total, f"{done:,} of {self._total:,} rows measured")
         if labels is not None and not labels.fields:
@@ -141,13 +158,16 @@ class _Assessing:
     def _label_models(self, frame: Frame) -> LabelModels:
         self._ctx.progress(0.01, "Learning the labels")
         rows = sample_rows(self._db, self._version, MOST_FIT, self._ctx.seed)
-        return LabelModels([frame.strip(question_of(row)) for row in rows], [row.answer for row in rows], self._ctx.seed)
+        return LabelModels([frame.question(row) for row in rows], [row.answer for row in rows], self._ctx.seed)
 
-    def _texts(self, place: slice, rows: list[Row], pairs: list[tuple[str, str]], languages: Languages) -> None:
-        for number, row, (question, answer) in zip(range(place.start, place.stop), rows, pairs, strict=True):
+    def _texts(self, place: slice, rows: list[Row], questions: list[str], languages: Languages, frame: Frame) -> None:
+        for number, row, question in zip(range(place.start, place.stop), rows, questions, strict=True):
             try:
-                for name, value in _of_text(row, question, answer, languages, self._languages, self._params.toxicity).items():
+                self._languages[languages.tell(question or row.answer) or "unknown"] += 1
+                for name, value in _of_text(row, question, languages, frame.words).items():
                     self._scores[name][number] = value
+                if self._params.toxicity:
+                    self._scores["toxicity"][number] = quality.toxicity(f"{question}\n{row.answer}")
             except Exception as problem:
                 if isinstance(problem, Cancelled | NeuroWeaverError | OSError | MemoryError):
                     raise
@@ -155,14 +175,6 @@ class _Assessing:
                     "dataset.row_failed", f"data.assess failed on row {row.position}; no score was changed.",
                     where=Place.of(field=f"row {row.position}"), why=f"{type(problem).__name__}: {problem}",
                     remedy="Look at the row on the Datasets page, mend or remove it, then resume the run.") from problem
-
-    def _relevance(self, encoder: list[Encoder], rows: list[Row], frame: Frame) -> Values:
-        if not encoder:
-            encoder.append(Encoder(self._ctx.store))
-        questions = encoder[0].encode([frame.strip(question_of(row)) if row.shape != "text" else "" for row in rows])
-        answers = encoder[0].encode([row.answer for row in rows])
-        likeness: Values = (questions * answers).sum(1)
-        return np.where(questions.any(1) & answers.any(1), likeness, np.nan).astype(np.float32)
 
     # -- some rows --------------------------------------------------------------------------------------------------------
     def _difficulty(self, kept: _Kept) -> None:
@@ -220,26 +232,25 @@ class _Assessing:
         }
 
 
-def _of_text(row: Row, question: str, answer: str, languages: Languages, told: Counter[str], insults: bool) -> dict[str, float]:
-    """The scores that need nothing but the row's text."""
+def _of_text(row: Row, question: str, languages: Languages, common: frozenset[str]) -> dict[str, float]:
+    """The scores that need nothing but the row's text.  question: without what all questions say."""
+    answer = row.answer
     prose = [text for text in (question, answer) if text and not text.lstrip().startswith(("{", "["))]
-    told[languages.tell(question or answer) or "unknown"] += 1
     raw = "\n".join([*(message["content"] for message in row.messages), row.text, row.chosen, row.rejected])
-    found = {
+    return {
         "length": float(len(question) + len(answer)),
         "language": min((value for text in prose if not math.isnan(value := languages.score(text))), default=math.nan),
-        "repetition": max(quality.repetition(question), quality.repetition(answer)) if question != answer else quality.repetition(answer),
+        "repetition": max(quality.repetition(question), quality.repetition(answer)),
         "encoding": quality.encoding_damage(raw),
         "complete": quality.completeness(answer),
-        "overlap": quality.overlap(question, answer) if row.shape != "text" else math.nan,
+        "overlap": quality.overlap(question, answer, common) if row.prompt else math.nan,
     }
-    return found | ({"toxicity": quality.toxicity(f"{question}\n{answer}")} if insults else {})
 
 
 def _languages(sample: Sequence[Row], frame: Frame, named: Sequence[str]) -> Languages:
     """Languages with those expected that are named, or else that a tenth of the sample is in."""
     languages = Languages()
-    counts = Counter(languages.tell(frame.strip(question_of(row)) or row.answer) for row in sample)
+    counts = Counter(languages.tell(frame.question(row) or row.answer) for row in sample)
     counts.pop("", None)
     common = {name for name, count in counts.items() if count >= LANGUAGE_SHARE * counts.total()}
     languages.expected = frozenset(named) or frozenset(common)

@@ -12,6 +12,7 @@ Where a part is relative, the dataset's own rows are the standard: see :func:`pa
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
 from collections.abc import Callable, Mapping
@@ -73,11 +74,22 @@ def encoding_damage(text: str) -> float:
 
 
 def completeness(answer: str) -> float:
-    """CLOSED, BARE or OPEN.  Brackets, code fences and quotes left open count as broken off, so does a comma at the end."""
+    """CLOSED, BARE or OPEN.  Valid JSON is closed; brackets and code fences left open count as broken off, so does a comma at the
+    end."""
     text = answer.strip()[-MOST_CHARACTERS:]
+    if text.startswith(("{", "[")) and _is_json(text):
+        return CLOSED
     if not text or text.count("```") % 2 or text.endswith((",", " and", " or", " the", " a", "-", "…")) or _unclosed(text):
         return OPEN
     return CLOSED if text.endswith(_ENDS) else BARE
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _unclosed(text: str) -> bool:
@@ -85,11 +97,18 @@ def _unclosed(text: str) -> bool:
     return any(text.count(opening) > text.count(closing) for closing, opening in _OPENING.items())
 
 
-def overlap(question: str, answer: str) -> float:
-    """Share 0..1 of the answer's different words that stand in the question; NaN for an answer without words."""
-    said = set(_WORD.findall(answer[:MOST_CHARACTERS].casefold()))
-    asked = set(_WORD.findall(question[:MOST_CHARACTERS].casefold()))
-    return len(said & asked) / len(said) if said else float("nan")
+def words(text: str) -> frozenset[str]:
+    """Its different words, case folded."""
+    return frozenset(_WORD.findall(text[:MOST_CHARACTERS].casefold()))
+
+
+def overlap(question: str, answer: str, common: frozenset[str] = frozenset()) -> float:
+    """Share 0..1 of the answer's different words that stand in the question; NaN for an answer without words of its own.
+
+    common: words that many answers have (the names of JSON fields, say), which are not counted.
+    """
+    said = words(answer) - common
+    return len(said & words(question)) / len(said) if said else float("nan")
 
 
 def toxicity(text: str) -> float:
@@ -149,8 +168,10 @@ def parts(scores: Mapping[str, Values]) -> dict[str, Values]:
     Fixed:     language from .5 (1) to .1 (0); repetition from .3 (1) to .8 (0); encoding from 0 (1) to 20 in 1,000 (0); toxicity
                from 0 (1) to 5 in 100 words (0); agreement from .3 (1) to .05 (0); ifd from 1 (1) to 1.5 (0): above 1 the question
                does not help to say the answer (Li et al. 2023, arXiv 2308.12032); judge as it is.
-    Relative:  length, logarithm; relevance; overlap: 1 up to 3 spreads from the median (on the bad side), 0 from 5 on; a spread is
-               1.48 x the median distance from the median, as in a normal distribution.
+    Relative:  length, logarithm: 1 up to 3 spreads from the median, 0 from 5 on (a spread is 1.48 x the median distance from the
+               median, as in a normal distribution).
+    relevance: from 1 (1) to 0 (0), where answers are made for their questions at all: the median row has at least 1.
+    overlap:   from half the median (1) to 0 (0), where answers take up their questions' words at all: the median is at least .5.
     complete:  an answer that ends bare (no full stop) counts as broken off where at least 8 of 10 others end closed.
     """
     return {name: _PARTS[name](values).astype(np.float32) for name, values in scores.items() if name in _PARTS}
@@ -162,18 +183,18 @@ def _falling(values: Values, good: float, bad: float) -> Values:
     return share
 
 
-def _unlike(values: Values, least_spread: float, *, low_only: bool) -> Values:
-    known = values[np.isfinite(values)]
-    if not len(known):
-        return np.full_like(values, np.nan)
-    middle = np.median(known)
-    spread = max(1.4826 * float(np.median(np.abs(known - middle))), least_spread)
-    away = (middle - values) / spread
-    return _falling(away if low_only else np.abs(away), 3.0, 5.0)
-
-
 def _length(values: Values) -> Values:
-    return _unlike(np.log(np.maximum(values, 1.0)), 0.25, low_only=False)
+    known = np.log(np.maximum(values, 1.0))
+    middle = np.nanmedian(known)
+    spread = max(1.4826 * float(np.nanmedian(np.abs(known - middle))), 0.25)
+    return _falling(np.abs(known - middle) / spread, 3.0, 5.0)
+
+
+def _from_median(values: Values, least: float, good: Callable[[float], float]) -> Values:
+    """Falls from ``good(median)`` to 0; no part at all where the median is under ``least``."""
+    known = values[np.isfinite(values)]
+    middle = float(np.median(known)) if len(known) else 0.0
+    return _falling(values, good(middle), 0.0) if middle >= least else np.full_like(values, np.nan)
 
 
 def _complete(values: Values) -> Values:
@@ -190,8 +211,8 @@ _PARTS: dict[str, Callable[[Values], Values]] = {
     "repetition": lambda values: _falling(values, 0.3, 0.8),
     "encoding": lambda values: _falling(values, 0.0, 20.0),
     "complete": _complete,
-    "relevance": lambda values: _unlike(values, 0.05, low_only=True),
-    "overlap": lambda values: _unlike(values, 0.1, low_only=True),
+    "relevance": lambda values: _from_median(values, 1.0, lambda _median: 1.0),
+    "overlap": lambda values: _from_median(values, 0.5, lambda median: median / 2),
     "agreement": lambda values: _falling(values, 0.3, 0.05),
     "toxicity": lambda values: _falling(values, 0.0, 5.0),
     "ifd": lambda values: _falling(values, 1.0, 1.5),

@@ -81,7 +81,7 @@ def test_a_sound_dataset_scores_near_100(run, store: Store) -> None:
     summary = made["assessment"].summary
     assert summary["score"] > 97
     assert summary["poor"] == 0
-    assert set(summary["parts"]) == {"length", "language", "repetition", "encoding", "complete", "overlap", "agreement", "toxicity"}
+    assert set(summary["parts"]) == {"length", "language", "repetition", "encoding", "complete", "agreement", "toxicity"}
 
 
 def test_the_window_reads_score_parts_distributions_and_worst_rows_first(run, store: Store) -> None:
@@ -179,10 +179,11 @@ def test_difficulty_equals_the_evaluation_of_the_same_answers(store: Store, tmp_
 
 
 def test_relevance_sees_an_answer_to_another_question(run, store: Store) -> None:
-    topics = ("bread", "whales", "trains", "winter", "guitars", "tax law", "the moon", "coffee", "bridges", "horses")
+    topics = ("bread", "whales", "trains", "winter", "guitars", "tax law", "the moon", "coffee", "bridges", "horses", "paper", "chess",
+              "bees", "glass", "opera", "volcanoes", "shoes", "cheese", "rivers", "robots")
     pairs = [(f"What do you know about {topic}?", f"I know a good deal about {topic}: there is much to say on {topic}.") for topic in topics]
     pairs[0] = (pairs[0][0], pairs[1][1])
     _, made = run(pairs, relevance=True)
-    found = [_scores(store, made["rows"], position)["relevance"] for position in range(1, 11)]
-    assert found[0] == min(found)
-    assert found[0] < sorted(found)[1] - 0.15
+    found = [_scores(store, made["rows"], position)["relevance"] for position in range(1, len(topics) + 1)]
+    assert found[0] < 1 < min(found[1:])
+    assert made["assessment"].summary["worst"][0]["position"] == 1

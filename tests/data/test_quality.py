@@ -37,6 +37,7 @@ def test_damaged_characters_are_seen_and_other_scripts_are_not(text: str, damage
 @pytest.mark.parametrize(("answer", "ending"), [
     pytest.param("It is granted.", CLOSED, id="full stop"),
     pytest.param('{"a": "b"}', CLOSED, id="json"),
+    pytest.param('{"quote": "Version 2.0 (the"}', CLOSED, id="json that quotes an open bracket"),
     pytest.param('{"a": "b', OPEN, id="cut json"),
     pytest.param("The licensor grants, and", OPEN, id="cut after and"),
     pytest.param("Permissive", BARE, id="a label"),
