@@ -55,11 +55,13 @@ class Derivation:
     """One new version on its way; use it in ``with``.  Leaving without :meth:`finish` pauses it, or undoes it if nothing was done.
 
     node: the node's name ("data.clean").  note: shown in the list of versions.  params: part of what names the work: with other
-    parameters, another parent or another seed it starts anew.
+    parameters, another parent or another seed it starts anew.  share: of the progress bar, for :meth:`rows`.
     """
 
-    def __init__(self, ctx: StepContext, rows: Rows, *, node: str, note: str, params: Mapping[str, Any]) -> None:
-        self._ctx, self._node = ctx, node
+    def __init__(
+        self, ctx: StepContext, rows: Rows, *, node: str, note: str, params: Mapping[str, Any], share: float = ITERATING
+    ) -> None:
+        self._ctx, self._node, self._share = ctx, node, share
         self.parent = rows.version
         self.db: DatasetDb = open_dataset(ctx.store, rows.dataset)
         try:
@@ -136,14 +138,19 @@ class Derivation:
         if len(self._pending) >= BATCH_ROWS or time.monotonic() - self._written > BATCH_SECONDS:
             self._flush()
         if self._seen % TELL_ROWS == 0 or self._seen == self.total:
-            self._ctx.progress(ITERATING * self._seen / max(self.total, 1), f"{self._seen:,} of {self.total:,} rows")
+            self._ctx.progress(self._share * self._seen / max(self.total, 1), f"{self._seen:,} of {self.total:,} rows")
 
     # -- deciding -----------------------------------------------------------------------------------------------------------
 
-    def remove(self, row: Row, reason: str, detail: str = "") -> None:
-        """Take a row out.  reason: one word for a count ("near_duplicate"); detail: words for a person."""
+    def remove(self, row: Row | int, reason: str, detail: str = "") -> None:
+        """Take a row (or the one at a position) out.  reason: one word for a count ("near_duplicate"); detail: words for a person."""
         self._say("UPDATE version_rows SET state = 'removed', reason = ?, detail = ? WHERE version = ? AND position = ?",
-                  reason, detail, self.version, row.position)
+                  reason, detail, self.version, row if isinstance(row, int) else row.position)
+
+    def flag(self, row: Row | int, reason: str, detail: str = "") -> None:
+        """Say something of a row that stays as it is."""
+        self._say("UPDATE version_rows SET reason = ?, detail = ? WHERE version = ? AND position = ? AND state = 'kept'",
+                  reason, detail, self.version, row if isinstance(row, int) else row.position)
 
     def change(self, row: Row, new: Row, reason: str, detail: str = "") -> None:
         """Give a row new content; it keeps its place and split, and its metadata where ``new`` has the same."""
@@ -195,6 +202,10 @@ class Derivation:
         if self._row is None and len(self._pending) >= BATCH_ROWS:
             self._flush()
 
+    def save(self) -> None:
+        """Write every decision that was made outside of a row, so that the version can be read."""
+        self._flush()
+
     def _flush(self) -> None:
         with self.db.write() as conn:
             for statement, values in self._pending:
@@ -227,12 +238,14 @@ class Derivation:
         return {"rows": made.as_rows(), "report": self._report(full)}
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """What this version did to its parent so far, by reason: {"removed", "changed", "added"}."""
-        found: dict[str, Counter[str]] = {"removed": Counter(), "changed": Counter(), "added": Counter()}
+        """What this version did to its parent so far, by reason: {"removed", "changed", "added", "flagged"}."""
+        found: dict[str, Counter[str]] = {"removed": Counter(), "changed": Counter(), "added": Counter(), "flagged": Counter()}
         for kind, reason, count in self.db.conn.execute(
-            "SELECT CASE WHEN p.position IS NULL THEN 'added' WHEN v.state != p.state THEN 'removed' ELSE 'changed' END, v.reason, "
+            "SELECT CASE WHEN p.position IS NULL THEN 'added' WHEN v.state != p.state THEN 'removed' "
+            "WHEN v.row != p.row THEN 'changed' ELSE 'flagged' END, v.reason, "
             "count(*) FROM version_rows v LEFT JOIN version_rows p ON p.version = ? AND p.position = v.position WHERE v.version = ? "
-            "AND (p.position IS NULL OR v.state != p.state OR v.row != p.row) GROUP BY 1, 2", (self.parent, self.version)):
+            "AND (p.position IS NULL OR v.state != p.state OR v.row != p.row OR v.reason IS NOT p.reason OR v.detail IS NOT p.detail) "
+            "GROUP BY 1, 2", (self.parent, self.version)):
             found[kind][reason or ""] += count
         return {kind: dict(sorted(counter.items())) for kind, counter in found.items()}
 

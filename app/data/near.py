@@ -1,171 +1,306 @@
-"""Repeats: exact ones by the hash of the folded text, near ones by MinHash candidates that the true Jaccard confirms.
+"""Near repeats: all pairs whose word 3-shingles have a Jaccard similarity from a threshold on, exactly, and which text stays.
 
-32 bands of 4 over 128 permutations find all pairs at .7 that a test of 20,000 documents held (16 bands: 95 %); the exact
-Jaccard of word 3-shingles then throws out what only looks alike.  Up to IN_MEMORY rows the index is rensa's, in memory
-(about 1.5 kB a row); beyond, it lies in an encrypted scratch file, slower but of any size.
+No sketch and no chance: sort each text's shingles by how rare they are in the dataset.  Two texts as alike as t must share
+one of their first |x| - ⌈t·|x|⌉ + 1 (prefix filter), and the place of the first one they share bounds how many they can share
+in all (position filter).  Shingles that only one text has cannot be shared; in most datasets they fill these prefixes, so that
+few texts are compared at all.  What is left is compared shingle by shingle.
+Source: Xiao, Wang, Lin, Yu 2008, Efficient similarity joins for near duplicate detection (PPJoin).
 """
 
 from __future__ import annotations
 
-import re
-import secrets
-import struct
-from collections.abc import Callable, Iterable
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-import xxhash
+import numpy as np
+import numpy.typing as npt
 
-PERMUTATIONS, BANDS = 128, 32
-IN_MEMORY = 200_000
-_WORD = re.compile(r"\w+")
-_BAND = struct.Struct(f"{PERMUTATIONS // BANDS}I")
-Text = Callable[[int], str]
+from app.data.shingle_file import ShingleFile
+from app.data.shingles import HASH_BITS, MOST_TEXTS, PIECE, Flags, Hashes, Numbers
 
-
-def folded_hash(text: str) -> int:
-    """63-bit hash of a text without case and with single blanks: equal for rows that differ in these alone."""
-    return int(xxhash.xxh3_64_intdigest(" ".join(text.casefold().split()).encode())) >> 1
-
-
-def shingles(text: str) -> frozenset[str]:
-    """Word 3-shingles, case folded; a shorter text is one shingle."""
-    words = _WORD.findall(text.casefold())
-    return frozenset(" ".join(words[start : start + 3]) for start in range(max(len(words) - 2, 1)))
+Shares = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int32]
+Tell = Callable[[float, str], None]
+Edges = tuple[Numbers, Numbers, Shares]
+Barred = Callable[[Numbers, Numbers], Flags]
+SMALL_GROUP = 8
+"""Texts that share a rare shingle; larger groups lose the repeats of their best text first."""
+ROUNDS = 64
+WINDOW = 64
+"""A text is compared with this many following ones of each group that is left."""
+MOST_PAIRS = 1_000_000
+MOST_POSTINGS = 4_000_000
+"""More rare shingles than these are looked at in several passes over the file, so that memory stays bounded."""
+_OFTEN_BITS = 8
+_SPARE = 1e-9
 
 
-def jaccard(first: frozenset[str], second: frozenset[str]) -> float:
-    """Size of the intersection over size of the union, 0..1."""
-    return len(first & second) / (len(first | second) or 1)
+@dataclass(slots=True)
+class Near:
+    """For each text the number of the one that stays in its place (its own if it stays), and how alike they are, 0..1.
 
-
-class _Index(Protocol):
-    """Positions by exact hash and by signature."""
-
-    def exact(self, digest: int) -> int | None:
-        """The position remembered for this hash."""
-
-    def candidates(self, signature: Any) -> Iterable[int]:
-        """Positions that share a band."""
-
-    def remember(self, position: int, digest: int, signature: Any) -> None:
-        """Add a position that is kept.  signature: None where near repeats do not count."""
-
-    def close(self) -> None:
-        """Free what it holds."""
-
-
-class MemoryIndex:
-    """Both indexes in memory."""
-
-    def __init__(self, threshold: float) -> None:
-        from rensa import RMinHashLSH
-
-        self._exact: dict[int, int] = {}
-        self._near = RMinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, num_bands=BANDS)
-
-    def exact(self, digest: int) -> int | None:
-        return self._exact.get(digest)
-
-    def candidates(self, signature: Any) -> Iterable[int]:
-        found: Iterable[int] = self._near.query(signature)
-        return found
-
-    def remember(self, position: int, digest: int, signature: Any) -> None:
-        self._exact[digest] = position
-        if signature is not None:
-            self._near.insert(position, signature)
-
-    def close(self) -> None:
-        self._exact.clear()
-
-
-class DiskIndex:
-    """Both indexes in a file with a key of its own, which nobody keeps; the file goes with :meth:`close`."""
-
-    def __init__(self, folder: Path) -> None:
-        from app.store.connection import connect
-
-        self._path = folder / f"near-{secrets.token_hex(6)}.db"
-        self._conn = connect(self._path, secrets.token_hex(32))
-        for statement in (
-            "PRAGMA synchronous = OFF",
-            "PRAGMA secure_delete = OFF",
-            "PRAGMA cache_size = -65536",
-            "CREATE TABLE exact (hash INTEGER PRIMARY KEY, position INTEGER NOT NULL)",
-            "CREATE TABLE bands (band INTEGER, position INTEGER, PRIMARY KEY (band, position)) WITHOUT ROWID",
-            "BEGIN",
-        ):
-            self._conn.execute(statement)
-
-    def exact(self, digest: int) -> int | None:
-        found = self._conn.execute("SELECT position FROM exact WHERE hash = ?", (digest,)).fetchone()
-        return int(found[0]) if found else None
-
-    def candidates(self, signature: Any) -> Iterable[int]:
-        bands = ",".join(map(str, _bands(signature)))
-        return [row[0] for row in self._conn.execute(f"SELECT DISTINCT position FROM bands WHERE band IN ({bands})")]
-
-    def remember(self, position: int, digest: int, signature: Any) -> None:
-        self._conn.execute("INSERT OR IGNORE INTO exact VALUES (?, ?)", (digest, position))
-        if signature is not None:
-            rows = [(band, position) for band in _bands(signature)]
-            self._conn.executemany("INSERT OR IGNORE INTO bands VALUES (?, ?)", rows)
-
-    def close(self) -> None:
-        self._conn.close()
-        for ending in ("", "-wal", "-shm"):
-            self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
-
-
-def _bands(signature: Any) -> list[int]:
-    """A 63-bit hash of each band with its number."""
-    numbers, width = signature.digest(), PERMUTATIONS // BANDS
-    return [
-        xxhash.xxh3_64_intdigest(_BAND.pack(*numbers[band * width : (band + 1) * width]), seed=band) >> 1 for band in range(BANDS)
-    ]
-
-
-class Repeats:
-    """Remembers texts by position and finds an earlier one that a text repeats.
-
-    near: whether near repeats count, from ``threshold`` on.  text_of(position) reads a text again, for the Jaccard.
-    rows: how many will come.  folder: where a scratch file may lie.
+    unchecked: texts in groups so large that not every pair was compared.
     """
 
-    def __init__(self, *, near: bool, threshold: float, seed: int, text_of: Text, rows: int, folder: Path) -> None:
-        from rensa import RMinHash
+    keeper: Numbers
+    alike: Shares
+    unchecked: int = 0
 
-        self._near, self._threshold, self._seed = near, threshold, seed
-        self._make = RMinHash
-        self._index: _Index = MemoryIndex(threshold) if rows <= IN_MEMORY else DiskIndex(folder)
-        self._shingles = lru_cache(maxsize=2000)(lambda position: shingles(text_of(position)))
+    def settle(self, rank: Numbers, edges: list[Edges]) -> list[int]:
+        """Let each text go that is like a better one which stays; returns who goes.  edges: (better, worse, how alike)."""
+        if not edges:
+            return []
+        first, second, alike = (np.concatenate(column) for column in zip(*edges, strict=True))
+        order = np.lexsort((alike, rank[second]))
+        gone: dict[int, None] = {}
+        for one, other, share in zip(first[order].tolist(), second[order].tolist(), alike[order].tolist(), strict=True):
+            if one not in gone:
+                gone[other] = None
+                self.keeper[other], self.alike[other] = one, share
+        return list(gone)
 
-    def find_or_add(self, position: int, text: str) -> tuple[int, float] | None:
-        """(position, likeness 0..1) of the earlier text this one repeats most; None, and then it is remembered.
 
-        Only texts that repeat nothing are remembered, so that the answer always names a text that was kept.
+@dataclass(slots=True)
+class _Postings:
+    """Which text has which rare shingle at which place of its prefix, by shingle and then best text first."""
+
+    shingle: Hashes
+    text: Places
+    place: Places
+
+    def take(self, chosen: Flags | Numbers) -> _Postings:
+        return _Postings(self.shingle[chosen], self.text[chosen], self.place[chosen])
+
+    def groups(self) -> tuple[Numbers, Numbers]:
+        """(where each group of one shingle starts, how long it is)."""
+        starts = np.flatnonzero(np.concatenate([[True], self.shingle[1:] != self.shingle[:-1]])) if len(self.text) else _NONE
+        return starts, np.diff(starts, append=len(self.text))
+
+    def shared(self) -> _Postings:
+        """Without shingles that one text alone has."""
+        _, lengths = self.groups()
+        return self.take(np.repeat(lengths > 1, lengths))
+
+
+def _joined(parts: list[_Postings]) -> _Postings:
+    return _Postings(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("shingle", "text", "place")))
+
+
+_NONE: Numbers = np.zeros(0, np.int64)
+_EMPTY = _Postings(np.zeros(0, np.uint64), np.zeros(0, np.int32), np.zeros(0, np.int32))
+
+
+def find_near(
+    file: ShingleFile, rank: Numbers, within: Flags, threshold: float, tell: Tell, *, barred: Barred | None = None
+) -> Near:
+    """Decide which texts stay: none that is ``threshold`` like a better one that stays, and every other.
+
+    rank: a different number for each text, the best has the lowest.  within: texts that count; the others are left alone.
+    threshold: 0 < t <= 1.  tell(fraction, message) is called between pieces of work and may raise.
+    barred(first, second): which pairs do not count as repeats however alike they are.
+    """
+    search = _Search(file, rank, threshold, tell, barred)
+    postings = search.postings(within)
+    return search.decide(search.thin_out(postings))
+
+
+def find_clusters(file: ShingleFile, threshold: float, tell: Tell) -> Numbers:
+    """(texts,) the number of the first text of each one's cluster: texts are together where a chain of pairs that are
+    ``threshold`` alike links them.  (In groups of more than WINDOW texts near ones in the file alone are compared.)"""
+    total = len(file.sizes)
+    search = _Search(file, np.arange(total), threshold, tell)
+    return search.clusters(search.postings(np.ones(total, bool)))
+
+
+class _Search:
+    """One search on its way."""
+
+    def __init__(self, file: ShingleFile, rank: Numbers, threshold: float, tell: Tell, barred: Barred | None = None) -> None:
+        self._file, self._rank, self._threshold, self._tell, self._barred = file, rank, threshold, tell, barred
+        self._sizes = file.sizes
+        self._found = Near(np.arange(len(rank)), np.zeros(len(rank)))
+
+    # -- candidates ---------------------------------------------------------------------------------------------------------
+
+    def postings(self, within: Flags) -> _Postings:
+        """The rare shingles by which texts can be found."""
+        parts, passes = [_EMPTY], 1
+        while True:
+            part, reached = self._pass(within, len(parts) - 1, passes)
+            if reached < len(within):
+                passes = 1 + int(1.2 * len(part.text) / MOST_POSTINGS * len(within) / reached)
+                continue
+            parts.append(self._useful(part))
+            if len(parts) > passes:
+                found = _joined(parts)
+                return found.take(np.lexsort((self._rank[found.text], found.shingle)))
+
+    def _pass(self, within: Flags, number: int, passes: int) -> tuple[_Postings, int]:
+        """(what one of ``passes`` passes finds, by shingle; the first text that a first pass has not come to, as it found so many)."""
+        parts, count, reached = [_EMPTY], 0, 0
+        for reached, part in self._file.on_all_cores(lambda span: self._prefixes(*span, within), self._file.spans()):
+            if passes > 1:
+                part = part.take(part.shingle % np.uint64(passes) == number)
+            parts.append(part)
+            count += len(part.text)
+            self._tell(0.5 * (number + reached / len(within)) / passes, f"{reached:,} of {len(within):,} rows prepared for comparison")
+            if passes == 1 and count > MOST_POSTINGS:
+                break
+        found = _joined(parts)
+        return found.take(np.argsort(found.shingle)).shared(), reached
+
+    def _prefixes(self, first: int, last: int, within: Flags) -> tuple[int, _Postings]:
+        """What texts first to last - 1 can be found by."""
+        sizes = self._sizes[first:last]
+        shingles, often = self._file.span(first, last)
+        owner = np.repeat(np.arange(last - first), sizes)
+        prefix = sizes - np.ceil(self._threshold * sizes - _SPARE).astype(np.int64) + 1
+        alone = np.bincount(owner[often == 1], minlength=last - first)
+        findable = within[first:last] & (sizes > 0) & (alone < prefix)
+        chosen = findable[owner]
+        owner = owner[chosen].astype(np.uint64)
+        keys = shingles[chosen] >> np.uint64(_OFTEN_BITS)
+        keys |= often[chosen].astype(np.uint64) << np.uint64(HASH_BITS - _OFTEN_BITS)
+        keys |= owner << np.uint64(HASH_BITS)
+        keys.sort()
+        owner = (keys >> np.uint64(HASH_BITS)).astype(np.int64)
+        keys &= np.uint64((1 << HASH_BITS) - 1)
+        left = np.where(findable, sizes, 0)
+        place = np.arange(len(keys)) - (np.cumsum(left) - left)[owner]
+        useful = (place < prefix[owner]) & (keys >> np.uint64(HASH_BITS - _OFTEN_BITS) > 1)
+        return last, _Postings(keys[useful], (owner[useful] + first).astype(np.int32), place[useful].astype(np.int32))
+
+    def _possible(self, first: _Postings, second: _Postings) -> Flags:
+        """Whether pairs can be alike enough, by their sizes and by the place of the shingle they share."""
+        possible: Flags = self._sizes[second.text] <= self._largest_partner(first)
+        possible &= self._sizes[first.text] <= self._largest_partner(second)
+        return possible
+
+    def _largest_partner(self, postings: _Postings) -> Shares:
+        """The size of the largest text that can be alike enough if this shingle is the first one they share."""
+        sizes = self._sizes[postings.text]
+        return np.asarray((sizes - postings.place) * ((1 + self._threshold) / self._threshold) - sizes + _SPARE, np.float64)
+
+    def _useful(self, postings: _Postings) -> _Postings:
+        """Without what no other text of its group can be like.  (The words of a form that many texts fill in stand here.)"""
+        starts, lengths = postings.groups()
+        if not len(starts):
+            return postings
+        smallest = np.repeat(np.minimum.reduceat(self._sizes[postings.text], starts), lengths)
+        return postings.take(self._largest_partner(postings) >= smallest).shared()
+
+    # -- deciding -----------------------------------------------------------------------------------------------------------
+
+    def thin_out(self, postings: _Postings) -> _Postings:
+        """Take out of large groups the texts that repeat their best one, as long as it is sure that this one stays.
+
+        A text is sure to stay if it is the best of all groups it is in.  All it can repeat is compared here, so it leaves too.
         """
-        digest = folded_hash(text)
-        earlier = self._index.exact(digest)
-        if earlier is not None:
-            return earlier, 1.0
-        signature, best = self._find_near(text) if self._near else (None, None)
-        if best is None:
-            self._index.remember(position, digest, signature)
-        return best
+        for number in range(ROUNDS):
+            starts, lengths = postings.groups()
+            if not len(starts) or lengths.max() <= SMALL_GROUP:
+                break
+            best = postings.text[starts]
+            total = len(self._rank)
+            sure = np.bincount(best, minlength=total) == np.bincount(postings.text, minlength=total)
+            chosen = np.repeat(sure[best], lengths)
+            leader = postings.take(np.repeat(starts, lengths)[chosen])
+            member = postings.take(chosen)
+            pairs = (leader.text != member.text) & self._possible(leader, member)
+            gone = np.zeros(total, bool)
+            gone[best[sure[best]]] = True
+            for first, second, alike in self._alike(self._keys(leader.take(pairs), member.take(pairs))):
+                order = np.argsort(alike)
+                self._found.keeper[second[order]], self._found.alike[second[order]] = first[order], alike[order]
+                gone[second] = True
+            postings = self._useful(postings.take(~gone[postings.text]).shared())
+            self._tell(0.5 + 0.2 * number / ROUNDS, f"{int((self._found.alike > 0).sum()):,} near duplicates so far")
+        return postings
 
-    def _find_near(self, text: str) -> tuple[Any, tuple[int, float] | None]:
-        own = shingles(text)
-        signature = self._make(num_perm=PERMUTATIONS, seed=self._seed)
-        signature.update(list(own))
-        best: tuple[int, float] | None = None
-        for other in sorted(self._index.candidates(signature)):
-            alike = jaccard(own, self._shingles(other))
-            if alike >= self._threshold and (best is None or alike > best[1]):
-                best = (other, alike)
-        return signature, best
+    def decide(self, postings: _Postings) -> Near:
+        """Compare what is left, and keep each text that repeats no better one that is kept."""
+        _, lengths = postings.groups()
+        large = np.repeat(lengths > WINDOW, lengths)
+        self._found.unchecked = len(np.unique(postings.text[large]))
+        self._found.settle(self._rank, [edge for keys in _bunches(self._neighbours(postings)) for edge in self._alike(keys)])
+        return self._found
 
-    def close(self) -> None:
-        self._index.close()
+    def clusters(self, postings: _Postings) -> Numbers:
+        """The first text of each one's cluster.  Texts that are known to be together are not compared again."""
+        first = np.arange(len(self._rank))
+        for keys in self._neighbours(postings):
+            one, other = np.divmod(keys, len(first))
+            edges = list(self._alike(keys[first[one] != first[other]]))
+            if edges:
+                first = linked(first, *(np.concatenate(column) for column in list(zip(*edges, strict=True))[:2]))
+        return first
+
+    def _neighbours(self, postings: _Postings) -> Iterator[Numbers]:
+        """Pairs of texts that share a rare shingle, as better * texts + worse, at most MOST_PAIRS at once."""
+        for distance in range(1, WINDOW + 1):
+            same = np.flatnonzero(postings.shingle[distance:] == postings.shingle[:-distance])
+            if not len(same):
+                break
+            for part in range(0, len(same), MOST_PAIRS):
+                at = same[part : part + MOST_PAIRS]
+                first, second = postings.take(at), postings.take(at + distance)
+                possible = self._possible(first, second)
+                yield np.unique(self._keys(first.take(possible), second.take(possible)))
+            self._tell(0.7 + 0.3 * distance / WINDOW, "Comparing rows that share rare words")
+
+    def _keys(self, better: _Postings, worse: _Postings) -> Numbers:
+        return better.text.astype(np.int64) * len(self._rank) + worse.text
+
+    def _alike(self, pairs: Numbers) -> Iterator[Edges]:
+        """(better, worse, Jaccard) of the pairs that reach the threshold."""
+        first, second = np.divmod(np.unique(pairs), len(self._rank))
+        if self._barred is not None:
+            counts = ~self._barred(first, second)
+            first, second = first[counts], second[counts]
+        ends = np.cumsum(self._sizes[first] + self._sizes[second])
+
+        def tasks() -> Iterator[slice]:
+            start = 0
+            while start < len(first):
+                most = (ends[start - 1] if start else 0) + 2 * PIECE
+                stop = min(max(int(np.searchsorted(ends, most, "right")), start + 1), start + MOST_TEXTS)
+                yield slice(start, stop)
+                start = stop
+
+        def compare(part: slice) -> Edges:
+            one, other = first[part], second[part]
+            shared = self._file.shared(one, other)
+            alike = shared / (self._sizes[one] + self._sizes[other] - shared)
+            enough = alike >= self._threshold
+            return one[enough], other[enough], alike[enough]
+
+        yield from self._file.on_all_cores(compare, tasks())
+
+
+def _bunches(parts: Iterator[Numbers]) -> Iterator[Numbers]:
+    """The numbers of all parts without repeats, some MOST_PAIRS at once."""
+    waiting = _NONE
+    for part in parts:
+        waiting = np.union1d(waiting, part)
+        if len(waiting) >= MOST_PAIRS:
+            yield waiting
+            waiting = _NONE
+    yield waiting
+
+
+def linked(first: Numbers, one: Numbers, other: Numbers) -> Numbers:
+    """The lowest member of each one's set, after the sets that some pairs (one, other) link have become one.
+
+    first: (members,) the lowest member of each one's set before.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    every = np.arange(len(first))
+    ends = np.concatenate([every, one]), np.concatenate([first, other])
+    graph = coo_array((np.ones(len(ends[0]), bool), ends), shape=(len(first), len(first)))
+    count, label = connected_components(graph, directed=False)
+    lowest = np.full(count, len(first))
+    np.minimum.at(lowest, label, every)
+    found: Numbers = lowest[label]
+    return found

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -18,10 +17,22 @@ class NearDuplicates(Params):
     threshold: float = Field(0.7, gt=0, le=1, description="Jaccard similarity of word 3-shingles from which rows count as equal")
 
 
+class SameMeaning(Params):
+    """When two rows say the same in other words."""
+
+    enabled: bool = Field(False, description="Look for rows that say the same in other words (slow: hundreds of rows a second)")
+    threshold: float = Field(0.95, gt=0, le=1, description="Cosine of their meaning, by the packaged sentence encoder")
+
+
 class RefineParams(Params):
     """Parameters of data.refine."""
 
+    exact_duplicates: bool = Field(True, description="Remove rows that differ from another in case and blanks alone")
     near_duplicates: NearDuplicates = Field(NearDuplicates(enabled=True, threshold=0.7), description="Near duplicates")
+    semantic_duplicates: SameMeaning = Field(SameMeaning(enabled=False, threshold=0.95), description="Duplicates in meaning")
+    contradictions: Literal["flag", "keep_best", "remove", "ignore"] = Field(
+        "flag", description="Rows that answer the same question differently: flag them, keep the best row, or remove all of them"
+    )
     min_length: int = Field(1, ge=0, description="Shortest row that stays, characters of question and answer together")
     max_length: int = Field(100_000, ge=1, description="Longest row that stays, characters")
     languages: tuple[str, ...] = Field(
@@ -37,48 +48,38 @@ class RefineParams(Params):
     )
 
 
-@node("data.refine", version=1, title="Refine")
+@node("data.refine", version=2, title="Refine")
 class Refine(Node[RefineParams]):
-    """Makes a new version of the dataset; a removed row keeps its place, with the reason and what it repeats."""
+    """Makes a new version of the dataset; a removed row keeps its place, with the reason and the row that stays for it."""
 
     inputs = {"rows": Rows}
     outputs = {"rows": Rows, "report": Report}
 
     def run(self, ctx: StepContext) -> dict[str, Artifact]:
-        """Look at every row once, held-out rows first."""
-        import orjson
-
+        """Look at every row alone, then at what it repeats; of a leak the held-out row stays."""
         from app.data.refine import Rules, refine
+        from app.data.repeats import RepeatRules
+        from app.data.splits import SplitRules
 
-        rows: Rows = ctx.input("rows")
-        params = self.params
+        given = self.params
         rules = Rules(
-            params.near_duplicates.threshold,
-            params.near_duplicates.enabled,
-            params.min_length,
-            params.max_length,
-            tuple(params.languages),
-            dict(params.split),
-            params.group_field,
-            ctx.seed,
-        )
-        done = refine(ctx.store, rows.dataset, rows.version, rules, ctx.progress)
-        removed = sum(done.report["removed"].values())
-        ctx.metric("rows_removed", removed, unit="rows")
-        ctx.event(
-            f"{removed:,} of {done.report['checked']:,} rows removed{_reasons(done.report['removed'])}",
-            level="good",
-            kind="refine",
-        )
-        content = orjson.dumps(done.report, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
-        path = ctx.outputs_dir / "refine.json"
-        path.write_bytes(content)
-        return {
-            "rows": Rows(
-                content_hash=done.content_hash, dataset=done.dataset, version=done.version, rows=done.rows, splits=done.splits
+            RepeatRules(
+                given.exact_duplicates,
+                given.near_duplicates.threshold if given.near_duplicates.enabled else None,
+                given.semantic_duplicates.threshold if given.semantic_duplicates.enabled else None,
+                given.contradictions,
             ),
-            "report": Report(content_hash=hashlib.sha256(content).hexdigest(), path=str(path), summary=done.report),
-        }
+            given.min_length,
+            given.max_length,
+            tuple(given.languages),
+            SplitRules(dict(given.split), given.group_field, seed=ctx.seed),
+        )
+        made = refine(ctx, ctx.input("rows"), rules, given.model_dump(mode="json"))
+        report: dict[str, Any] = made["report"].summary  # type: ignore[attr-defined]
+        removed = sum(report["removed"].values())
+        ctx.metric("rows_removed", removed, unit="rows")
+        ctx.event(f"{removed:,} of {report['checked']:,} rows removed{_reasons(report['removed'])}", level="good", kind="refine")
+        return made
 
 
 def _reasons(removed: dict[str, Any]) -> str:

@@ -8,6 +8,13 @@ from app.store.records import Row
 
 _SIGNS = re.compile("[\u00c2\u00c3][\u0080-\u00bf\u0192]|\u00e2\u20ac")
 
+BROKEN = "\ufffd"
+
+
+def damaged(text: str) -> bool:
+    """Whether a text has unreadable letters or such of a wrong encoding."""
+    return not text.isascii() and (BROKEN in text or _SIGNS.search(text) is not None)
+
 
 def mend(text: str) -> str:
     """The text with its mojibake undone; anything else stays as it is (no change of quotes, ligatures or width)."""

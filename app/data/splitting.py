@@ -1,13 +1,19 @@
-"""Divide rows into train, calibration and test so that no group (a document, say) stands in two of them.
+"""Divide groups (a document, say) into train, calibration and test by numbers that are drawn for each.
 
-A group's place depends on its name and the seed alone, so that it stays in its split when the dataset grows.
+A group's number depends on its name and the seed alone, so that it stays in its split when the dataset grows.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+Shares = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
+TRAIN = "train"
 
 
 def draw(seed: int, group: str) -> float:
@@ -15,31 +21,38 @@ def draw(seed: int, group: str) -> float:
     return int.from_bytes(hashlib.sha256(f"{seed}:{group}".encode("utf-8", "replace")).digest()[:8], "big") / 2**64
 
 
-def choose_split(drawn: float, shares: Mapping[str, float]) -> str:
-    """The split in whose share of 0..1 the number falls; what is left over goes to train."""
-    for name, share in shares.items():
-        if drawn < share:
-            return name
-        drawn -= share
-    return "train"
+def assign(drawn: Shares, shares: Mapping[str, float]) -> Numbers:
+    """For each group the number of its split: 0 for train, 1, 2, ... for those of ``shares`` in their order.
 
-
-def assign(groups: Mapping[str, int], shares: Mapping[str, float], seed: int) -> dict[str, str]:
-    """A split for each group.  groups: rows of each.  shares: of each split but train.
-
+    drawn: (groups,) 0..1.  shares: of each split but train, which gets what is left over.
     A split that would stay empty takes from the largest one the group that was drawn nearest to zero, as long as there
     are groups enough; with a single group everything is train.
     """
-    drawn = {group: draw(seed, group) for group in groups}
-    chosen = {group: choose_split(number, shares) for group, number in drawn.items()}
-    if len(groups) == 1:
-        return dict.fromkeys(groups, "train")
-    wanted = ["train", *(name for name, share in shares.items() if share > 0 and name != "train")]
-    needed = wanted[: len(groups)]
-    for name in needed:
-        counts = Counter(chosen.values())
-        if not counts[name]:
-            donors = [other for other in wanted if counts[other] > (1 if other in needed else 0)]
-            donor = max(donors, key=counts.__getitem__)
-            chosen[min((group for group in chosen if chosen[group] == donor), key=drawn.__getitem__)] = name
+    wanted = [share for name, share in shares.items() if name != TRAIN]
+    chosen = np.digitize(drawn, np.cumsum(wanted)) + 1
+    chosen[chosen > len(wanted)] = 0
+    if len(drawn) == 1:
+        return np.zeros(1, np.int64)
+    needed = [0, *(number for number, share in enumerate(wanted, start=1) if share > 0)][: len(drawn)]
+    for number in needed:
+        counts = np.bincount(chosen, minlength=len(wanted) + 1)
+        if not counts[number]:
+            counts[needed] -= 1  # what must not become empty itself gives its last group away last
+            donor = int(counts.argmax())
+            lowest = np.flatnonzero(chosen == donor)
+            chosen[lowest[np.argmin(drawn[lowest])]] = number
+    return chosen
+
+
+def fill(drawn: Shares, sizes: Numbers, shares: Mapping[str, float]) -> Numbers:
+    """As :func:`assign`, but so that the rows of each split come as near to its share as whole groups allow.
+
+    sizes: (groups,) rows.  Groups go in the order of their numbers; where a dataset grows, a group may change its split.
+    """
+    chosen, total, taken = np.zeros(len(drawn), np.int64), int(sizes.sum()), 0.0
+    order = np.argsort(drawn, kind="stable")
+    middle = np.cumsum(sizes[order]) - sizes[order] / 2
+    for number, share in enumerate((share for name, share in shares.items() if name != TRAIN), start=1):
+        chosen[order[(middle > taken) & (middle <= taken + share * total)]] = number
+        taken += share * total
     return chosen

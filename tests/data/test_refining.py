@@ -11,12 +11,12 @@ from pydantic import ValidationError
 
 from app.config.artifacts import Rows
 from app.data import api
-from app.data.near import jaccard, shingles
 from app.data.refine_node import Refine, RefineParams
 from app.errors import Cancelled, UsageError
 from app.store import Store
 from app.store.datasets import open_dataset
 from tests.context import FakeContext
+from tests.data.test_near import jaccard, shingles
 
 
 def _text(start: int, length: int = 60) -> str:
@@ -153,7 +153,7 @@ def test_own_split_is_kept(bench: Bench) -> None:
 def test_group_that_a_row_lacks_is_refused_and_no_version_stays(bench: Bench) -> None:
     with pytest.raises(UsageError) as caught:
         bench.refine([{"text": "a row"}], group_field="case")
-    assert caught.value.code == "refine.no_group"
+    assert caught.value.code == "split.no_column"
     states = bench.store.rows("SELECT state FROM dataset_versions ORDER BY version")
     assert [row["state"] for row in states] == ["ready", "failed"]
 
@@ -183,7 +183,7 @@ def test_every_kind_of_removal_is_undone_with_the_row_as_it_was(bench: Bench) ->
             {"text": english, "split": "train"},
             {"text": long, "split": "train"},
             {"text": long.upper(), "split": "train"},
-            {"text": f"{long} He shall never do so again.", "split": "train"},
+            {"text": long.removesuffix(" In the year 2009 the landlord repaired the roof and the walls."), "split": "train"},
             {"text": "\u200b\u2060 \ufeff", "split": "train"},
             {"text": "bro\ufffdken letters", "split": "train"},
             {"text": "ab", "split": "train"},

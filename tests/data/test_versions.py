@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 
 from app.data import api
-from app.data.near import DiskIndex, Repeats
-from app.data.splitting import assign
 from app.errors import DatasetError, StoreError
 from app.store import Store
 from app.store.datasets import DatasetDb, open_dataset
@@ -165,41 +163,3 @@ def test_reader_that_gives_no_row_is_stopped(tmp_path: Path, store: Store, monke
     with pytest.raises(DatasetError, match="takes too long"):
         api.import_file(store, sample(tmp_path / "d.jsonl", 10))
     assert time.monotonic() - began < 20
-
-
-def test_index_on_disk_finds_what_the_one_in_memory_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = [f"w{number}" for number in range(400)]
-    texts = [" ".join(words[start : start + 60]) for start in range(0, 300, 5)]
-    texts += [texts[3], texts[7].upper(), texts[11] + " and a little more"]
-
-    def found(limit: int) -> list[tuple[int, float] | None]:
-        monkeypatch.setattr("app.data.near.IN_MEMORY", limit)
-        repeats = Repeats(near=True, threshold=0.7, seed=0, text_of=texts.__getitem__, rows=len(texts), folder=tmp_path)
-        assert isinstance(repeats._index, DiskIndex) == (limit == 0)
-        try:
-            return [repeats.find_or_add(position, text) for position, text in enumerate(texts)]
-        finally:
-            repeats.close()
-
-    in_memory, on_disk = found(10_000), found(0)
-    assert in_memory == on_disk
-    kept = {position for position, one in enumerate(in_memory) if one is None}
-    assert {one[0] for one in in_memory if one is not None} <= kept, "a removed row names one that was kept"
-    assert 0 in kept
-    assert all(one is not None for one in in_memory[-3:]), "the three planted repeats"
-    assert list(tmp_path.glob("near-*")) == [], "the scratch file is gone"
-
-
-@pytest.mark.parametrize("groups", [1, 2, 3, 10, 1000])
-def test_no_split_stays_empty_while_there_are_groups_enough(groups: int) -> None:
-    chosen = assign({f"doc-{number}": 5 for number in range(groups)}, {"test": 0.1, "calibration": 0.05}, seed=0)
-    found = {name: list(chosen.values()).count(name) for name in ("train", "test", "calibration")}
-    assert sum(count > 0 for count in found.values()) == min(groups, 3)
-    assert found["train"] == max(found.values())
-
-
-def test_groups_stay_in_their_split_when_the_dataset_grows() -> None:
-    shares = {"test": 0.1, "calibration": 0.05}
-    before = assign({f"doc-{number}": 1 for number in range(500)}, shares, seed=3)
-    after = assign({f"doc-{number}": 1 for number in range(900)}, shares, seed=3)
-    assert {group: after[group] for group in before} == before

@@ -181,6 +181,7 @@ def test_words_that_do_not_fit_are_told_before_anything_is_written(store, run, t
 MARKED = {
     "dataset.import": {"mapping", "split_field"},
     "data.refine": {"languages", "split", "group_field"},
+    "data.split": {"shares", "group_field", "stratify_field"},
     "evaluate.compare": {"task"},
 }
 """Parameters whose texts may be shared, all of them names of columns, languages, splits or answer fields.  Think before adding."""

@@ -21,7 +21,8 @@ LANE = 28.0
 """How far below a row of cards a link runs back to the next row."""
 _PAD = 8
 _AREA = QRectF(-_PAD, -_PAD, WIDTH + 2 * _PAD, HEIGHT + 2 * _PAD)
-_ICONS = {"dataset.import": "file-input", "data.refine": "funnel", "train": "graduation-cap", "evaluate": "scale",
+_ICONS = {"dataset.import": "file-input", "data.refine": "funnel", "data.clean": "pen-line",
+          "data.split": "git-branch", "train": "graduation-cap", "evaluate": "scale",
           "model.export": "box", "model.register": "badge-check", "model.deploy": "plug", "data": "table-2", "dataset": "table-2",
           "feedback": "thumbs-up", "model": "box"}
 Movable = QGraphicsItem.GraphicsItemFlag.ItemIsMovable

@@ -1,0 +1,25 @@
+"""The words of a row, for what compares rows."""
+
+from __future__ import annotations
+
+from app.store.records import Row
+
+
+def parts_of(row: Row) -> list[str]:
+    """Every text of a row."""
+    return [*(message["content"] for message in row.messages), row.text, row.chosen, row.rejected]
+
+
+def text_of(row: Row) -> str:
+    """All words of a row."""
+    return "\n".join(parts_of(row)).strip()
+
+
+def text_with_borders(row: Row) -> str:
+    """All words of a row with a sign between its parts, so that moving words from the question to the answer is a change."""
+    return "\0".join(part for part in parts_of(row) if part)
+
+
+def question_and_answer(row: Row) -> tuple[str, str]:
+    """What a chat row asks (all messages before the answer) and what it answers; ("", "") for other rows."""
+    return ("\0".join(message["content"] for message in row.prompt), row.answer) if row.shape == "chat" else ("", "")
