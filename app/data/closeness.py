@@ -8,7 +8,9 @@ exactly.  Source: bottom-k sketches, Cohen and Kaplan 2007.  96 bytes a row.
 
 from __future__ import annotations
 
+import heapq
 import re
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,7 +18,6 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import xxhash
 
 from app.store.records import Row
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
 SMALLEST = 8
 MOST_COMPARED = 32
 """Rows compared exactly for one text: those that share the most."""
+MOST_SHARING = 1000
+"""Rows looked at for one hash; one that more rows share says little."""
 SAMPLE_ROWS = 400
 USUAL_SHARE = 0.5
 """From this share of the rows on, a shingle is part of the form and not of the content."""
 MOST_HELD_OUT = 50_000
 """Held-out rows whose meaning is compared; 77 MB."""
 _WORD = re.compile(r"\w+")
-Hashes = npt.NDArray[np.uint64]
 
 
 def asked(row: Row) -> str:
@@ -99,15 +101,14 @@ class Nearest:
 
     def __init__(self, rows: Iterable[Row], form: Form, text_of: Callable[[int], str]) -> None:
         self._form, self._text_of = form, text_of
-        hashes: list[Hashes] = []
-        places: list[npt.NDArray[np.int64]] = []
+        hashes, places = array("Q"), array("q")
         for row in rows:
             smallest = _smallest(form.own(asked(row)))
-            hashes.append(smallest)
-            places.append(np.full(len(smallest), row.position, np.int64))
-        every = np.concatenate(hashes) if hashes else np.zeros(0, np.uint64)
+            hashes.extend(smallest)
+            places.extend([row.position] * len(smallest))
+        every = np.array(hashes, np.uint64)
         order = np.argsort(every, kind="stable")
-        self._hashes, self._places = every[order], (np.concatenate(places) if places else np.zeros(0, np.int64))[order]
+        self._hashes, self._places = every[order], np.array(places, np.int64)[order]
         self._added: dict[int, list[int]] = defaultdict(list)
         self._texts: dict[int, str] = {}
 
@@ -126,20 +127,19 @@ class Nearest:
         """Remember a text that was just made."""
         self._texts[position] = text
         for one in _smallest(self._form.own(text)):
-            self._added[int(one)].append(position)
+            self._added[one].append(position)
 
     def _candidates(self, own: frozenset[int]) -> list[int]:
         shared: Counter[int] = Counter()
         for one in _smallest(own):
-            first, last = np.searchsorted(self._hashes, one, "left"), np.searchsorted(self._hashes, one, "right")
-            shared.update(self._places[first : min(int(last), int(first) + 1000)].tolist())
-            shared.update(self._added.get(int(one), ()))
+            first, last = (int(np.searchsorted(self._hashes, np.uint64(one), side)) for side in ("left", "right"))
+            shared.update(self._places[first : min(last, first + MOST_SHARING)].tolist())
+            shared.update(self._added.get(one, ()))
         return [position for position, _ in shared.most_common(MOST_COMPARED)]
 
 
-def _smallest(shingles: frozenset[int]) -> Hashes:
-    every = np.fromiter(shingles, np.uint64, len(shingles))
-    return np.sort(every)[:SMALLEST]
+def _smallest(shingles: frozenset[int]) -> list[int]:
+    return heapq.nsmallest(SMALLEST, shingles)
 
 
 class HeldOut:

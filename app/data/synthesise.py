@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Key = tuple[int, int, Task]
 """(position of the row, place of the passage in it, what was asked)"""
-RESERVE = 0.25
+RESERVE = 0.4
 """Share of the sources that make up for what was dropped of the others."""
 KEEP_SECONDS = 5.0
 """A long document is written in parts: so much work is lost at most when the step is killed."""
@@ -56,7 +56,7 @@ class _Synthesis:
         self._kept = time.monotonic()
         self._cost_before = cost_so_far(ctx.store, ctx.run)
         checks = params.checks
-        self._limits = Limits(checks.question_length, checks.answer_length, checks.near_duplicate)
+        self._limits = Limits((checks.min_question, checks.max_question), (checks.min_answer, checks.max_answer), checks.near_duplicate)
         ctx.progress(0.0, "Reading the rows that exist")
         form = Form.of(derived.rows(again=True))
         self._near = existing(ctx, derived, form)
@@ -97,7 +97,8 @@ class _Synthesis:
                     yield (row.position, place, task), question(task, self._params.max_tokens, self._params.temperature)
 
     def _parts(self, row: Row) -> list[Passage | None]:
-        if row.shape == "chat":
+        """One for a row with a single question and its answer, the passages of a document, none for anything else."""
+        if row.shape == "chat" and row.answer.strip() and sum(message["role"] == "user" for message in row.messages) == 1:
             return [None]
         if row.shape == "text":
             every = passages(row.text, self._params.passages.size, self._params.passages.overlap)

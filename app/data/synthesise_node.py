@@ -20,8 +20,10 @@ class Passages(Params):
 class Checks(Params):
     """What a new row must pass."""
 
-    question_length: tuple[int, int] = Field((12, 4000), description="Shortest and longest question, characters")
-    answer_length: tuple[int, int] = Field((1, 4000), description="Shortest and longest answer, characters")
+    min_question: int = Field(12, ge=1, description="Shortest question, characters")
+    max_question: int = Field(4000, ge=1, description="Longest question, characters")
+    min_answer: int = Field(1, ge=1, description="Shortest answer, characters")
+    max_answer: int = Field(4000, ge=1, description="Longest answer, characters")
     near_duplicate: float = Field(
         0.7, gt=0, le=1, description="Jaccard similarity of word 3-shingles from which a question repeats one that exists")
     test_words: float = Field(
