@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtWidgets import QDialog, QGridLayout, QLineEdit, QPlainTextEdit, QSpinBox, QWidget
+from PySide6.QtWidgets import QAbstractSpinBox, QDialog, QGridLayout, QLineEdit, QPlainTextEdit, QSpinBox, QWidget
 
 from ui.background import command, query
 from ui.dialogs import KIT_FILES, choose_place
@@ -43,6 +43,7 @@ class MakeKitDialog(QDialog):
         self.summary.setFixedHeight(72)
         self.licence.setPlaceholderText("Not stated; for example CC0-1.0")
         self.version.setRange(1, 9999)
+        self.version.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
         self._carries = Label("", "small", "secondary", wrap=True)
         self._banner = ErrorBanner()
         self._banner.closed.connect(self._banner.hide)
@@ -59,6 +60,7 @@ class MakeKitDialog(QDialog):
         grid.setHorizontalSpacing(12)
         grid.setVerticalSpacing(8)
         grid.setColumnStretch(1, 1)
+        grid.setRowMinimumHeight(2, 80)
         fields: list[tuple[str, QWidget]] = [("Run", self.run), ("Title", self.title), ("What it teaches", self.summary),
                                              ("Field", self.domain), ("Licence", self.licence), ("Version", self.version)]
         for number, (name, field) in enumerate(fields):

@@ -103,11 +103,11 @@ def share(count: int, items: int, low: float, high: float) -> str:
 
 
 def refused(kinds: Mapping[str, tuple[int, int]], wrongly: tuple[int, int] | None) -> str:
-    """"Refused: out of scope 27 of 30; wrongly 1 of 80", or nothing where nothing was to be refused."""
-    parts = [f"{kind} {count:,} of {items:,}" for kind, (count, items) in kinds.items()]
+    """"Refused: out of scope 27/30; wrongly 1/80", or nothing where nothing was to be refused."""
+    parts = [f"{kind} {count:,}/{items:,}" for kind, (count, items) in kinds.items()]
     if not parts:
         return ""
-    return f"Refused: {', '.join(parts)}" + (f"; wrongly {wrongly[0]:,} of {wrongly[1]:,}" if wrongly else "")
+    return f"Refused: {', '.join(parts)}" + (f"; wrongly {wrongly[0]:,}/{wrongly[1]:,}" if wrongly else "")
 
 
 def refused_of_kit(measured: Mapping[str, Any]) -> str:

@@ -130,19 +130,19 @@ def cheap_arms(questions: Questions, seed: int) -> list[Arm]:
     return arms
 
 
-def example_turns(questions: Questions, count: int, seed: int) -> Messages:
+def example_turns(questions: Questions, count: int, seed: int, *, refusals: bool = False) -> Messages:
     """Training rows as earlier turns of the conversation: short ones, drawn with the seed.
 
-    ``count`` of the task, and beside them one of each kind of refusal that training has.
+    ``count`` of the task, and with ``refusals`` one of each kind of refusal behind them.  A small base model goes on as its
+    last example did: with refusals among the examples it refused all questions of the legal kit's task.  So the task's
+    questions are asked without them and those to refuse with them, each as suits the base best.
     """
     draw = np.random.default_rng(seed)
     chosen = _drawn(questions, questions.train, count, draw)
     kinds: dict[str, list[Row]] = {}
-    for row in questions.train_behaviour:
+    for row in questions.train_behaviour if refusals else ():
         kinds.setdefault(refusal(questions.task, row.answer), []).append(row)
-    if kinds:
-        chosen += [row for rows in kinds.values() for row in _drawn(questions, rows, 1, draw)]
-        chosen = [chosen[int(number)] for number in draw.permutation(len(chosen))]
+    chosen += [row for rows in kinds.values() for row in _drawn(questions, rows, 1, draw)]
     return [message for row in chosen for message in row.messages]
 
 
@@ -157,9 +157,10 @@ def model_arms(pair: Pair, questions: Questions, *, examples: int, batch: int, s
     limit = answer_room(pair.tokenizer, questions)
     plain = [row.prompt for row in questions.asked]
     plans: list[tuple[str, bool, list[Messages]]] = [("base", False, plain)]
-    turns = example_turns(questions, examples, seed) if questions.train and examples else []
-    if turns:
-        plans.append(("base_examples", False, [turns + prompt for prompt in plain]))
+    if questions.train and examples:
+        task, mixed = (example_turns(questions, examples, seed, refusals=refusals) for refusals in (False, True))
+        turns = [task] * len(questions.test) + [mixed] * len(questions.behaviour)
+        plans.append(("base_examples", False, [some + prompt for some, prompt in zip(turns, plain, strict=True)]))
     plans.append(("tuned", True, plain))
     arms = []
     for at, plan in enumerate(plans):
@@ -183,13 +184,16 @@ def _model_arm(
     prompts = [encode_prompt(pair.tokenizer, messages) for messages in conversations]
     with pair.side(tuned) as model:
         writer = Writer(model, pair.tokenizer, limit, batch, questions.task.format)
-        answers = writer.answers(prompts, lambda part: progress(0.8 * part))
+        count = len(questions.test)  # the two parts are asked apart: each shares its own start
+        share = count / len(prompts)
+        answers = writer.answers(prompts[:count], lambda part: progress(0.8 * share * part))
+        answers += writer.answers(prompts[count:], lambda part: progress(0.8 * (share + (1 - share) * part)))
         arm = scored(name, [answer.strip() for answer in answers], questions)
         if name != "base_examples":
             sums, counts = answer_nll(
                 model,
                 pair.tokenizer,
-                prompts[: len(questions.test)],
+                prompts[:count],
                 questions.expected,
                 batch=batch,
                 progress=lambda part: progress(0.8 + 0.2 * part),

@@ -32,10 +32,14 @@ class FieldCheck(Params):
         "their overlap (word F1) with the expected words.  A value that is rightly left out is right",
     )
     path: str = Field(
-        "", description="Where the value stands in a nested answer, keys joined by dots (timing.repeat.period); empty: the field's name"
+        "",
+        description="Where the value stands in a nested answer, keys joined by dots (timing.repeat.period); empty: the field's name",
+        json_schema_extra=SHAREABLE,
     )
     balances: str = Field(
-        "", description="For an object of numbers checked as json: another such field that must add up to the same, for example credit"
+        "",
+        description="For an object of numbers checked as json: another such field that must add up to the same, for example credit",
+        json_schema_extra=SHAREABLE,
     )
 
 

@@ -30,12 +30,13 @@ class CompareParams(Params):
         4,
         ge=0,
         le=16,
-        description="Examples in the prompt of the arm “base with examples”, beside one of each kind of refusal; 0 leaves it out",
+        description="Examples in the prompt of the arm “base with examples”, and for questions to refuse one refusal of each kind "
+        "behind them; 0 leaves the arm out",
     )
     batch: int = Field(40, ge=1, le=256, description="Questions answered at once")
 
 
-@node("evaluate.compare", version=3, title="Compare base and tuned")
+@node("evaluate.compare", version=4, title="Compare base and tuned")
 class Compare(Node[CompareParams]):
     """Base against tuned on the test split, beside the best constant answer and a linear model on the same rows."""
 

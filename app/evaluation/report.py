@@ -97,6 +97,11 @@ def meaning(questions: Questions) -> str:
     if questions.task.format == "text":
         return f"Word F1 of the answer against the expected one, mean over the items. {rest}"
     names = ", ".join(questions.task.fields)
+    if questions.behaviour:
+        rest += (
+            " Questions to refuse are counted apart. The base with examples is asked as suits it best: the task's questions with "
+            "the task's examples alone, those to refuse with refusals behind them."
+        )
     if questions.task.headline == "all":
         figure = f"Share of answers in which every one of {names} is right"
     else:

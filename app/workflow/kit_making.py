@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -161,7 +161,8 @@ def _shared(making: _Making, name: str, node: NodeClass, params: Mapping[str, An
     model = node.params_model
     kept = shareable(model, {key: value for key, value in params.items() if key in model.model_fields})
     defaults = {key: info.get_default(call_default_factory=True) for key, info in model.model_fields.items()}
-    making.left_out += [f"{name}.{key}" for key, value in params.items() if key not in kept and value != defaults.get(key)]
+    set_here = {key: value for key, value in params.items() if value != defaults.get(key)}
+    making.left_out += [f"{name}.{path}" for path in _lost(set_here, kept)]
     for key, info in model.model_fields.items():
         if not info.is_required() or key in kept:
             continue
@@ -170,6 +171,16 @@ def _shared(making: _Making, name: str, node: NodeClass, params: Mapping[str, An
                               why=f"It needs {key}, which may hold something private.", remedy="Take the step out and run again.")
         making.needs.append(f"{name}.{key}")
     return kept
+
+
+def _lost(values: Mapping[str, Any], kept: Mapping[str, Any]) -> Iterator[str]:
+    """Dotted paths of what was set and is not kept, nested parts included."""
+    for key, value in values.items():
+        if key not in kept:
+            if value not in (None, "", [], {}):
+                yield str(key)
+        elif isinstance(value, Mapping):
+            yield from (f"{key}.{path}" for path in _lost(value, kept[key]))
 
 
 def _base(resolved: Mapping[str, Any], making: _Making) -> tuple[str, bool]:
@@ -241,7 +252,9 @@ def _carried(steps: Mapping[str, Any]) -> tuple[str, ...]:
         found |= dict.fromkeys(value for key, value in mapping.items() if key != "shape" and value)
         found |= dict.fromkeys(filter(None, [step.get("split_field"), step.get("group_field")]))
         task = step.get("task") or {}
-        found |= dict.fromkeys([*(task.get("fields") or ()), *filter(None, [task.get("behaviour_field")])])
+        checks = (task.get("fields") or {}).values()
+        found |= dict.fromkeys([*(task.get("fields") or ()), *(check["path"] for check in checks if check.get("path"))])
+        found |= dict.fromkeys(filter(None, [task.get("behaviour_field")]))
     return tuple(found)
 
 

@@ -97,16 +97,16 @@ def test_the_report_holds_five_arms_an_interval_a_verdict_and_every_item(store, 
 
 def test_refusals_are_counted_beside_the_same_verdict(store, tmp_path, trained):
     """The figures of the task are those of the task's questions, asked with or without questions to refuse."""
-    alone, _ = compare(store, tmp_path / "alone", trained, rows(), examples=0)
-    report, ctx = compare(store, tmp_path / "both", trained, with_refusals(), task=REFUSING, examples=0)
+    alone, _ = compare(store, tmp_path / "alone", trained, rows())
+    report, ctx = compare(store, tmp_path / "both", trained, with_refusals(), task=REFUSING)
     assert (report["items"], len(report["samples"])) == (6, 12)
     assert [line for line in report["table"] if line["arm"] != "classic"] == [
         line for line in alone["table"] if line["arm"] != "classic"]
-    assert all(report[key] == alone[key] for key in ("base", "tuned", "difference", "interval", "verdict", "nll"))
+    assert all(report[key] == alone[key] for key in ("base", "tuned", "difference", "interval", "verdict", "nll", "versus_examples"))
     found = report["behaviour"]
     assert [one["kind"] for one in found["kinds"]] == ["out of scope", "not advice"]
     assert {arm: (one["count"], one["items"]) for arm, one in found["kinds"][0]["arms"].items()} == {
-        "constant": (0, 3), "classic": (3, 3), "base": (0, 3), "tuned": (0, 3)}
+        "constant": (0, 3), "classic": (3, 3), "base": (0, 3), "base_examples": (0, 3), "tuned": (0, 3)}
     assert ctx.said("Out of scope: 0 of 3 refused as it should; Not advice: 0 of 3 refused as it should; "
                     "0 of 6 task questions refused wrongly.")
     assert "behaviour" not in alone
@@ -333,13 +333,13 @@ def test_without_a_behaviour_field_every_row_is_the_tasks():
     assert (len(asked.test), len(asked.train), asked.behaviour, asked.train_behaviour) == (5, len(found), [], [])
 
 
-def test_the_prompt_examples_hold_one_of_each_kind_beside_the_tasks():
+def test_the_examples_for_questions_to_refuse_end_with_one_refusal_of_each_kind():
     asked = mixed()
-    answers = [turn["content"] for turn in example_turns(asked, 3, 5) if turn["role"] == "assistant"]
-    assert sorted(answer for answer in answers if "refusal" in answer) == ['{"refusal": "not advice"}', '{"refusal": "out of scope"}']
+    answers = [turn["content"] for turn in example_turns(asked, 3, 5, refusals=True) if turn["role"] == "assistant"]
+    assert sorted(answers[3:]) == ['{"refusal": "not advice"}', '{"refusal": "out of scope"}']
     assert len(answers) == 5
     plain = [turn["content"] for turn in example_turns(questions(), 3, 5) if turn["role"] == "assistant"]
-    assert sorted(answer for answer in answers if "refusal" not in answer) == sorted(plain)
+    assert answers[:3] == plain == [turn["content"] for turn in example_turns(asked, 3, 5)][1::2]
 
 
 def test_the_report_counts_refusals_as_they_should_be_and_wrong_ones():

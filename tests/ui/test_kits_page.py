@@ -68,7 +68,7 @@ def test_a_card_shows_domain_base_licence_rows_version_fit_and_the_makers_result
     words = said(widget)
     for expected in ("Contract archive", "Labels clauses in your own contracts.", "SmolLM2 135M", "yours", "24 min", "not stated",
                      "version 3", "+50.0 points (40.0 to 60.0)", "measured by its maker, 8 cores, no graphics card",
-                     "Refused: out of scope 27 of 30; wrongly 1 of 90"):
+                     "Refused: out of scope 27/30; wrongly 1/90"):
         assert expected in words, expected
     assert badges(widget)[:2] == ["My kit", "Needs your data"]
     assert widget.run_button.text().strip() == "Run on a file"
@@ -190,7 +190,7 @@ def test_the_card_of_a_run_with_an_older_version_says_so(qtbot, kits, profile, w
     words = said(card_of(page, "archive"))
     assert "Run 1 used version 2 of this kit; this is version 3." in words
     assert "run 1 on this computer, 60 questions" in words
-    assert "Refused: out of scope 27 of 30; wrongly 1 of 60" in words
+    assert "Refused: out of scope 27/30; wrongly 1/60" in words
 
 
 @pytest.mark.parametrize(("state", "here", "runs"), [("fits", True, True), ("tight", True, True), ("too_large", True, False),

@@ -24,7 +24,7 @@ from app.evaluation.report import keep, samples, summarise
 from app.store import Store
 from app.store.records import Row
 from app.workflow import registry, runs
-from app.workflow.kit_making import About, export_kit, make_kit
+from app.workflow.kit_making import About, _lost, export_kit, make_kit
 from app.workflow.kit_opening import open_kit, remove_kit, restore_kit
 from tests.context import FakeContext
 from tests.workflow import running
@@ -176,6 +176,20 @@ def test_words_that_do_not_fit_are_told_before_anything_is_written(store, run, t
     with pytest.raises(ConfigError):
         export_kit(store, run, tmp_path / "kit.nwkit", about)
     assert not (tmp_path / "kit.nwkit").exists()
+
+
+def test_what_is_left_out_is_named_even_inside_a_parameter():
+    assert list(_lost({"a": {"b": {"c": 1, "d": "x", "e": ""}}, "f": "y", "g": []}, {"a": {"b": {"c": 1}}})) == ["a.b.d", "f"]
+
+
+def test_the_place_of_a_nested_answer_is_carried(store, run):
+    step = "canary-test"
+    row = orjson.loads(store.row("SELECT resolved FROM runs")["resolved"])
+    row["steps"][step]["params"]["task"]["fields"]["kind"]["path"] = "timing.kind"
+    store.db.execute("UPDATE runs SET resolved = ?", (orjson.dumps(row).decode(),))
+    made = make_kit(store, run)
+    assert yaml.safe_load(parts(made.content)["kit.yaml"])["steps"]["compare"]["task"]["fields"]["kind"]["path"] == "timing.kind"
+    assert "timing.kind" in made.carried
 
 
 MARKED = {
