@@ -7,6 +7,7 @@ from the processor's load between the two powers in the settings; the unit of sy
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -24,6 +25,7 @@ FINE_SECONDS = 3600.0
 """For so long every second is kept; older readings become means of ten seconds, some 70,000 rows a day in all."""
 COARSE_SECONDS = 10
 PRUNE_SECONDS = 600.0
+_UNITS = {"percent": "%", "mb": "MB", "temperature": "°C"}
 RAPL = Path("/sys/class/powercap")
 
 
@@ -82,6 +84,8 @@ class Cards:
             loads = [nvml.nvmlDeviceGetUtilizationRates(handle).gpu for handle in self._handles]
             found["system.gpu_percent"] = sum(loads) / len(loads)
             found["system.gpu_memory_mb"] = sum(nvml.nvmlDeviceGetMemoryInfo(handle).used for handle in self._handles) / 1e6
+            found["system.gpu_temperature"] = max(
+                float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)) for handle in self._handles)
             found["gpu_watts"] = sum(nvml.nvmlDeviceGetPowerUsage(handle) for handle in self._handles) / 1000
         return found
 
@@ -122,9 +126,8 @@ class Sampler:
         load = float(psutil.cpu_percent())
         found = [("system.cpu_percent", load, "%"), ("system.memory_mb", psutil.virtual_memory().used / 1e6, "MB")]
         cards = self._cards.read()
-        found += [
-            (name, value, "%" if name.endswith("percent") else "MB") for name, value in cards.items() if name != "gpu_watts"
-        ]
+        found += [(name, value, _UNITS[name.rpartition("_")[2]]) for name, value in cards.items() if name != "gpu_watts"]
+        found += [("system.disk_free_gb", shutil.disk_usage(self._store.profile.home).free / 1e9, "GB"), *_processor_temperature()]
         watts, source = self._watts(load, cards.get("gpu_watts"))
         return [*found, ("system.watts", watts, source)]
 
@@ -134,6 +137,13 @@ class Sampler:
             return processor + (card or 0.0), "rapl"
         idle, full = float(settings.get(self._store, "cpu_watts_idle")), float(settings.get(self._store, "cpu_watts_full"))
         return idle + (full - idle) * load / 100 + (card or 0.0), "estimate"
+
+
+def _processor_temperature() -> list[tuple[str, float, str]]:
+    """The hottest reading of the processor, where the system tells one."""
+    sensors: Any = getattr(psutil, "sensors_temperatures", dict)()
+    readings = [float(one.current) for name in ("coretemp", "k10temp", "cpu_thermal", "zenpower") for one in sensors.get(name, ())]
+    return [("system.cpu_temperature", max(readings), "°C")] if readings else []
 
 
 def prune(store: Store, now: float | None = None) -> None:

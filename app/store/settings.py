@@ -18,6 +18,7 @@ DEFAULTS: dict[str, Any] = {
     "threads": 0,  # 0: all physical cores
     "tariff_per_kwh": 0.31,  # money for one kWh
     "currency": "EUR",
+    "budget_per_month": 0.0,  # money; 0: none
     "hardware_price": 1500.0,
     "hardware_life_hours": 20_000.0,
     "cpu_watts_idle": 10.0,  # used where no sensor can be read
@@ -36,6 +37,7 @@ DEFAULTS: dict[str, Any] = {
 _RANGES: dict[str, tuple[float, float]] = {
     "threads": (0, 1024),
     "tariff_per_kwh": (0, 1000),
+    "budget_per_month": (0, 1e9),
     "hardware_price": (0, 1e9),
     "hardware_life_hours": (1, 1e6),
     "cpu_watts_idle": (0, 10_000),

@@ -75,7 +75,7 @@ class NoCards:
 
 class OneCard:
     def read(self) -> dict[str, float]:
-        return {"system.gpu_percent": 80.0, "system.gpu_memory_mb": 2048.0, "gpu_watts": 150.0}
+        return {"system.gpu_percent": 80.0, "system.gpu_memory_mb": 2048.0, "system.gpu_temperature": 61.0, "gpu_watts": 150.0}
 
 
 @pytest.mark.parametrize(
@@ -98,6 +98,8 @@ def test_power_names_its_weakest_source(store, monkeypatch, rapl, cards, watts, 
     assert found["system.cpu_percent"] == (50.0, "%")
     assert found["system.memory_mb"][0] > 10
     assert ("system.gpu_percent" in found) == isinstance(cards, OneCard)
+    assert found.get("system.gpu_temperature") == ((61.0, "°C") if isinstance(cards, OneCard) else None)
+    assert found["system.disk_free_gb"][0] > 0
     assert "gpu_watts" not in found
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QWidget
 
 from ui import words
 from ui.background import query
+from ui.dashboard import DashboardView
 from ui.pages.base import Page
 from ui.widgets.buttons import Button
 from ui.widgets.feedback import LoadingBar
@@ -18,6 +19,9 @@ from ui.widgets.text import Badge, Card, Icon, Label, Line, clear, column, row
 from ui.widgets.verdict import Answers
 
 STARTER = "legal"
+BUSY_MS, CALM_MS = 2000, 10_000
+"""Between two looks at the figures, while something runs and else: a window that nobody works with must cost nothing."""
+COMPUTER_SECONDS = 30.0
 _KEY_WORDS = {"keyring": ("key in the system keyring", "Readable only with your login", "success"),
               "passphrase": ("key made from your passphrase", "It is kept nowhere", "success"),
               "file": ("key in a file that only you can read", "No system keyring was found here", "warning")}
@@ -28,7 +32,7 @@ class HomePage(Page):
 
     title = "Home"
     subtitle = "What this computer can do, and what to do next"
-    watches = frozenset({"runs", "settings"})
+    watches = frozenset({"runs", "settings", "metrics", "deployments", "usage", "datasets", "dataset_versions"})
     margins = (28, 28, 28, 24)
 
     def build(self) -> None:
@@ -41,10 +45,20 @@ class HomePage(Page):
         self._kit.setLayout(self._kit_room)
         self._answers = Answers(size="card")
         self._answers.fill(_WHAT_YOU_WILL_KNOW)
+        self._know = QWidget()
+        self._know.setLayout(column(Label("What you will know at the end", "heading"), self._answers, gap=10))
+        self._now = QWidget()
+        self._dashboard: DashboardView | None = None
+        self._now.setLayout(column())
+        self._now.hide()
+        self._asked = 0.0
+        self._again = QTimer(self)
+        self._again.setSingleShot(True)
+        self._again.setInterval(CALM_MS)
+        self._again.timeout.connect(self._refresh_if_seen)
         left = QWidget()
         left.setLayout(column(
-            column(self._verdict, self._detail, self._loading, gap=6), self._kit,
-            column(Label("What you will know at the end", "heading"), self._answers, gap=10), self._drop(), None, gap=22))
+            column(self._verdict, self._detail, self._loading, gap=6), self._now, self._kit, self._know, self._drop(), None, gap=22))
         left.setMinimumWidth(480)
         self._machine, self._fits = Card(), Card()
         self._machine_room, self._fits_room = column(), column()
@@ -74,10 +88,38 @@ class HomePage(Page):
         from app.training import views as training
         from app.workflow import views as workflow
 
-        self._loading.begin()
-        query(self, training.computer, done=self._show_computer, slow=True)
-        query(self, kits.kits, done=self._show_kits)
+        if time.monotonic() - self._asked > COMPUTER_SECONDS:  # figures come every second, the computer stays what it is
+            self._asked = time.monotonic()
+            self._loading.begin()
+            query(self, training.computer, done=self._show_computer, slow=True)
+            query(self, kits.kits, done=self._show_kits)
         query(self, workflow.last_of_kits, done=self._show_last)
+        query(self, _dashboard, done=self._show_dashboard, slow=True)
+
+    def mark_stale(self) -> None:
+        """Something changed that is not a figure of the machine: look at once."""
+        self._again.stop()
+        super().mark_stale()
+
+    def store_changed(self, tables: set[str]) -> None:
+        """Figures come every second; they wait for their turn."""
+        if self.watches & tables - {"metrics"}:
+            self.mark_stale()
+        elif "metrics" in tables:
+            self._stale = True
+            if not self._again.isActive():
+                self._again.start()
+
+    def _show_dashboard(self, found: Any) -> None:
+        if not found.started:
+            return
+        if self._dashboard is None:
+            self._dashboard = DashboardView(self.shell)
+            self._now.layout().addWidget(self._dashboard)  # type: ignore[union-attr]
+            self._now.show()
+            self._know.hide()
+        self._again.setInterval(BUSY_MS if found.running else CALM_MS)
+        self._dashboard.show_dashboard(found)
 
     def run_primary(self) -> None:
         if self.run_button is not None:
@@ -86,8 +128,8 @@ class HomePage(Page):
     # ---- the starter kit --------------------------------------------------------------------------------------
 
     def _show_last(self, last: dict[str, Any]) -> None:
-        self._last = last
-        if self._cards:
+        changed, self._last = last != self._last, last
+        if self._cards and changed:
             self._show_kits(self._cards)
 
     def _show_kits(self, cards: list[Any]) -> None:
@@ -134,7 +176,7 @@ class HomePage(Page):
         self._detail.say(found.detail)
         clear(self._machine_room)
         head = QWidget()
-        copy = Button("Copy diagnostics", "link", "copy", size="small", clicked=lambda: self._copy(found))
+        copy = Button("Copy diagnostics", "link", "copy", size="small", clicked=self.shell.copy_diagnostics)
         head.setLayout(row(Label("This computer", "heading"), None, copy, margins=(16, 12, 8, 8)))
         self._machine_room.addWidget(head)
         for line in _machine_lines(found):
@@ -160,10 +202,11 @@ class HomePage(Page):
             self._fits_room.addWidget(line)
         self._fits_room.addSpacing(8)
 
-    def _copy(self, found: Any) -> None:
-        lines = [f"{name}: {value}. {note}" for _, name, value, note, _ in _machine_lines(found)]
-        QGuiApplication.clipboard().setText("\n".join(lines))
-        self.shell.toast("Diagnostics are on the clipboard.")
+
+def _dashboard(store: Any) -> Any:
+    from app.workflow.dashboard import dashboard
+
+    return dashboard(store)
 
 
 _WHAT_YOU_WILL_KNOW = (

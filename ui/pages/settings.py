@@ -149,6 +149,7 @@ class SettingsPage(Page):
         self._fields["currency"] = currency
         self._line(panel, "Currency", "Of the prices below", currency)
         self._number(panel, "tariff_per_kwh", "Price of electricity", "From your bill", " per kWh", 0.0, 10.0, 3)
+        self._number(panel, "budget_per_month", "Budget a month", "0 for none; Home warns from 80 % on", "", 0.0, 1e6, 2)
         self._number(panel, "hardware_price", "Price of this computer", "What it would cost to replace", "", 0.0, 1e6, 0)
         self._number(panel, "hardware_life_hours", "Its working life", "Hours of work until it is replaced", " h", 1.0, 1e6, 0)
         self._number(panel, "cpu_watts_idle", "Power at rest", "Used where no sensor can be read", " W", 0.0, 2000.0, 0)

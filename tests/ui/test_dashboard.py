@@ -1,0 +1,62 @@
+"""Home once something ran: work, money, alerts that lead somewhere, gauges that keep their place."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from app.store import settings
+from ui.widgets.buttons import Button
+
+
+@pytest.fixture
+def view(qtbot, window):
+    window.show()
+    home = window._pages["home"]
+    qtbot.waitUntil(lambda: home._dashboard is not None, timeout=10_000)
+    return home._dashboard
+
+
+def words_in(layout) -> list[str]:
+    found = []
+    for place in range(layout.count()):
+        item = layout.itemAt(place)
+        widget = item.widget()
+        if widget is not None:
+            found += [widget.words()] if hasattr(widget, "words") else [widget.accessibleName()]
+        elif item.layout() is not None:
+            found += words_in(item.layout())
+    return found
+
+
+def test_what_runs_and_what_went_wrong_are_there_and_lead_to_it(qtbot, window, view):
+    assert "Sample" in view._next.words()
+    assert any("37 %" in said or "Train" in said for said in words_in(view._work))
+    view._next_button.click()
+    qtbot.waitUntil(lambda: window.page().title == "Runs", timeout=5000)
+
+
+def test_money_is_set_against_the_budget(qtbot, window, view):
+    settings.put(window.background.store, "budget_per_month", 1000.0)
+    qtbot.waitUntil(lambda: "of €1,000" in view._budget.words(), timeout=10_000)
+    assert "word pieces this month" in view._budget.words()
+
+
+def test_gauges_keep_their_place_when_figures_arrive(qtbot, window, view):
+    before = dict(view._cards)
+    assert [card._chart._name for card in before.values()][:3] == ["Processor", "Memory", "Power"]
+    window.background.store.db.execute("INSERT INTO metrics (run, step, name, at, value) VALUES ('', '', 'system.cpu_percent', ?, 12.0)", (time.time(),))
+    window._pages["home"].mark_stale()
+    qtbot.waitUntil(lambda: view._cards["system.cpu_percent"]._figure.words() == "12 %", timeout=10_000)
+    assert view._cards == before
+
+
+def test_an_alert_leads_to_its_page(qtbot, window, view):
+    store = window.background.store
+    store.db.execute("UPDATE deployments SET state = 'failed', why = NULL")
+    qtbot.waitUntil(lambda: any("is not served" in said for said in words_in(view._alerts)), timeout=10_000)
+    line = next(view._alerts.itemAt(place).widget() for place in range(view._alerts.count())
+                if "is not served" in view._alerts.itemAt(place).widget().accessibleName())
+    line.findChild(Button).click()
+    qtbot.waitUntil(lambda: window.page().title == "Endpoint", timeout=5000)

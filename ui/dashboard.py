@@ -1,0 +1,136 @@
+"""Home's lower half once something ran: the machine now, work, spending, models, what is wrong, what to do next."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from PySide6.QtWidgets import QGridLayout, QWidget
+
+from ui import words
+from ui.widgets.buttons import Button
+from ui.widgets.chart import Axes, Chart, Series
+from ui.widgets.feedback import Bar
+from ui.widgets.text import Card, Dot, Icon, Label, clear, column, row
+
+ACROSS = 4
+STATES = {"ready": ("served", "success"), "idle": ("served, loads when asked", "success"), "starting": ("starting", "accentText"),
+          "failed": ("failed", "danger"), "stopped": ("stopped", "textDisabled")}
+
+
+class _GaugeCard(Card):
+    """A name, the newest figure, the last quarter of an hour."""
+
+    def __init__(self, gauge: Any) -> None:
+        super().__init__()
+        self._figure = Label("", "figure2")
+        self._chart = Chart(gauge.words)
+        self._chart.setMinimumHeight(64)
+        self.setLayout(column(row(Label(gauge.words, "strong"), None, self._figure), self._chart, gap=4, margins=(14, 10, 14, 4)))
+        self.show_gauge(gauge)
+
+    def show_gauge(self, gauge: Any) -> None:
+        """Newer figures."""
+        self._figure.say(f"{gauge.now:,.0f} {gauge.unit}" if gauge.unit != "GB" else f"{gauge.now:,.1f} GB")
+        shifted = [((at + 900) / 60, value) for at, value in gauge.points]
+        self._chart.show_series([Series(gauge.words, shifted, fill="chart.band")],
+                                Axes(x_unit="min", x_end=15, y_end=100 if gauge.unit == "%" else None))
+
+
+class DashboardView(QWidget):
+    """``show_dashboard`` fills it; cards stay where they are, so that nothing jumps."""
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__()
+        self._shell = shell
+        self._cards: dict[str, _GaugeCard] = {}
+        self._next, self._next_button = Label("", "body", wrap=True), Button("", "outline", size="small")
+        self._go: tuple[str, str] = ("kits", "")
+        self._next_button.clicked.connect(lambda: shell.go(*self._go))
+        self._alerts, self._work, self._models = column(gap=6), column(gap=6), column(gap=6)
+        self._gauges = QGridLayout()
+        self._gauges.setSpacing(12)
+        self._today, self._month, self._budget = Label("", "figure2"), Label("", "figure2"), Label("", "small", "tertiary")
+        self._spent = Bar(6)
+        ahead = row(Icon("arrow-right", "accentText"), self._next, self._next_button, gap=10, margins=(16, 12, 16, 12))
+        ahead.setStretch(1, 1)
+        first = Card()
+        first.setLayout(ahead)
+        money = column(row(column(Label("Today", "small", "tertiary"), self._today), column(Label("This month", "small", "tertiary"),
+                                                                                            self._month), None, gap=28),
+                       8, self._spent, self._budget, gap=2)
+        cards = row(_card("Work", self._work), _card("Models", self._models), _card("Spent", money), gap=12)
+        for place in range(3):
+            cards.setStretch(place, 1)
+        self.setLayout(column(first, self._alerts, cards, Label("This computer, the last quarter of an hour", "heading"), self._gauges,
+                              gap=14))
+
+    def show_dashboard(self, found: Any) -> None:
+        """Fill all of it."""
+        self._next.say(found.next.words)
+        self._next_button.say(found.next.button)
+        self._go = (found.next.page, found.next.argument)
+        self._show_gauges(found.gauges)
+        clear(self._alerts)
+        for alert in found.alerts:
+            self._alerts.addWidget(self._alert(alert))
+        self._show_work(found)
+        clear(self._models)
+        for model in found.models:
+            said, token = STATES.get(model.state, (model.state, "textTertiary"))
+            self._models.addLayout(row(Dot(token), Label(model.alias, "strong", elide=True), Label(said, "small", "secondary"), gap=8))
+        if not found.models:
+            self._models.addWidget(Label("Nothing is served.", "body", "secondary"))
+        self._show_money(found)
+
+    def _show_gauges(self, gauges: Any) -> None:
+        names = [gauge.name for gauge in gauges]
+        if names != list(self._cards):
+            clear(self._gauges)
+            self._cards = {gauge.name: _GaugeCard(gauge) for gauge in gauges}
+            for number, card in enumerate(self._cards.values()):
+                self._gauges.addWidget(card, number // ACROSS, number % ACROSS)
+        for gauge in gauges:
+            self._cards[gauge.name].show_gauge(gauge)
+
+    def _alert(self, alert: Any) -> QWidget:
+        line = Card()
+        go = Button("Look at it", "link", size="small", clicked=partial(self._shell.go, alert.page, alert.argument))
+        layout = row(Icon("circle-alert" if alert.level == "danger" else "triangle-alert", alert.level),
+                     Label(alert.words, "body", wrap=True), go, gap=10, margins=(16, 8, 16, 8))
+        layout.setStretch(1, 1)
+        line.setLayout(layout)
+        line.setAccessibleName(alert.words)
+        return line
+
+    def _show_work(self, found: Any) -> None:
+        clear(self._work)
+        for line in found.running:
+            bar = Bar(4)
+            bar.show_fraction(line.progress)
+            name = Button(f"{line.name}, run {line.number}", "link", size="small", clicked=partial(self._shell.go, "runs", line.id))
+            doing = Label(f"{line.step}, {100 * line.progress:.0f} %", "small", "secondary")
+            self._work.addLayout(column(row(name, doing, None), bar, gap=4))
+        waits = len(found.waiting)
+        if waits:
+            self._work.addWidget(Label(f"{waits} run{'s' if waits != 1 else ''} waiting", "small", "secondary"))
+        if not found.running and not waits:
+            self._work.addWidget(Label("Nothing is running.", "body", "secondary"))
+
+    def _show_money(self, found: Any) -> None:
+        self._today.say(words.money(found.today.total, found.currency))
+        self._month.say(words.money(found.month.total, found.currency))
+        self._spent.setVisible(found.budget > 0)
+        pieces = f"{found.month.tokens:,} word pieces this month"
+        if found.budget > 0:
+            part = found.month.total / found.budget
+            self._spent.show_fraction(min(part, 1.0), "danger" if part >= 1 else "warning" if part >= 0.8 else "accent")
+            self._budget.say(f"{100 * part:.0f} % of {words.money(found.budget, found.currency)}. {pieces}")
+        else:
+            self._budget.say(f"No budget is set. {pieces}")
+
+
+def _card(title: str, inside: Any) -> Card:
+    card = Card()
+    card.setLayout(column(Label(title, "heading"), inside, None, gap=8, margins=(16, 12, 16, 12)))
+    return card
