@@ -32,7 +32,7 @@ from app.store.records import Row
 if TYPE_CHECKING:
     from app.data.assess_node import AssessParams
 
-BLOCK = 256
+BLOCK, SOME = 256, 64
 SAMPLE = 2000
 FRAME_SHARE, WORD_SHARE, LANGUAGE_SHARE = 0.2, 0.3, 0.1
 FEWEST_FRAMED = 10
@@ -107,12 +107,15 @@ class _Assessing:
         self._languages: Counter[str] = Counter()
         self._notes: list[str] = []
         self._tokens = 0
+        self._asked: dict[str, Any] | None = None
 
     def run(self) -> dict[str, Any]:
         with _Kept(self._db, self._ctx.workdir / "assess.json", self._key()) as kept:
             self._look_at_all(kept)
             if self._params.difficulty.rows:
                 self._difficulty(kept)
+            if self._params.judge.rows:
+                self._judge(kept)
             made = quality.parts(self._scores)
             self._scores["quality"] = quality.weakest(made)
             self._write()
@@ -178,10 +181,9 @@ class _Assessing:
 
     # -- some rows --------------------------------------------------------------------------------------------------------
     def _difficulty(self, kept: _Kept) -> None:
-        """IFD of a spread of rows."""
+        """IFD by the base model."""
         from app.data.base_model import BaseReader
 
-        wanted = sample_rows(self._db, self._version, self._params.difficulty.rows, self._ctx.seed)
         reader: list[BaseReader] = []
 
         def make(rows: list[Row]) -> Values:
@@ -190,14 +192,30 @@ class _Assessing:
                 reader.append(BaseReader(self._ctx.store, self._base()))
             return reader[0].ifd(rows)
 
-        found = np.full(self._total, np.nan, np.float32)
-        for done, rows in enumerate(_blocks(wanted, 64)):
-            places = np.searchsorted(self._positions, [row.position for row in rows])
-            found[places] = kept.or_make(rows, "ifd", make)
-            share = min(1.0, 64 * (done + 1) / len(wanted))
-            self._ctx.progress(0.8 + 0.15 * share, f"Difficulty: {min(64 * (done + 1), len(wanted)):,} of {len(wanted):,} rows")
-        self._scores["ifd"] = found
+        self._some("ifd", self._params.difficulty.rows, kept, make, (0.8, 0.1))
         self._tokens = reader[0].tokens if reader else 0
+
+    def _judge(self, kept: _Kept) -> None:
+        """Grades by a served model."""
+        from app.data.judging import Judge
+
+        judge = Judge(self._ctx, self._params.judge.model, self._params.judge.rubric)
+        try:
+            self._some("judge", self._params.judge.rows, kept, judge.scores, (0.9, 0.05))
+        finally:
+            self._asked = judge.usage()
+            judge.close()
+
+    def _some(self, name: str, most: int, kept: _Kept, make: Callable[[list[Row]], Values], bar: tuple[float, float]) -> None:
+        """Score a spread of rows.  bar: start and width on the progress bar."""
+        wanted = sample_rows(self._db, self._version, most, self._ctx.seed)
+        found, done = np.full(self._total, np.nan, np.float32), 0
+        for rows in _blocks(wanted, SOME):
+            places = np.searchsorted(self._positions, [row.position for row in rows])
+            found[places] = kept.or_make(rows, name, make)
+            done += len(rows)
+            self._ctx.progress(bar[0] + bar[1] * done / len(wanted), f"{BY_NAME[name].title}: {done:,} of {len(wanted):,} rows")
+        self._scores[name] = found
 
     # -- ending -----------------------------------------------------------------------------------------------------------
     def _write(self) -> None:
@@ -227,7 +245,7 @@ class _Assessing:
             "languages": dict(self._languages.most_common(20)),
             "worst": [{"position": int(self._positions[number]), "quality": round(float(values[number]), 4),
                        "part": _weakest_name(made, int(number))} for number in worst],
-            "tokens_read": self._tokens, "notes": self._notes,
+            "tokens_read": self._tokens, "asked": self._asked, "notes": self._notes,
             "digest": hashlib.sha256(b"".join(self._scores[name].tobytes() for name in sorted(self._scores))).hexdigest()[:32],
         }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from app.config.artifacts import Artifact, Report, Rows
-from app.config.node import Node, Params, StepContext, node
+from app.config.node import SHAREABLE, Node, Params, StepContext, node
 
 
 class Difficulty(Params):
@@ -19,15 +19,24 @@ class Difficulty(Params):
     base_model: str | None = Field(None, description="Model that measures; none: the document's base_model")
 
 
+class Grading(Params):
+    """Grades by a served model.  The costs are charged to the step."""
+
+    rows: int = Field(0, ge=0, description="Rows to grade, spread over the dataset; 0: none")
+    model: str = Field("", max_length=200, description="Name of the served model that grades; empty: the base model")
+    rubric: str = Field("", max_length=4000, description="What else counts, in words for the model; correct, complete and clear always do")
+
+
 class AssessParams(Params):
     """Parameters of data.assess."""
 
-    languages: tuple[str, ...] = Field((), description="Languages that rows should be in, ISO 639-1; empty: those that a tenth of "
-                                       "the rows are in")
+    languages: tuple[str, ...] = Field((), json_schema_extra=SHAREABLE, description="Languages that rows should be in, ISO 639-1; empty: "
+                                       "those that a tenth of the rows are in")
     relevance: bool = Field(True, description="Compare the meaning of answer and question (sentence encoder)")
     labels: bool = Field(True, description="Where answers are labels: would a model trained on the other rows give the same?")
     toxicity: bool = Field(True, description="Look for insults and threats (a short list in four languages)")
     difficulty: Difficulty = Field(Difficulty.model_validate({}), description="Difficulty for the base model")
+    judge: Grading = Field(Grading.model_validate({}), description="Grades by a served model")
 
 
 @node("data.assess", version=1, title="Assess quality")
@@ -37,6 +46,10 @@ class Assess(Node[AssessParams]):
     inputs = {"rows": Rows}
     outputs = {"rows": Rows, "assessment": Report}
     accelerator = True
+    network = "loopback"
+
+    def asks(self) -> str:
+        return self.params.judge.model if self.params.judge.rows else ""
 
     def run(self, ctx: StepContext) -> dict[str, Artifact]:
         """Score every row; the report holds the dataset's score with its parts, distributions and the worst rows."""

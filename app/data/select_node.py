@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from app.config.artifacts import Artifact, Report, Rows
-from app.config.node import Node, Params, StepContext, node
+from app.config.node import SHAREABLE, Node, Params, StepContext, node
 
 
 class Budget(Params):
@@ -24,7 +24,7 @@ class Budget(Params):
 class DifficultyRange(Params):
     """The middle of a score: what is neither known already nor hopeless."""
 
-    score: str = Field("ifd", description="Score that says how difficult a row is")
+    score: str = Field("ifd", json_schema_extra=SHAREABLE, description="Score that says how difficult a row is")
     low: float = Field(0.25, ge=0, le=1, description="Share of the easiest rows that is left out")
     high: float = Field(0.9, ge=0, le=1, description="Share up to which rows are taken; harder ones are left out")
 
@@ -36,9 +36,12 @@ class SelectParams(Params):
         "random", description="random; stratified: by a column or label; diverse: rows far from each other (k-center); clusters: as many "
         "of each group of like rows; difficulty: the middle of a score; similar: most like a query set (RDS+)")
     budget: Budget = Field(Budget.model_validate({}), description="How much is chosen")
-    at_least: dict[str, float] = Field({}, description="Least score by name (quality: 0.5); a row without the score passes")
-    at_most: dict[str, float] = Field({}, description="Largest score by name; a row without the score passes")
-    by: str = Field("", description="stratified: the column, or field of the JSON answer; empty: the whole answer")
+    at_least: dict[str, float] = Field(
+        {}, json_schema_extra=SHAREABLE, description="Least score by name (quality: 0.5); a row without the score passes")
+    at_most: dict[str, float] = Field(
+        {}, json_schema_extra=SHAREABLE, description="Largest score by name; a row without the score passes")
+    by: str = Field(
+        "", json_schema_extra=SHAREABLE, description="stratified: the column, or field of the JSON answer; empty: the whole answer")
     balance: Literal["proportional", "equal"] = Field(
         "proportional", description="stratified: kinds as frequent as before, or equally often")
     clusters: int = Field(0, ge=0, le=10_000, description="clusters: how many; 0: the square root of the rows chosen")
@@ -46,7 +49,8 @@ class SelectParams(Params):
     like: str = Field("calibration", description="similar: calibration, or the name of another dataset")
     order: Literal["as_is", "easy_first", "hard_first"] = Field(
         "as_is", description="Note a learning order, which train.qlora follows with order: curriculum")
-    order_by: str = Field("ifd", description="Score that the learning order follows, low to high for easy_first")
+    order_by: str = Field(
+        "ifd", json_schema_extra=SHAREABLE, description="Score that the learning order follows, low to high for easy_first")
     base_model: str | None = Field(None, description="Model for tokens and likeness; none: the document's base_model")
 
 

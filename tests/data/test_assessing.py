@@ -20,6 +20,7 @@ from app.store import Store
 from app.store.datasets import open_dataset
 from app.store.records import Row
 from tests.context import FakeContext, make_rows
+from tests.data.served import Body, serving
 from tests.tiny import tiny_llama
 
 INSTRUCTION = "Say which kind of thing this is."
@@ -187,3 +188,29 @@ def test_relevance_sees_an_answer_to_another_question(run, store: Store) -> None
     found = [_scores(store, made["rows"], position)["relevance"] for position in range(1, len(topics) + 1)]
     assert found[0] < 1 < min(found[1:])
     assert made["assessment"].summary["worst"][0]["position"] == 1
+
+
+def test_a_served_model_grades_some_rows_and_what_it_cost_is_told(run, store: Store) -> None:
+    def grade(body: Body) -> Any:
+        text = body["messages"][1]["content"]
+        if "hammer" in text and "fruit" in text:
+            return {"correct": 1, "complete": 1, "clear": 1}
+        return "no json" if "table 3" in text else {"correct": 5, "complete": 5, "clear": 3}
+
+    with serving(store, grade) as served:
+        _, made = run([*GOOD, BAD["agreement"]], labels=False, judge={"rows": 100, "model": "teacher", "rubric": "Be kind."})
+    summary = made["assessment"].summary
+    assert "Be kind." in served.question()
+    assert served.headers[0]["x-neuroweaver-step"] == "run_test/step"
+    assert _scores(store, made["rows"], 1)["judge"] == pytest.approx(10 / 12)
+    assert _scores(store, made["rows"], 81)["judge"] == 0
+    assert "judge" not in _scores(store, made["rows"], 13)
+    assert summary["worst"][0]["position"] == 81
+    assert summary["asked"]["questions"] == 81
+    assert summary["asked"]["unusable"] == 4
+
+
+def test_no_model_is_asked_unless_it_is_wanted(run) -> None:
+    _, made = run()
+    assert made["assessment"].summary["asked"] is None
+    assert Assess(AssessParams.model_validate({"judge": {"model": "teacher"}})).asks() == ""
