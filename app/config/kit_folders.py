@@ -30,7 +30,8 @@ class KitIdentity:
 def kit_files() -> dict[str, Path]:
     """The kit.yaml of each kit by name; a kit that ships with the product comes before a user's of the same name."""
     homes = (Profile.default().kits, project_dir() / "kits")
-    return {file.parent.name: file for home in homes for file in sorted(home.glob("*/kit.yaml"))}
+    found = (file for home in homes for file in sorted(home.glob("*/kit.yaml")))
+    return {file.parent.name: file for file in found if NAME.fullmatch(file.parent.name)}  # a folder being written has a dot
 
 
 def kit_file(name: str) -> Path | None:

@@ -40,7 +40,8 @@ class OpenedKit:
 def open_kit(store: Store, file: Path) -> OpenedKit:
     """Check a kit file and put it among the user's kits.  Raises ConfigError kitfile.* or config.*; then nothing is kept.
 
-    A newer version of a kit of the same title takes its place; the same kit again changes nothing.
+    A newer version of a kit of the same title takes its place (the older one is kept as remove_kit keeps it); the same kit
+    again changes nothing.
     """
     texts = kit_file.unpack(file)
     content = check_document(texts[kit_file.DOCUMENT], Place.of(file, field=kit_file.DOCUMENT))
@@ -53,7 +54,13 @@ def open_kit(store: Store, file: Path) -> OpenedKit:
         if old.version < version:
             target, replaced = known.parent, old.version
     folder = target or store.profile.kits / _free_name(about["title"])
-    _place(folder, texts)
+    if target is not None:
+        remove_kit(store, target.name)
+    try:
+        _place(folder, texts)
+    except NeuroWeaverError:
+        restore_kit(store, folder.name)
+        raise
     return OpenedKit(folder.name, about["title"], version, kit_folders.needs_data(content), replaced)
 
 
@@ -95,8 +102,6 @@ def _place(folder: Path, texts: Mapping[str, str]) -> None:
         beside.mkdir(parents=True, mode=0o700)
         for name in (kit_file.DOCUMENT, kit_file.CARD):
             (beside / name).write_text(texts[name], encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
         beside.rename(folder)
     except OSError as problem:
         shutil.rmtree(beside, ignore_errors=True)

@@ -65,7 +65,7 @@ def submit_with_data(store: Store, source: str, data: str) -> str:
 
 def _own_data(file: Path, overrides: Mapping[str, Any], data: str | Path | None) -> dict[str, str]:
     """The parameters that the user's file fills."""
-    content = parse(read_text(file), file).value
+    content = parse(read_text(file), file, []).value  # its faults are told by load(), all together
     asked = [name for name in needs_data(content if isinstance(content, dict) else {}) if name not in overrides]
     if data is None and asked:
         raise UsageError(

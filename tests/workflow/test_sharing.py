@@ -329,6 +329,15 @@ def test_the_same_kit_again_changes_nothing_and_a_newer_version_takes_its_place(
     assert kit_folders.identity(store.profile.kits / "mine" / "kit.yaml").version == 2
 
 
+def test_a_newer_version_that_cannot_be_written_leaves_the_older(store, tmp_path, monkeypatch):
+    give(store, tmp_path, packed())
+    monkeypatch.setattr(Path, "rename", lambda *_a: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(ConfigError, match="No space left"):
+        give(store, tmp_path, packed({"kit": {**GOOD["kit"], "version": 2}}))
+    assert kit_folders.identity(store.profile.kits / "mine" / "kit.yaml").version == 1
+    assert set(kit_folders.kit_files()) & {"mine", ".mine.new"} == {"mine"}
+
+
 def test_a_kit_never_takes_the_name_of_one_of_ours(store, tmp_path):
     assert give(store, tmp_path, packed({"kit": {**GOOD["kit"], "title": "Legal"}})).name == "legal-2"
 
@@ -348,6 +357,13 @@ def test_only_an_opened_kit_can_be_removed(store, name):
 
 
 # -- running --------------------------------------------------------------------------------------------------------
+def test_all_faults_of_a_document_are_still_told_together(store, tmp_path):
+    (tmp_path / "own.yaml").write_text("nmae: x\nsteps: {source: {node: dataset.import, path: a, path: b, pth: c}}\n")
+    with pytest.raises(ConfigError) as caught:
+        runs.submit(store, tmp_path / "own.yaml")
+    assert len(caught.value.others) == 2
+
+
 def test_a_kit_without_rows_asks_for_a_file(store, tmp_path):
     give(store, tmp_path, packed())
     with pytest.raises(UsageError, match="needs a file of yours") as caught:
