@@ -86,8 +86,10 @@ class _Augmentation:
         return self._finish()
 
     def _tasks(self, row: Row) -> list[Task]:
-        """What is done to a row.  Rows without a question, and held-out ones, are left alone."""
-        if row.split != self._split or not row.prompt or draw(self._ctx.seed, f"share:{row.hash}") >= self._params.share:
+        """What is done to a row.  Held-out rows, very long ones and those without a question are left alone."""
+        if row.split != self._split or not row.prompt or max(len(asked(row)), len(row.answer)) > preserving.MOST_CHARACTERS:
+            return []
+        if draw(self._ctx.seed, f"share:{row.hash}") >= self._params.share:
             return []
         methods, first = self._params.methods, draw(self._ctx.seed, row.hash)
         return [Task(row, methods[(int(first * len(methods)) + copy) % len(methods)],

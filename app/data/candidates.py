@@ -6,6 +6,7 @@ The order is the order of cost: form, length, words, language, source, then like
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 
@@ -24,6 +25,7 @@ REASONS = {
     "question_not_from_source": "question about something else", "answer_quote": "answer quotes what the question does not say",
     "lost_words": "question without words that the answer needs", "test_leak": "too close to a held-out row",
     "near_duplicate": "like a row that exists", "not_needed": "not needed any more",
+    "asked_back": "answered otherwise when asked again",
     "nothing_to_change": "nothing to change", "changed_number": "another number",
 }
 _REFUSALS = (
@@ -45,6 +47,9 @@ LEAST_SHARED = 0.6
 """Share of an answer's longer words that must stand in the sentence it rests on."""
 
 
+LEAST_AGREED = 0.5
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Lengths in characters."""
@@ -54,81 +59,75 @@ class Limits:
     near: float
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """reason: a key of REASONS, "" for a good candidate.  detail: what exactly, without words of other rows."""
-
-    reason: str = ""
-    detail: str = ""
-
-
-def judge(task: Task, found: Candidate, limits: Limits, near: Nearest, held_out: HeldOut) -> Verdict:
-    """The first reason against a candidate, or a good verdict."""
-    if verdict := _form(task, found, limits) or _words(task, found):
-        return verdict
-    if verdict := _label(task, found) if task.passage is None else _source(task, found):
-        return verdict
-    if close := held_out.too_close(found.question):
-        return Verdict("test_leak", f"row {close[0]}, {100 * close[1]:.0f} % alike")
-    if like := near.find(found.question, limits.near):
-        return Verdict("near_duplicate", f"row {like[0]}, {100 * like[1]:.0f} % alike")
-    return Verdict()
+def judge(task: Task, found: Candidate, limits: Limits, near: Nearest, held_out: HeldOut) -> str:
+    """The first reason against a candidate, a key of REASONS; "" for a good one."""
+    rests = _label if task.passage is None else _source
+    if reason := _form(task, found, limits) or _words(task, found) or rests(task, found):
+        return reason
+    if held_out.too_close(found.question):
+        return "test_leak"
+    return "near_duplicate" if near.find(found.question, limits.near) else ""
 
 
-def _form(task: Task, found: Candidate, limits: Limits) -> Verdict | None:
+def _form(task: Task, found: Candidate, limits: Limits) -> str:
     for text, (shortest, longest) in ((found.question, limits.question), (found.answer, limits.answer)):
         if len(text) < shortest:
-            return Verdict("too_short")
+            return "too_short"
         if len(text) > longest:
-            return Verdict("too_long")
+            return "too_long"
         if encoding_damage(text) > MOST_DAMAGED:
-            return Verdict("broken_encoding")
+            return "broken_encoding"
     if task.passage is None and not preserving.same_form(found.answer, task.row.answer):
-        return Verdict("answer_form")
-    return None
+        return "answer_form"
+    return ""
 
 
-def _words(task: Task, found: Candidate) -> Verdict | None:
+def _words(task: Task, found: Candidate) -> str:
     source = task.passage.text if task.passage is not None else asked(task.row)
     if refuses(found.answer) and not refuses(task.row.answer):
-        return Verdict("refusal")
+        return "refusal"
     if max(repetition(found.question), repetition(found.answer)) > MOST_REPEATED:
-        return Verdict("repetition")
+        return "repetition"
     if completeness(found.answer) == OPEN and (task.passage is not None or completeness(task.row.answer) != OPEN):
-        return Verdict("incomplete")
+        return "incomplete"
     if _folded(found.question) == _folded(found.answer):
-        return Verdict("copy")
+        return "copy"
     expected, told = languages().tell(source), languages().tell(found.question)
     if expected and told and expected != told:
-        return Verdict("language", f"{told} in place of {expected}")
-    return None
+        return "language"
+    return ""
 
 
-def _source(task: Task, found: Candidate) -> Verdict | None:
+def _source(task: Task, found: Candidate) -> str:
     """The question must be one, about this, and do without the passage; what the answer says must stand in the quoted sentence."""
     if not _ASKS.search(found.question):
-        return Verdict("no_question")
+        return "no_question"
     if _PASSAGE.search(found.question) or _PASSAGE.search(found.answer):
-        return Verdict("points_at_passage")
+        return "points_at_passage"
     said, known = _long_words(found.answer), _long_words(task.quoted)
     made_up = set(_NUMBER.findall(found.answer)) - set(_NUMBER.findall(task.quoted))
     if made_up or len(said & known) < LEAST_SHARED * len(said):
-        return Verdict("answer_not_in_source", min(made_up, default=""))
-    return None if _long_words(found.question) & known else Verdict("question_not_from_source")
+        return "answer_not_in_source"
+    return "" if _long_words(found.question) & known else "question_not_from_source"
 
 
 def _long_words(text: str) -> set[str]:
     return {word for word in _WORD.findall(text.casefold()) if len(word) > 3}
 
 
-def _label(task: Task, found: Candidate) -> Verdict | None:
+def _label(task: Task, found: Candidate) -> str:
     """Fields that quote the question must do so in the new row; a question to a kept answer must hold what that needs."""
     before, answer = asked(task.row), task.row.answer
     if task.method == "invert":
-        words = preserving.lost(before, answer, found.question)
-        return Verdict("lost_words", words) if words else None
-    field = preserving.unquoted(found.question, found.answer, preserving.quote_fields(before, answer))
-    return Verdict("answer_quote", field) if field else None
+        return "lost_words" if preserving.lost(before, answer, found.question) is not None else ""
+    quoting = preserving.quote_fields(before, answer)
+    return "answer_quote" if preserving.unquoted(found.question, found.answer, quoting) is not None else ""
+
+
+def agree(first: str, second: str) -> bool:
+    """Whether two answers to one question say the same: F1 of their words at least LEAST_AGREED (Rajpurkar et al. 2016)."""
+    one, other = Counter(_WORD.findall(first.casefold())), Counter(_WORD.findall(second.casefold()))
+    return 2 * (one & other).total() >= LEAST_AGREED * (one.total() + other.total())
 
 
 def refuses(text: str) -> bool:

@@ -37,6 +37,12 @@ class QuestionAnswer(Shape):
     answer: str = Field(min_length=1, max_length=4000)
 
 
+class OnlyAnswer(Shape):
+    """What the model says when it is asked its own question."""
+
+    answer: str = Field(min_length=1, max_length=2000)
+
+
 class OnlyQuestion(Shape):
     """What is written from an answer."""
 
@@ -74,6 +80,13 @@ def question(task: Task, max_tokens: int, temperature: float) -> Question[Any]:
     """What the model is asked."""
     words, shape = _ASKED[task.method]
     return Question(words(task), shape, max_tokens=max_tokens, temperature=temperature, seed=task.seed)
+
+
+def asked_back(task: Task, found: Candidate, max_tokens: int) -> Question[OnlyAnswer]:
+    """The candidate's own question, with the passage at hand (round-trip consistency: Alberti et al. 2019, arXiv 1906.05416)."""
+    assert task.passage is not None
+    words = f"Context:\n{one_line(task.passage.text)}\n\nAnswer from the context, in its words: {found.question}"
+    return Question(_user(words), OnlyAnswer, max_tokens=max_tokens, seed=task.seed)
 
 
 def candidate(task: Task, value: Shape) -> Candidate:

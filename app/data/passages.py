@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_SENTENCE = re.compile(r".+?(?:[.!?…。！？]+[\"'”’»)\]]*(?=\s|$)|\n\s*\n|$)", re.DOTALL)
+_SENTENCE = re.compile(r".+?(?:(?<![.!?…。！？])[.!?…。！？]++[\"'”’»)\]]*+(?=\s|$)|\n\s*\n|$)", re.DOTALL)
 _BLANKS = re.compile(r"\s+")
 
 

@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-_HARD = re.compile(r"\w*\d[\w./:+-]*\w|\d|\b[A-Z][\w.+-]*[A-Z0-9][\w.+-]*\b|(?<=[\w,] )[A-ZÄÖÜÅ][a-zäöüåß]+\b")
+_HARD = re.compile(r"(?<!\w)\w*\d[\w./:+-]*\w|\d|\b[A-Z][\w.+-]*[A-Z0-9][\w.+-]*\b|(?<=[\w,] )[A-ZÄÖÜÅ][a-zäöüåß]+\b")
 """A number, a code ("GPL-2.0", "E11.9", "VAT"), or a word with a capital that does not begin a sentence."""
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 MOST_DEPTH = 20
+MOST_CHARACTERS = 20_000
+"""Longer questions and answers are not reworded: each word of the answer is looked for in the question."""
 
 
 def parse(answer: str) -> Any:

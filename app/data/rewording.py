@@ -15,7 +15,7 @@ from app.store.profile import project_dir
 Span = tuple[int, int]
 Edit = tuple[int, int, str]
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
-_TOKEN = re.compile(r"\S*(?:\d|@|://|[/\\_{}<>=])\S*")
+_TOKEN = re.compile(r"(?<!\S)\S*(?:\d|@|://|[/\\_{}<>=])\S*")
 """What is more code than word: numbers, addresses, paths, markup."""
 _GROUPED = re.compile(r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w,])(?!\.\d)")
 _ISO_DATE = re.compile(r"(?<![\w-])(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?![\w-])")

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from app.config.artifacts import Artifact, Rows
 from app.config.node import StepContext
 from app.data.asking import Answer, Asker, Unusable, cost_so_far
-from app.data.candidates import Limits, judge
+from app.data.candidates import Limits, agree, judge
 from app.data.closeness import Form, asked
 from app.data.derive import Derivation
 from app.data.making import Answers, existing, find_sources, held_out, step_cost, told
-from app.data.methods import VERSIONS, Task, candidate, facts, made_row, question
+from app.data.methods import VERSIONS, Task, asked_back, candidate, facts, made_row, question
 from app.data.passages import Passage, passages
+from app.data.preserving import MOST_CHARACTERS
 from app.data.splitting import draw
 from app.data.tally import Tally
 from app.store.records import Row
@@ -98,8 +99,9 @@ class _Synthesis:
 
     def _parts(self, row: Row) -> list[Passage | None]:
         """One for a row with a single question and its answer, the passages of a document, none for anything else."""
-        if row.shape == "chat" and row.answer.strip() and sum(message["role"] == "user" for message in row.messages) == 1:
-            return [None]
+        if row.shape == "chat":
+            single = sum(message["role"] == "user" for message in row.messages) == 1
+            return [None] if single and row.answer.strip() and len(asked(row)) + len(row.answer) <= MOST_CHARACTERS else []
         if row.shape == "text":
             every = passages(row.text, self._params.passages.size, self._params.passages.overlap)
             return [one for one in every if facts(one)]
@@ -136,26 +138,35 @@ class _Synthesis:
         self._waiting -= 1
         self._tally.add("asked")
         self._tally.add(f"asked.{task.method}")
-        if isinstance(answer, Unusable):
-            self._drop(answer.code.removeprefix("ask."))
-        else:
-            self._tally.add("tokens_in", answer.tokens_in)
-            self._tally.add("tokens_out", answer.tokens_out)
-            found = candidate(task, answer.value)
-            verdict = judge(task, found, self._limits, self._near, self._held_out)
-            if verdict.reason:
-                self._drop(verdict.reason)
-            else:
-                self._add(made_row(task, found, self._origin(task)), task)
+        if reason := self._reason(task, answer):
+            self._tally.add(f"dropped.{reason}")
         self._tell()
 
-    def _drop(self, reason: str) -> None:
-        self._tally.add(f"dropped.{reason}")
+    def _reason(self, task: Task, answer: Answer[Any] | Unusable) -> str:
+        """Why a candidate is dropped; "" for one that was added."""
+        if isinstance(answer, Unusable):
+            return answer.code.removeprefix("ask.")
+        self._count(answer)
+        found = candidate(task, answer.value)
+        if verdict := judge(task, found, self._limits, self._near, self._held_out):
+            return verdict
+        if self._made >= self._params.rows:  # asked for before the last ones came in
+            return "not_needed"
+        if self._params.checks.ask_back and task.passage is not None:
+            again = self._asker.ask(asked_back(task, found, self._params.max_tokens))
+            if isinstance(again, Unusable):
+                return "asked_back"
+            self._count(again)
+            if not agree(again.value.answer, found.answer):
+                return "asked_back"
+        self._add(made_row(task, found, self._origin(task)), task)
+        return ""
+
+    def _count(self, answer: Answer[Any]) -> None:
+        self._tally.add("tokens_in", answer.tokens_in)
+        self._tally.add("tokens_out", answer.tokens_out)
 
     def _add(self, row: Row, task: Task) -> None:
-        if self._made >= self._params.rows:  # asked for before the last ones came in
-            self._drop("not_needed")
-            return
         position = self._derived.add(row, f"made_{task.method}", f"from row {task.row.position}")
         self._near.add(position, asked(row))
         self._tally.add("made")

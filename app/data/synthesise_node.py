@@ -31,6 +31,9 @@ class Checks(Params):
     test_meaning: float = Field(
         0.9, ge=0, le=1, description="Likeness in meaning (cosine) to a held-out question, from which a row would give the test away; "
         "0: not looked at")
+    ask_back: bool = Field(
+        False, description="Ask the model each question made from a document again, and drop those it answers otherwise; about twice "
+        "the questions")
 
 
 class SynthesiseParams(Params):

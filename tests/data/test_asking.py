@@ -84,6 +84,7 @@ def test_questions_are_taken_only_as_slots_get_free(ctx: FakeContext) -> None:
     pytest.param({"score": 9, "why": ""}, "ask.bad_shape", id="out of bounds"),
     pytest.param({"score": 3, "why": "", "more": 1}, "ask.bad_shape", id="unknown field"),
     pytest.param(Refuse(400, "engine_refused", "too long"), "ask.refused", id="refused by the engine"),
+    pytest.param(Refuse(400, "string_above_max_length"), "ask.refused", id="longer than the endpoint reads"),
     pytest.param(Refuse(413), "ask.refused", id="too large"),
 ])
 def test_one_unusable_answer_is_counted_and_the_others_go_on(ctx: FakeContext, answer: Any, code: str) -> None:

@@ -108,6 +108,14 @@ def test_the_form_of_a_json_answer_is_its_keys_and_kinds(answer: str, same: bool
     assert preserving.same_form(answer, '{"a": "y", "b": 1.5}') is same
 
 
+@pytest.mark.parametrize("text", ["a" * 20_000, "1" * 20_000, "A." * 10_000, "A-a" * 6_000, "{" * 20_000, " " * 20_000, "\u200b\u202e" * 9_000,
+                                  "Straße İstanbul ﬁn " * 900])
+def test_hostile_texts_take_no_longer_than_others(text: str) -> None:
+    assert isinstance(preserving.kept_words(text, text[::-1]), list)
+    for rule in RULES:
+        assert isinstance(reword(text, rule, random.Random(0), [], 1.0), str)
+
+
 def test_rows_are_added_and_none_is_changed(bench: Bench) -> None:
     rows = [row(number, "test" if number % 4 == 0 else "train") for number in range(1, 8)]  # of fewer than eight none counts as form
     added, report = bench.start(rows).reword(copies=3, test_words=1.0)

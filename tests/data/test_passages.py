@@ -36,3 +36,8 @@ def test_passages_cover_the_document_in_order_and_overlap_as_asked(size: int, ov
 @pytest.mark.parametrize(("text", "count"), [("", 0), (" \n ", 0), ("x" * 950, 5), ("no end at all", 1)])
 def test_odd_documents_are_cut_too(text: str, count: int) -> None:
     assert len(list(passages(text, 200, 20))) == count
+
+
+@pytest.mark.parametrize("text", ["." * 300_000 + "x", "a" * 300_000, "\n" * 300_000, "a\n \n" * 60_000, '."' * 100_000])
+def test_hostile_documents_take_no_longer_than_others(text: str) -> None:
+    assert sum(one.end - one.start for one in passages(text, 2000, 0)) <= len(text)

@@ -151,6 +151,17 @@ def test_a_bad_row_from_a_document_is_dropped_and_counted_by_reason(bench: Bench
     assert bench.ctx.said("fewer than wanted")
 
 
+@pytest.mark.parametrize(("again", "kept"), [("the old harbour of district number0 was opened in 1800 by the harbour society", 2), ("in 1805", 0)])
+def test_an_answer_that_the_model_would_not_give_again_is_dropped(bench: Bench, again: str, kept: int) -> None:
+    def answer(body: Body) -> Any:
+        return {"answer": again} if "Answer from the context" in body["messages"][-1]["content"] else from_sentence(body)
+
+    made, report = bench.start([document(0)]).make(answer, 2, checks={"ask_back": True})
+    assert len(made) == kept
+    assert report["dropped"] == ({} if kept else {"asked_back": report["candidates"]})
+    assert report["asked"]["questions"] == 2 * report["candidates"]
+
+
 @pytest.mark.parametrize(("method", "prompt"), [("vary", "another case"), ("evolve", "harder"), ("invert", "exactly the right answer")])
 def test_each_method_makes_rows_from_rows(bench: Bench, method: str, prompt: str) -> None:
     prompts: list[str] = []
