@@ -44,7 +44,7 @@ class DashboardView(QWidget):
         super().__init__()
         self._shell = shell
         self._cards: dict[str, _GaugeCard] = {}
-        self._next, self._next_button = Label("", "body", wrap=True), Button("", "outline", size="small")
+        self._next, self._next_button = Label("", "body", wrap=True), Button("Open", "outline", size="small")
         self._go: tuple[str, str] = ("kits", "")
         self._next_button.clicked.connect(lambda: shell.go(*self._go))
         self._alerts, self._work, self._models = column(gap=6), column(gap=6), column(gap=6)
