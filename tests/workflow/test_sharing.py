@@ -194,11 +194,13 @@ def test_the_place_of_a_nested_answer_is_carried(store, run):
 
 MARKED = {
     "dataset.import": {"mapping", "split_field"},
+    "data.assess": {"languages"},
+    "data.select": {"by", "at_least", "at_most", "order_by"},
     "data.refine": {"languages", "split", "group_field"},
     "data.split": {"shares", "group_field", "stratify_field"},
     "evaluate.compare": {"task"},
 }
-"""Parameters whose texts may be shared, all of them names of columns, languages, splits or answer fields.  Think before adding."""
+"""Parameters whose texts may be shared, all of them names of columns, scores, languages, splits or answer fields.  Think before adding."""
 
 
 def test_a_text_of_any_node_stays_unless_it_is_listed_here():
