@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from PySide6.QtWidgets import QApplication, QPushButton
 
+from app.registry.views import FileLine, recommended
 from app.store import Store, settings
 from app.store.datasets import create_dataset, open_dataset
 from app.store.records import Row
@@ -265,3 +266,47 @@ def test_playground_says_why_an_answer_was_refused(window: Window, qtbot: Any, u
 def test_rail_says_that_the_endpoint_serves(store: Store) -> None:
     fill(store)
     assert rail_marks(store)["endpoint"][0] == "on"
+
+
+# ---- models side by side, and base models -----------------------------------------------------------------------------------
+
+
+def second_version(store: Store, dataset_version: int) -> None:
+    first = store.row("SELECT * FROM model_versions WHERE id = 'licence-notices@1'")
+    lineage = json.dumps({**json.loads(first["lineage"]), "dataset_version": dataset_version, "seed": 4})
+    store.db["model_versions"].insert({**first, "id": "licence-notices@2", "version": 2, "state": "registered", "lineage": lineage, "run": ""})
+
+
+@pytest.mark.parametrize(("dataset_version", "words"), [(1, "same held-back questions"), (2, "do not compare")])
+def test_two_versions_are_laid_side_by_side(window: Window, qtbot: Any, dataset_version: int, words: str) -> None:
+    second_version(window.background.store, dataset_version)
+    page = show(window, qtbot, "models")
+    page.open("licence-notices@1")
+    qtbot.waitUntil(lambda: len(page._lines) == 2 and page._view is not None and page._view.line.version == 1, timeout=5000)
+    assert page._beside.isVisible()
+    page.compare_with("licence-notices@2")
+    qtbot.waitUntil(page._beside_panel.isVisible, timeout=5000)
+    assert words in page._beside_note.words()
+    page._choose("licence-notices@2")
+    qtbot.waitUntil(lambda: page._beside_panel.isHidden(), timeout=5000)
+
+
+def test_base_models_are_listed_with_size_and_fit(window: Window, qtbot: Any) -> None:
+    page = show(window, qtbot, "models")
+    qtbot.waitUntil(lambda: bool(page._fits), timeout=20_000)
+    texts = [widget.accessibleName() for place in range(page._list.count()) if (widget := page._list.itemAt(place).widget()) is not None]
+    assert any("SmolLM2" in text and "fits" in text for text in texts)
+
+
+def _file(name: str, size: int, lost: float | None, *, passed: bool | None = True) -> FileLine:
+    return FileLine(name, "", size, 0.99, lost, True, passed, in_use=False)
+
+
+@pytest.mark.parametrize(("files", "expected"), [
+    pytest.param([_file("f16", 270, 0.0), _file("q8_0", 145, 0.001), _file("q4_k_m", 105, 0.004)], "q4_k_m", id="smallest with little lost"),
+    pytest.param([_file("f16", 270, 0.0), _file("q4_k_m", 105, 0.05)], "f16", id="the small one lost too much"),
+    pytest.param([_file("f16", 270, 0.0), _file("q8_0", 145, 0.0, passed=False)], "f16", id="a failed proof is not taken"),
+    pytest.param([_file("q8_0", 145, None), _file("q4_0", 92, None)], "q8_0", id="not measured: the largest that passed"),
+    pytest.param([_file("q8_0", 145, 0.0, passed=None)], "", id="nothing proved")])
+def test_the_file_to_take_is_the_smallest_that_lost_little(files: list[FileLine], expected: str) -> None:
+    assert recommended(files) == expected

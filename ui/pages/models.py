@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtWidgets import QFileDialog, QFrame, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFileDialog, QFrame, QMenu, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
+from app.registry.views import recommended
 from ui import words
 from ui.background import command, query
 from ui.pages.base import Page
 from ui.widgets.buttons import Button
 from ui.widgets.feedback import EmptyState
+from ui.widgets.kit import FIT_BADGES
 from ui.widgets.listing import Entry, Panel, Table
 from ui.widgets.text import Badge, Icon, Label, Line, clear, column, row
 from ui.widgets.verdict import Answers, Interval, verdict_badge
@@ -37,11 +41,15 @@ class ModelsPage(Page):
         """Actions in the header, list, version."""
         self._id = ""
         self._view: VersionView | None = None
+        self._lines: list[VersionLine] = []
+        self._bases: list[Any] = []
+        self._fits: dict[str, Any] = {}
+        self._beside = Button("Compare", "quiet", "scale", tooltip="Lay another version beside this one", clicked=self._compare_menu)
         self._back = Button("Roll back", "quiet", "rotate-ccw", tooltip="Serve the version before this one again",
                             clicked=self._roll_back)
         self._try = Button("Try it", "outline", "message-square", clicked=self._try_it)
         self._release = Button("Approve and release", "filled", "check", clicked=self._promote)
-        for button in (self._back, self._try, self._release):
+        for button in (self._beside, self._back, self._try, self._release):
             self.header.actions.addWidget(button)
         self._list = QVBoxLayout()
         self._list.setContentsMargins(8, 12, 8, 12)
@@ -85,11 +93,19 @@ class ModelsPage(Page):
         proof_row = row(column(self._proof_panel, None), column(gate_panel, None), gap=16)
         proof_row.setStretch(0, 3)
         proof_row.setStretch(1, 2)
-        inner.setLayout(column(self.answers, self._evaluation_panel, proof_row, lineage, None, gap=16, margins=(24, 20, 24, 24)))
+        self._beside_note = Label("", "small", "secondary", wrap=True)
+        self._beside_table = Table([("", "text"), ("This one", "text"), ("The other", "text")], name="Two versions")
+        self._beside_panel = Panel("Two versions side by side")
+        self._beside_panel.body.addLayout(column(self._beside_note, margins=(16, 4, 16, 4)))
+        self._beside_panel.body.addWidget(self._beside_table)
+        self._beside_panel.hide()
+        parts = (self.answers, self._beside_panel, self._evaluation_panel, proof_row, lineage, None)
+        inner.setLayout(column(*parts, gap=16, margins=(24, 20, 24, 24)))
         area = QScrollArea()
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidget(inner)
+        self._area = area
         return area
 
     def refresh(self) -> None:
@@ -97,6 +113,19 @@ class ModelsPage(Page):
         from app.registry import views
 
         query(self, views.versions, done=self._show_list)
+        if not self._bases:
+            query(self, views.bases, done=self._know_bases, slow=True)
+
+    def _know_bases(self, found: list[Any]) -> None:
+        from app.training import views as training
+
+        self._bases = found
+        self._show_list(self._lines)
+        query(self, training.fits, tuple((base.name, base.parameters) for base in found), done=self._know_fits, slow=True)
+
+    def _know_fits(self, found: dict[str, Any]) -> None:
+        self._fits = found
+        self._show_list(self._lines)
 
     def open(self, argument: str) -> None:
         """Show a version by its id."""
@@ -104,6 +133,7 @@ class ModelsPage(Page):
         self.mark_stale()
 
     def _show_list(self, found: list[VersionLine]) -> None:
+        self._lines = found
         ids = [line.id for line in found]
         if self._id not in ids:
             self._id = ids[0] if ids else ""
@@ -116,9 +146,45 @@ class ModelsPage(Page):
                 self._list.addWidget(label)
                 model = line.model
             self._list.addWidget(self._entry(line))
+        self._list_bases()
         self._stack.setCurrentIndex(1 if ids else 0)
         if self._id:
             self._ask_version()
+
+    def _list_bases(self) -> None:
+        if not self._bases:
+            return
+        label = Label("Base models", "group", "tertiary")
+        label.setContentsMargins(8, 8, 0, 2)
+        self._list.addWidget(label)
+        for base in self._bases:
+            fit = self._fits.get(base.name)
+            word = FIT_BADGES[fit.state][0].lower() if fit else ""
+            entry = Entry(words.model_name(base.name), ", ".join(part for part in (words.size(base.size), word) if part),
+                          clicked=lambda: self.shell.go("kits"))
+            entry.setToolTip(base_words(base, fit))
+            self._list.addWidget(entry)
+
+    def _compare_menu(self) -> None:
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for line in self._lines:
+            if line.id != self._id:
+                menu.addAction(f"{line.model}, version {line.version}", partial(self.compare_with, line.id))
+        menu.popup(self._beside.mapToGlobal(self._beside.rect().bottomLeft()))
+
+    def compare_with(self, other: str) -> None:
+        """Lay another version beside the one shown."""
+        from app.registry import views
+
+        query(self, views.compare, self._id, other, done=self._show_comparison)
+
+    def _show_comparison(self, found: Any) -> None:
+        self._beside_panel.setVisible(found is not None)
+        if found is not None:
+            self._beside_note.say(SAME_QUESTIONS[found.same_questions])
+            self._beside_table.show_rows([[Label(what, "strong"), *values] for what, values in comparison_rows(found)])
+            self._area.verticalScrollBar().setValue(0)
 
     def _entry(self, line: VersionLine) -> QWidget:
         text, kind = ("Live", "success") if line.live else STATES.get(line.state, ("", "neutral"))
@@ -135,6 +201,8 @@ class ModelsPage(Page):
         query(self, views.version, self._id, done=self._show)
 
     def _show(self, view: VersionView | None) -> None:
+        if self._view is None or view is None or view.line.id != self._view.line.id:
+            self._beside_panel.hide()
         self._view = view
         self._show_buttons()
         if view is None:
@@ -143,7 +211,8 @@ class ModelsPage(Page):
         self.answers.fill(answers(view))
         self._show_evaluation(view)
         self._proof_panel.setVisible(bool(view.files))
-        self._files.show_rows([file_cells(file) for file in view.files])
+        best = recommended(view.files)
+        self._files.show_rows([file_cells(file, best=file.quantization == best) for file in view.files])
         self._show_gate(view)
         clear(self._stages)
         for number, stage in enumerate(view.stages):
@@ -154,8 +223,9 @@ class ModelsPage(Page):
 
     def _show_buttons(self) -> None:
         view = self._view
-        for button in (self._back, self._try, self._release):
+        for button in (self._beside, self._back, self._try, self._release):
             button.setVisible(view is not None)
+        self._beside.setVisible(view is not None and len(self._lines) > 1)
         if view is None:
             return
         self._try.allow("" if view.served_as else "Try it: release it first", "Ask it in the Playground")
@@ -239,12 +309,38 @@ def answers(view: VersionView) -> list[tuple[str, str]]:
     return [better, safe, cost]
 
 
-def file_cells(file: FileLine) -> list[str | QWidget]:
+SAME_QUESTIONS = {True: "Both were measured on the same held-back questions.",
+                  False: "They were measured on different questions: their figures do not compare.",
+                  None: "It is not known whether they were measured on the same questions."}
+
+
+def base_words(base: Any, fit: Any) -> str:
+    """What a base model is, and what it needs here."""
+    said = [f"{base.parameters / 1e6:,.0f} million parameters", f"context {base.context:,}" if base.context else "", base.licence]
+    need = f"Training needs about {words.size(fit.need)}, free now {words.size(fit.free)}" if fit else ""
+    return "\n".join(part for part in (", ".join(one for one in said if one), need) if part)
+
+
+def comparison_rows(found: Any) -> list[tuple[str, tuple[str, str]]]:
+    """What two versions have in figures, and where they differ in origin."""
+    def both(make: Any, values: Any) -> tuple[str, str]:
+        one, other = (make(value) if value is not None else "not measured" for value in values)
+        return one, other
+
+    measured = found.measured
+    rows = [("Name", found.names), ("Result", both(lambda one: words.VERDICTS[one.verdict][0], measured)),
+            ("Tuned", both(lambda one: f"{100 * one.tuned:.1f}", measured)), ("Base", both(lambda one: f"{100 * one.base:.1f}", measured)),
+            ("Difference", both(lambda one: words.points(one.difference, one.low, one.high), measured)),
+            ("File in use", both(words.size, found.sizes)), ("Cost to make", both(lambda one: f"{one:.3f}", found.costs))]
+    return rows + [(row.what, row.values) for row in found.origins]
+
+
+def file_cells(file: FileLine, *, best: bool = False) -> list[str | QWidget]:
     """One exported file as table cells."""
     chat: str | QWidget = "–"
     if file.template_identical is not None:
         chat = Badge("identical", "success", "check") if file.template_identical else Badge("differs", "danger", "x")
-    use = Badge("In use", "accent") if file.in_use else Label("", "small")
+    use = Badge("In use", "accent") if file.in_use else Badge("Recommended", "success", "check") if best else Label("", "small")
     shares = [_share(file.quality_lost), _share(file.same_answers)]
     return [Label(file.quantization, "code"), words.size(file.size), *shares, chat, use]
 
