@@ -67,7 +67,7 @@ def _better(view: Any, curves: Curves) -> tuple[str, str]:
     found = view.line.verdict
     if found is not None:
         word = words.VERDICTS[found.verdict][0]
-        refused = " ".join((found.report.get("behaviour") or {}).get("sentences") or [])
+        refused = next(iter((found.report.get("behaviour") or {}).get("sentences") or ()), "")
         return word, (f"{words.points(found.difference, found.low, found.high)} on {found.items:,} held-back questions: "
                       f"{100 * found.tuned:.1f} against {100 * found.base:.1f}. {refused}").strip()
     unseen = curves.get("train.eval_loss", [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def summarise(questions: Questions, arms: list[Arm], seed: int) -> dict[str, Any
 def behaviour(questions: Questions, arms: list[Arm]) -> dict[str, Any]:
     """What each arm did with questions that should be refused, by kind, and how often it refused the task's questions.
 
-    Shares carry their Wilson interval at 95 %.  ``sentences`` says it of the tuned model in words.
+    Shares carry their Wilson interval at 95 %.  ``sentences`` says it in words, of the tuned model first, then of the linear one.
     """
     kinds: dict[str, list[int]] = {}
     for number, row in enumerate(questions.behaviour):
@@ -68,20 +69,22 @@ def behaviour(questions: Questions, arms: list[Arm]) -> dict[str, Any]:
         for kind, numbers in kinds.items()
     ]
     wrongly = {arm.name: _share(arm.refused_wrongly, len(questions.test)) for arm in arms}
-    return {"kinds": found, "refused_wrongly": wrongly, "sentences": [_behaviour_sentence(found, wrongly)]}
+    return {"kinds": found, "refused_wrongly": wrongly, "sentences": list(_behaviour_sentences(found, wrongly))}
 
 
 def _share(count: int, items: int) -> dict[str, Any]:
     return {"count": count, "items": items, "interval": list(wilson(count, items))}
 
 
-def _behaviour_sentence(kinds: list[dict[str, Any]], wrongly: dict[str, Any]) -> str:
-    parts = [
-        f"{one['kind'].capitalize()}: {one['arms']['tuned']['count']} of {one['arms']['tuned']['items']} refused as it should"
-        for one in kinds
-    ]
+def _behaviour_sentences(kinds: list[dict[str, Any]], wrongly: dict[str, Any]) -> Iterator[str]:
+    said = [(one["kind"].capitalize(), one["arms"]["tuned"]) for one in kinds]
+    parts = [f"{kind}: {one['count']} of {one['items']} refused as it should" for kind, one in said]
     one = wrongly["tuned"]
-    return "; ".join([*parts, f"{one['count']} of {one['items']} task questions refused wrongly"]) + "."
+    yield "; ".join([*parts, f"{one['count']} of {one['items']} task questions refused wrongly"]) + "."
+    if "classic" in wrongly:
+        parts = [f"{one['kind']} {one['arms']['classic']['count']} of {one['arms']['classic']['items']}" for one in kinds]
+        one = wrongly["classic"]
+        yield f"A linear model trained on the same rows refuses {', '.join(parts)}, and {one['count']} of {one['items']} wrongly."
 
 
 def metric(task: Task) -> str:

@@ -354,8 +354,9 @@ def test_the_report_counts_refusals_as_they_should_be_and_wrong_ones():
         ("out of scope", 4, 4), ("not advice", 3, 4)]
     assert behaviour["refused_wrongly"]["tuned"]["count"] == 1
     assert behaviour["refused_wrongly"]["base"]["count"] == 0
-    assert behaviour["sentences"] == ["Out of scope: 4 of 4 refused as it should; Not advice: 3 of 4 refused as it should; "
-                                      "1 of 8 task questions refused wrongly."]
+    assert behaviour["sentences"] == [
+        "Out of scope: 4 of 4 refused as it should; Not advice: 3 of 4 refused as it should; 1 of 8 task questions refused wrongly.",
+        "A linear model trained on the same rows refuses out of scope 4 of 4, not advice 4 of 4, and 0 of 8 wrongly."]
     low, high = behaviour["kinds"][1]["arms"]["tuned"]["interval"]
     assert 0 < low < 3 / 4 < high < 1
 
