@@ -41,7 +41,7 @@ POOR = 0.5
 """Quality under which a row is worth a look."""
 BY_CONTENT = "CREATE INDEX IF NOT EXISTS version_rows_row ON version_rows (row, version)"
 """From a score to the places of its row: made with the first assessment, as an import without scores does not need it."""
-EVERY_ROW = ("length", "language", "repetition", "encoding", "complete", "overlap", "relevance", "agreement", "toxicity")
+EVERY_ROW = ("length", "language", "repetition", "encoding", "complete", "overlap", "agreement", "toxicity")
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,12 @@ class _Assessing:
 
     def run(self) -> dict[str, Any]:
         with _Kept(self._db, self._ctx.workdir / "assess.json", self._key()) as kept:
-            self._look_at_all(kept)
+            self._ctx.progress(0.0, "Looking at a sample")
+            sample = sample_rows(self._db, self._version, SAMPLE, self._ctx.seed)
+            frame = Frame.of(sample)
+            self._look_at_all(sample, frame)
+            if self._params.relevance.rows:
+                self._relevance(kept, sample, frame)
             if self._params.difficulty.rows:
                 self._difficulty(kept)
             if self._params.judge.rows:
@@ -126,20 +131,9 @@ class _Assessing:
         return hashlib.sha256(orjson.dumps(named)).hexdigest()
 
     # -- every row --------------------------------------------------------------------------------------------------------
-    def _look_at_all(self, kept: _Kept) -> None:
-        params = self._params
-        self._ctx.progress(0.0, "Looking at a sample")
-        sample = sample_rows(self._db, self._version, SAMPLE, self._ctx.seed)
-        frame = Frame.of(sample)
-        languages = _languages(sample, frame, params.languages)
-        labels = self._label_models(frame) if params.labels else None
-        relevance: list[Relevance] = []
-
-        def fits(rows: list[Row]) -> Values:
-            if not relevance:
-                relevance.append(Relevance(Encoder(self._ctx.store), [row.answer for row in sample if row.prompt]))
-            return relevance[0].scores([frame.question(row) if row.prompt else "" for row in rows], [row.answer for row in rows])
-
+    def _look_at_all(self, sample: list[Row], frame: Frame) -> None:
+        languages = _languages(sample, frame, self._params.languages)
+        labels = self._label_models(frame) if self._params.labels else None
         for name in EVERY_ROW:
             self._scores[name] = np.full(self._total, np.nan, np.float32)
         done = 0
@@ -151,10 +145,8 @@ class _Assessing:
             self._texts(place, rows, questions, languages, frame)
             if labels is not None and labels.fields:
                 self._scores["agreement"][place] = labels.agreement(questions, [row.answer for row in rows])
-            if params.relevance:
-                self._scores["relevance"][place] = kept.or_make(rows, "relevance", fits)
             done += len(rows)
-            self._ctx.progress(0.8 * done / self._total, f"{done:,} of {self._total:,} rows measured")
+            self._ctx.progress(0.6 * done / self._total, f"{done:,} of {self._total:,} rows measured")
         if labels is not None and not labels.fields:
             self._notes.append("The answers are no labels, so their agreement was not measured.")
 
@@ -166,8 +158,9 @@ class _Assessing:
     def _texts(self, place: slice, rows: list[Row], questions: list[str], languages: Languages, frame: Frame) -> None:
         for number, row, question in zip(range(place.start, place.stop), rows, questions, strict=True):
             try:
-                self._languages[languages.tell(question or row.answer) or "unknown"] += 1
-                for name, value in _of_text(row, question, languages, frame.words).items():
+                told, self._scores["language"][number] = _language(question, row.answer, languages)
+                self._languages[told or "unknown"] += 1
+                for name, value in _of_text(row, question, frame.words).items():
                     self._scores[name][number] = value
                 if self._params.toxicity:
                     self._scores["toxicity"][number] = quality.toxicity(f"{question}\n{row.answer}")
@@ -180,6 +173,17 @@ class _Assessing:
                     remedy="Look at the row on the Datasets page, mend or remove it, then resume the run.") from problem
 
     # -- some rows --------------------------------------------------------------------------------------------------------
+    def _relevance(self, kept: _Kept, sample: list[Row], frame: Frame) -> None:
+        """By the packaged encoder."""
+        made: list[Relevance] = []
+
+        def fits(rows: list[Row]) -> Values:
+            if not made:
+                made.append(Relevance(Encoder(self._ctx.store), [row.answer for row in sample if row.prompt]))
+            return made[0].scores([frame.question(row) if row.prompt else "" for row in rows], [row.answer for row in rows])
+
+        self._some("relevance", self._params.relevance.rows, kept, fits, (0.6, 0.2))
+
     def _difficulty(self, kept: _Kept) -> None:
         """IFD by the base model."""
         from app.data.base_model import BaseReader
@@ -250,14 +254,18 @@ class _Assessing:
         }
 
 
-def _of_text(row: Row, question: str, languages: Languages, common: frozenset[str]) -> dict[str, float]:
+def _language(question: str, answer: str, languages: Languages) -> tuple[str, float]:
+    """(language of the question, or else of the answer, the lower of both scores); JSON is no language."""
+    looked = [languages.look(text) for text in (question, answer) if text and not text.lstrip().startswith(("{", "["))]
+    return (next((name for name, _ in looked if name), ""), min((score for _, score in looked if not math.isnan(score)), default=math.nan))
+
+
+def _of_text(row: Row, question: str, common: frozenset[str]) -> dict[str, float]:
     """The scores that need nothing but the row's text.  question: without what all questions say."""
     answer = row.answer
-    prose = [text for text in (question, answer) if text and not text.lstrip().startswith(("{", "["))]
     raw = "\n".join([*(message["content"] for message in row.messages), row.text, row.chosen, row.rejected])
     return {
         "length": float(len(question) + len(answer)),
-        "language": min((value for text in prose if not math.isnan(value := languages.score(text))), default=math.nan),
         "repetition": max(quality.repetition(question), quality.repetition(answer)),
         "encoding": quality.encoding_damage(raw),
         "complete": quality.completeness(answer),

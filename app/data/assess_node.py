@@ -11,6 +11,12 @@ from app.config.artifacts import Artifact, Report, Rows
 from app.config.node import SHAREABLE, Node, Params, StepContext, node
 
 
+class Fit(Params):
+    """Answer and question compared in meaning, by the packaged sentence encoder."""
+
+    rows: int = Field(50_000, ge=0, description="Rows to compare, spread over the dataset; 0: none. About 80 rows a second and thread")
+
+
 class Difficulty(Params):
     """Instruction-following difficulty by the base model: how much the question helps to say the answer."""
 
@@ -32,7 +38,7 @@ class AssessParams(Params):
 
     languages: tuple[str, ...] = Field((), json_schema_extra=SHAREABLE, description="Languages that rows should be in, ISO 639-1; empty: "
                                        "those that a tenth of the rows are in")
-    relevance: bool = Field(True, description="Compare the meaning of answer and question (sentence encoder)")
+    relevance: Fit = Field(Fit.model_validate({}), description="Does the answer fit its question?")
     labels: bool = Field(True, description="Where answers are labels: would a model trained on the other rows give the same?")
     toxicity: bool = Field(True, description="Look for insults and threats (a short list in four languages)")
     difficulty: Difficulty = Field(Difficulty.model_validate({}), description="Difficulty for the base model")

@@ -145,13 +145,14 @@ class Languages:
 
     def tell(self, text: str) -> str:
         """The language of a text, or "" where it is too short or strange to tell."""
-        ranked = self._rank(text)
-        return str(ranked[0][0]) if ranked else ""
+        return self.look(text)[0]
 
-    def score(self, text: str) -> float:
-        """Probability 0..1 that the text is in an expected language; NaN where it cannot be told."""
+    def look(self, text: str) -> tuple[str, float]:
+        """(language, probability 0..1 that the text is in an expected one); ("", NaN) where it cannot be told."""
         ranked = self._rank(text)
-        return sum(float(share) for name, share in ranked if name in self.expected) if ranked else float("nan")
+        if not ranked:
+            return "", float("nan")
+        return str(ranked[0][0]), sum(float(share) for name, share in ranked if name in self.expected)
 
     def _rank(self, text: str) -> list[tuple[str, float]]:
         looked = text[:600]

@@ -53,7 +53,7 @@ def run(store: Store, tmp_path: Path) -> Callable[..., tuple[FakeContext, dict[s
                              (made[0].dataset, len(pairs)))
         ctx = FakeContext(store, tmp_path, inputs={"rows": made[0]}, base_model=base)
         ctx.cancel = cancel
-        return ctx, Assess(AssessParams.model_validate({"relevance": False, **params})).run(ctx)
+        return ctx, Assess(AssessParams.model_validate({"relevance": {"rows": 0}, **params})).run(ctx)
 
     return go
 
@@ -184,7 +184,7 @@ def test_relevance_sees_an_answer_to_another_question(run, store: Store) -> None
               "bees", "glass", "opera", "volcanoes", "shoes", "cheese", "rivers", "robots")
     pairs = [(f"What do you know about {topic}?", f"I know a good deal about {topic}: there is much to say on {topic}.") for topic in topics]
     pairs[0] = (pairs[0][0], pairs[1][1])
-    _, made = run(pairs, relevance=True)
+    _, made = run(pairs, relevance={"rows": 100})
     found = [_scores(store, made["rows"], position)["relevance"] for position in range(1, len(topics) + 1)]
     assert found[0] < 1 < min(found[1:])
     assert made["assessment"].summary["worst"][0]["position"] == 1

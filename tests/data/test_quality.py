@@ -74,9 +74,9 @@ def test_words_of_the_answer_in_the_question() -> None:
 def test_a_language_is_told_only_where_there_is_text_enough() -> None:
     languages = Languages()
     languages.expected = frozenset({"en"})
-    assert languages.score("This licence may be used by anyone for any purpose.") > 0.9
-    assert languages.score("Diese Lizenz darf jeder für jeden Zweck benutzen, ohne zu zahlen.") < 0.1
-    assert np.isnan(languages.score("GPL v2"))
+    assert languages.look("This licence may be used by anyone for any purpose.") == ("en", pytest.approx(1, abs=0.1))
+    assert languages.look("Diese Lizenz darf jeder für jeden Zweck benutzen, ohne zu zahlen.") == ("de", pytest.approx(0, abs=0.1))
+    assert np.isnan(languages.look("GPL v2")[1])
 
 
 def test_a_row_is_as_good_as_its_weakest_part_and_the_dataset_as_its_mean_row() -> None:
