@@ -22,7 +22,7 @@ from app.data.closeness import Form, asked
 from app.data.derive import Derivation
 from app.data.making import Answers, find_sources, held_out, step_cost, told
 from app.data.quality import repetition
-from app.data.rewording import ENGLISH_ONLY, RULES, reword, spans_of
+from app.data.rewording import ENGLISH_ONLY, RULES, reword
 from app.data.splitting import draw
 from app.data.tally import Tally
 from app.store.records import Row
@@ -102,7 +102,8 @@ class _Augmentation:
         rules: list[str] = [name for name in self._params.methods if name in RULES]
         start = rules.index(task.method)
         text = asked(task.row)
-        kept = [*spans_of(preserving.kept_words(text, task.row.answer), text), *self._form.fixed_spans(text)]
+        kept = [span for words in preserving.kept_words(text, task.row.answer) for span in preserving.places(words, text)]
+        kept += self._form.fixed_spans(text)
         for rule in (*rules[start:], *rules[:start]):
             if rule in ENGLISH_ONLY and languages().tell(text) not in ("", "en"):
                 continue

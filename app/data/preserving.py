@@ -68,7 +68,19 @@ def kept_words(question: str, answer: str) -> list[str]:
 
 def _stands(word: str, text: str) -> bool:
     """Whether a word stands in a text, and not only as a part of another one."""
-    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) is not None
+    return any(not (_in_word(text[start - 1 : start]) or _in_word(text[end : end + 1])) for start, end in places(word, text))
+
+
+def _in_word(sign: str) -> bool:
+    return sign.isalnum() or sign == "_"
+
+
+def places(words: str, text: str) -> Iterator[tuple[int, int]]:
+    """(start, end) of every place where these words stand in a text."""
+    start = text.find(words)
+    while words and start >= 0:
+        yield start, start + len(words)
+        start = text.find(words, start + 1)
 
 
 def lost(question: str, answer: str, changed: str) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 from app.store.profile import project_dir
@@ -41,11 +41,6 @@ def reword(text: str, rule: str, chance: random.Random, kept: Sequence[Span], st
     for start, end, words in sorted(chance.sample(possible, count), reverse=True):
         text = text[:start] + words + text[end:]
     return text
-
-
-def spans_of(words: Iterable[str], text: str) -> list[Span]:
-    """Every place of these words in a text."""
-    return [(match.start(), match.end()) for word in words if word for match in re.finditer(re.escape(word), text)]
 
 
 def _synonyms(text: str, chance: random.Random) -> Iterator[Edit]:

@@ -26,10 +26,10 @@ LEAST_WORDS = 30
 
 
 def documents(count: int) -> list[dict[str, Any]]:
-    """Paragraphs of the program's own help."""
+    """Paragraphs of the program's own help, without marks."""
     text = "\n\n".join(file.read_text(encoding="utf-8") for file in sorted((ROOT / "resources" / "help").glob("*.md")))
-    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
-    return [{"text": part, "split": "train"} for part in paragraphs if len(part.split()) >= LEAST_WORDS and part[0].isalpha()][:count]
+    paragraphs = [" ".join(re.sub(r"[*`#]", "", part).split()) for part in re.split(r"\n\s*\n", text)]
+    return [{"text": part, "split": "train"} for part in paragraphs if len(part.split()) >= LEAST_WORDS][:count]
 
 
 def kit_rows(count: int) -> list[dict[str, Any]]:

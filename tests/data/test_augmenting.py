@@ -14,7 +14,7 @@ import pytest
 from app.config.artifacts import Rows
 from app.data import preserving
 from app.data.augment_node import Augment, AugmentParams
-from app.data.rewording import RULES, reword, spans_of, synonyms
+from app.data.rewording import RULES, reword, synonyms
 from app.errors import Cancelled, NeuroWeaverError, UsageError
 from app.store import Store
 from app.store.datasets import open_dataset
@@ -67,7 +67,7 @@ def bench(store: Store, tmp_path: Path) -> Bench:
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("seed", range(5))
 def test_a_rule_changes_the_text_and_leaves_quotes_codes_and_addresses(rule: str, seed: int) -> None:
-    kept = spans_of([QUOTE], TEXT)
+    kept = list(preserving.places(QUOTE, TEXT))
     changed = reword(TEXT, rule, random.Random(seed), kept, 0.3)
     assert changed != TEXT
     assert QUOTE in changed
