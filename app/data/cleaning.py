@@ -52,10 +52,9 @@ _LINES = "br|div|tr|dt|dd|hr|center|address|caption|thead|tbody|tfoot|option|leg
 _INLINE = ("a|b|i|u|s|q|em|strong|span|small|big|font|sub|sup|abbr|cite|del|ins|mark|tt|kbd|var|samp|label|img|input|button|select|link|"
            "meta|base|col|colgroup|picture|source|video|audio|time|wbr|iframe")
 _NAMES = f"li|td|th|{_PARAGRAPHS}|{_LINES}|{_INLINE}"
-_TAG = re.compile(rf"<(?P<end>/?)(?P<name>{_NAMES})(?P<rest>\s+[a-z][^<>]*|\s*/?)>|<!--.*?-->|<!doctype\b[^<>]*>", re.I | re.S)
-_UNSEEN = re.compile(r"<(script|style|noscript|head|template|svg)\b[^<>]*>.*?</\1\s*>", re.I | re.S)
-_PRE = re.compile(r"<pre\b[^<>]*>\s*(?:<code\b[^<>]*>)?(.*?)(?:</code\s*>)?\s*</pre\s*>", re.I | re.S)
-_INLINE_CODE = re.compile(r"<code\b[^<>]*>([^\n]*?)</code\s*>", re.I)
+_TAG = re.compile(rf"<(?P<end>/?)(?P<name>{_NAMES})(?P<rest>\s+[a-z][^<>]*|\s*/?)>|<!doctype\b[^<>]*>", re.I | re.S)
+_OPENING = re.compile(r"<(?P<name>script|style|noscript|head|template|svg|pre|code)\b[^<>]*>|<(?P<note>!--)", re.I)
+_INNER = re.compile(r"</?(?:pre|code)\b[^<>]*>", re.I)
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});", re.I)
 _PARAGRAPH, _LINE = re.compile(_PARAGRAPHS, re.I), re.compile(_LINES, re.I)
 _ABOUT_MARKUP = re.compile(r"\b(?:x?html5?|xml|svg|jsx|markup|css|javascript|web ?page|tags?)\b", re.I)
@@ -71,20 +70,42 @@ def without_markup(text: str) -> str:
 
 
 def _code_as_text(text: str) -> str:
-    text = _PRE.sub(lambda found: f"\n```\n{_plain(found[1])}\n```\n", _UNSEEN.sub("", text))
-    return _INLINE_CODE.sub(lambda found: f"`{_plain(found[1])}`" if "`" not in found[1] else _plain(found[1]), text)
+    """Without what nobody sees (scripts, styles, notes), and code as fenced code.  Each closing tag is looked for once, so that
+    a text of nothing but opening ones takes no longer than another."""
+    parts, done, unclosed = [], 0, set[str]()
+    for opening in _OPENING.finditer(text):
+        name = (opening["name"] or "").lower()
+        if opening.start() < done or name in unclosed:
+            continue
+        closing = _closing(name).search(text, opening.end())
+        if closing is None:
+            unclosed.add(name)
+            continue
+        parts += [text[done : opening.start()], _as_code(name, text[opening.end() : closing.start()])]
+        done = closing.end()
+    return "".join([*parts, text[done:]])
 
 
-def _plain(code: str) -> str:
-    return html.unescape(_TAG.sub("", code)).strip("\n")
+@cache
+def _closing(name: str) -> re.Pattern[str]:
+    return re.compile(rf"</{name}\s*>" if name else "-->", re.I)
+
+
+def _as_code(name: str, inner: str) -> str:
+    if name not in ("pre", "code"):
+        return ""
+    code = html.unescape(_TAG.sub("", _INNER.sub("", inner))).strip("\n")
+    if name == "pre" or "\n" in code:
+        return f"\n```\n{code}\n```\n"
+    return code if "`" in code else f"`{code}`"
 
 
 def _tags_as_text(text: str) -> str:
-    lowered = text.lower()
+    closed = {found[1].lower() for found in re.finditer(r"</([a-z])>", text, re.I)}
 
     def replaced(found: re.Match[str]) -> str:
         name = (found["name"] or "").lower()
-        if len(name) == 1 and not found["rest"].strip() and f"</{name}>" not in lowered:
+        if len(name) == 1 and not found["rest"].strip() and name not in closed:
             return found[0]  # "vector<b>", "a <p> b": no markup, since nothing closes it
         if not name:
             return ""
@@ -105,7 +126,7 @@ def about_markup(row: Row) -> bool:
 # -- blanks ---------------------------------------------------------------------------------------------------------------------
 _ODD_BLANKS = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f]")
 _NO_WIDTH = re.compile("[\u00ad\u200b\u2060\ufeff]")
-_TRAILING, _EMPTY_LINES, _RUN = re.compile(r"[ \t]+(?=\n)"), re.compile(r"\n{3,}"), re.compile(r"(?<=\S) {2,}(?=\S)")
+_TRAILING, _EMPTY_LINES, _RUN = re.compile(r"(?<![ \t])[ \t]+(?=\n)"), re.compile(r"\n{3,}"), re.compile(r"(?<=\S) {2,}(?=\S)")
 
 
 def tidy(text: str) -> str:

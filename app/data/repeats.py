@@ -30,6 +30,8 @@ REASONS = (EXACT, NEAR, SAME_MEANING, LEAK, CONTRADICTORY)
 STAYS = "best_of_repeats"
 MOST_ANSWERS = 20
 """A question with more different answers is an open one ("Tell me a joke"), and its answers do not contradict each other."""
+SHORT_ANSWER = 12
+"""Words up to which an answer contradicts another to the same question, however alike the rows are ("yes", "no")."""
 NAMED = 5
 """Row numbers that are written out; of more, their count."""
 _KINDS = ("", EXACT, NEAR, SAME_MEANING)
@@ -76,11 +78,11 @@ class Repeats:
         """What to do with which rows; of all others there is nothing to say.  tell(fraction, message) may raise."""
         self._file.seal()
         found = _Decision(self._file, self._ranking, self._ranking.order(self._db, self._version))
-        yield from found.contradictions(self._rules.contradictions)
         if self._rules.exact:
             found.exact()
         if self._rules.near is not None:
             found.near(self._rules.near, tell)
+        yield from found.contradictions(self._rules.contradictions)
         if self._rules.meaning is not None:
             found.meaning(self._rules.meaning, self._db, self._version, tell)
         yield from found.verdicts()
@@ -126,7 +128,7 @@ class _Decision:
 
     def _disputed(self) -> Iterator[Numbers]:
         """Rows of one split and question that have 2 to MOST_ANSWERS different answers, the best first."""
-        asked = np.flatnonzero(self._file.asked)
+        asked = np.flatnonzero(self._file.asked & self._stays())
         asked = asked[np.lexsort((self._order.rank[asked], self._file.questions[asked], self._splits[asked]))]
         starts, lengths = _groups(asked, self._splits, self._file.questions)
         if not len(starts):
@@ -165,9 +167,11 @@ class _Decision:
         return stays
 
     def _contradict(self, first: Numbers, second: Numbers) -> Flags:
-        """Whether two rows answer the same question otherwise, in the same split."""
+        """Whether two rows give different answers to the same question, in the same split, and one of them is short.  (Long
+        answers that are so alike are one answer with a word changed.)"""
         file = self._file
         both: Flags = file.asked[first] & file.asked[second] & (file.questions[first] == file.questions[second])
+        both &= np.minimum(file.answer_words[first], file.answer_words[second]) <= SHORT_ANSWER
         both &= (file.answers[first] != file.answers[second]) & (self._splits[first] == self._splits[second])
         return both
 
@@ -187,6 +191,9 @@ class _Decision:
         for start, length in zip(*(values.tolist() for values in _groups(gone, self._keeper)), strict=True):
             others = gone[start : start + length].tolist()
             best = int(self._keeper[others[0]])
+            if not self._within[best]:  # copies of a row that went for its contradiction
+                yield from (Verdict(self._position(row), True, CONTRADICTORY, self._disputes[best]) for row in others)
+                continue
             for row in others:
                 yield self._removal(row, best)
             stays = f"stays for {self._named(others)}: {self._order.why(best, others)}"

@@ -43,17 +43,18 @@ class _Hashed:
     asked: Flags
     questions: Hashes
     answers: Hashes
+    answer_words: Numbers
 
 
 _NO_HASH: Hashes = np.zeros(0, np.uint64)
-_NOTHING = _Hashed(_NO_HASH, np.zeros(0, np.int64), _NO_HASH, np.zeros(0, bool), _NO_HASH, _NO_HASH)
+_NOTHING = _Hashed(_NO_HASH, np.zeros(0, np.int64), _NO_HASH, np.zeros(0, bool), _NO_HASH, _NO_HASH, np.zeros(0, np.int64))
 
 
 class ShingleFile:
     """Texts go in with :meth:`add`, numbered from 0; after :meth:`seal` their sets can be read.  Use it in ``with``.
 
     After :meth:`seal`: sizes (shingles of each text), digests (equal where case and blanks alone differ), asked (whether the text
-    came with a question), questions and answers (their digests).
+    came with a question), questions and answers (their digests; answers by their words alone), answer_words (how many).
 
     texts: about how many will come.  folder: where the scratch file may lie.
     """
@@ -91,7 +92,7 @@ class ShingleFile:
         self._count(batch)
         asked = np.array([bool(question) for question in questions])
         none = np.zeros(len(texts), np.uint64)
-        asking = (self._shingler.digests(questions), self._shingler.digests(answers)) if asked.any() else (none, none)
+        asking = (self._shingler.digests(questions), *self._shingler.said(answers)) if asked.any() else (none, none, none.astype(np.int64))
         return _Hashed(batch.shingles, batch.counts, batch.digests, asked, *asking)
 
     def _count(self, batch: Batch) -> None:
@@ -128,6 +129,7 @@ class ShingleFile:
         self.asked: Flags = np.concatenate([batch.asked for batch in done])
         self.questions: Hashes = np.concatenate([batch.questions for batch in done])
         self.answers: Hashes = np.concatenate([batch.answers for batch in done])
+        self.answer_words: Numbers = np.concatenate([batch.answer_words for batch in done])
         self._done.clear()
         self._starts = np.concatenate([[0], np.cumsum(self.sizes)])
         filled = self._starts[-1] > 0

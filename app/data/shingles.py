@@ -75,6 +75,16 @@ class Shingler:
         """One hash a text, equal for texts that differ in case and blanks alone."""
         return self._digests(self._tokens(texts))
 
+    def said(self, texts: Sequence[str]) -> tuple[Hashes, Numbers]:
+        """(one hash a text, equal for texts with the same words in the same order; how many words it has).  Of a text without
+        words the signs count."""
+        tokens = self._tokens(texts)
+        owner = np.repeat(np.arange(len(texts)), tokens.counts)
+        words = np.bincount(owner[tokens.word], minlength=len(texts))
+        counted = tokens.word | (words[owner] == 0)
+        left = np.bincount(owner[counted], minlength=len(texts))
+        return self._digests(_Tokens(tokens.hashes[counted], tokens.word[counted], np.zeros(int(counted.sum()), bool), left)), words
+
     def _tokens(self, texts: Sequence[str]) -> _Tokens:
         counts, parts = np.zeros(len(texts), np.int64), [_NOTHING]
         for run in _runs([text.casefold() for text in texts]):
