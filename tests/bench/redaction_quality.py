@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from app.data.redaction.checks import _without
 from app.data.redaction.detect import Detector, Settings
-from app.data.redaction.labelled import Labelled, labelled
-from app.data.redaction.quality import FILE, Found, Measured, Share, measure
+from app.data.redaction.labelled import Labelled, free_sentences, labelled
+from app.data.redaction.quality import FILE, Found, Line, Measured, Share, measure
 
 PRESIDIO_FROM = 0.4
 """Certainty from which presidio's findings count; facts.md measured that lower ones flag 18 % of citations and codes."""
@@ -42,6 +42,11 @@ def main() -> int:
     ours, plain = (measure(rows, _ours(model)) for model in (True, False))
     theirs = measure(rows, _presidio)
     _print(rows, ours, plain, theirs)
+    free = list(free_sentences(wish.sentences // 6, wish.seed))
+    names = {key: measure(free, _ours(model)).entities["PERSON"] for key, model in (("with_model", True), ("without_model", False))}
+    print(f"\nnames in {len(free):,} sentences that the rules were not written for, half of the people with rare names")
+    for key, line in names.items():
+        print(f"  {key.replace('_', ' '):14} recall {_long(line.recall)}   precision {_long(line.precision)}")
     for name, listed in (("missed", ours.missed), ("wrong", ours.wrong)):
         for entity, found, text in listed[: wish.show]:
             print(f"{name}: {entity} {found!r} in {text!r}")
@@ -50,7 +55,8 @@ def main() -> int:
           ", ".join(f"{name.replace('_', ' ')} {rate:,.0f} rows/s" for name, rate in speed.items()))
     if wish.write:
         table = {"seed": wish.seed, "speed_rows_per_second": {name: round(rate) for name, rate in speed.items()},
-                 "with_model": ours.as_json(), "without_model": plain.as_json(), "presidio": theirs.as_json()}
+                 "with_model": {**ours.as_json(), "free_names": _line(names["with_model"])},
+                 "without_model": {**plain.as_json(), "free_names": _line(names["without_model"])}, "presidio": theirs.as_json()}
         FILE.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
         print(f"written: {FILE.name}")
     return 0
@@ -100,6 +106,10 @@ def _print(rows: Sequence[Labelled], ours: Measured, plain: Measured, theirs: Me
     print(f"{'left alone':20} {_long(ours.clean):>28}   hard negatives without any finding; presidio {_short(theirs.clean)}")
     for name, share in ours.disguises.items():
         print(f"hidden: {name:12} {_long(share):>28} {'':41} {_short(plain.disguises[name]):>9} {_short(theirs.disguises[name]):>9}")
+
+
+def _line(line: Line) -> dict[str, object]:
+    return {"recall": line.recall.as_json(), "precision": line.precision.as_json()}
 
 
 def _long(share: Share) -> str:

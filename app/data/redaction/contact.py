@@ -93,6 +93,9 @@ _PHONE_WORDS = words(
 )
 
 
+_ZIP = re.compile(r"\d{5}-\d{4}")
+
+
 @dataclass(frozen=True, slots=True)
 class Phone:
     """Phone numbers by the numbering plans of the languages' countries."""
@@ -101,9 +104,8 @@ class Phone:
     entity: str = "PHONE"
     gate: Gate = _SEVEN
     _form: re.Pattern[str] = re.compile(
-        r"(?<!\w)(?<!\d[.,/:])(?<!\w-)(?<![$€£])(?:\+|00(?=[1-9]))?(?:\(\+?\d{1,5}\)[ \-]?)?\d{1,5}(?:[ ]?[\-/.()][ ]?|"
-        r"[ ])?\d{1,5}(?:[ \-./()]{0,2}\d{1,5}){1,6}(?:\s?(?:ext\.?|x|extension|durchwahl|dw\.?|"
-        r"anknytning)\s?\d{1,5})?(?![\w])(?![\-/.,:]\d)(?![ ]?[%€$£])",
+        r"(?<!\w)(?<!\d[.,/:])(?<!\w-)(?<![$€£])\+?(?:\(\+?\d{1,5}\)[ \-]?)?\d{1,17}+(?:[ \-./()]{1,3}+\d{1,9}+){0,7}"
+        r"(?:\s?(?:ext\.?|x|extension|durchwahl|dw\.?|anknytning)\s?\d{1,5})?(?![\w])(?![\-/.,:]\d)(?![ ]?[%€$£])",
         re.IGNORECASE,
     )
 
@@ -112,7 +114,7 @@ class Phone:
             start, end = match.span()
             found = match.group()
             digits = sum(sign.isdigit() for sign in found)
-            if 7 <= digits <= 17:
+            if 7 <= digits <= 17 and not _ZIP.fullmatch(found):
                 if start and text[start - 1] == "(":
                     start -= ")" in found
                 score, how = self._judge(text, re.split(r"(?i)ext|x|dur|dw|ank", found)[0], start, end)

@@ -9,7 +9,8 @@ from app.data.redaction import names
 from app.data.redaction.checks import REGIONS
 from app.data.redaction.contact import CONTACT, Phone
 from app.data.redaction.entities import DEFAULT, LANGUAGES
-from app.data.redaction.guards import guarded, inside
+from app.data.redaction.guards import guarded
+from app.data.redaction.namemodel import Reader
 from app.data.redaction.normalise import View, disguises, folded, joined
 from app.data.redaction.numbers import EVERYWHERE, NATIONAL
 from app.data.redaction.places import PLACES
@@ -68,17 +69,17 @@ class Detector:
             *PLACES,
         )
         self._finders: tuple[Finder, ...] = tuple(finder for finder in listed if finder.entity in wanted)
-        self._persons, self._places = "PERSON" in wanted, "LOCATION" in wanted
+        self._persons = "PERSON" in wanted
+        reads = settings.model and not wanted.isdisjoint(_NAMES)
+        self._reader = Reader(places="LOCATION" in wanted) if reads else None
 
     def find(self, texts: Sequence[str]) -> list[list[Finding]]:
         """Findings of each text, in order of their place, none overlapping another."""
         pieces = [piece for number, text in enumerate(texts) for piece in _pieces(number, text)]
         for piece in pieces:
             piece.found += self._by_form(piece)
-        if self.settings.model and (self._persons or self._places):
-            for piece, found in zip(
-                pieces, names.by_model([piece.view.text for piece in pieces], places=self._places), strict=True
-            ):
+        if self._reader is not None:
+            for piece, found in zip(pieces, self._reader.read([piece.view.text for piece in pieces]), strict=True):
                 piece.found += [_mapped(piece.view, one) for one in found if one.entity == "LOCATION" or self._persons]
         gathered: list[list[Candidate]] = [[] for _ in texts]
         for piece in pieces:
@@ -113,15 +114,7 @@ class Detector:
             again = [Candidate(one.start, one.end, one.entity, one.score, one.detector) for one in found[name]]
             view = folded(text)
             more = [_mapped(view, one) for one in names.repeated(view.text, known)]
-            taken = [
-                one
-                for one in more
-                if not any(
-                    one.start < other.end and other.start < one.end
-                    for other in again
-                    if other.entity != "PERSON" or other.score >= one.score
-                )
-            ]
+            taken = [one for one in more if not any(_hinders(other, one) for other in again)]
             shared[name] = self._findings(text, [*again, *taken], said=True) if taken else found[name]
         return shared
 
@@ -133,21 +126,11 @@ class Detector:
 
     def _candidates(self, text: str, *, names_too: bool) -> Iterator[Candidate]:
         digits = sum(map(text.count, "0123456789"))
-        guards: list[tuple[int, int]] | None = None
         found = [one for finder in self._finders if finder.gate.open(text, digits) for one in finder.find(text)]
         if names_too and self._persons:
-            found += [
-                *names.by_rules(text),
-                *names.beside(text, (one for one in found if one.score >= 0.8 and one.entity not in _PLACED)),
-            ]
-        for one in found:
-            if one.score >= LIKELY:
-                yield one
-                continue
-            if guards is None:
-                guards = guarded(text)
-            if not inside(guards, one.start, one.end) or "context" in one.how:
-                yield one
+            numbers = (one for one in found if one.score >= 0.8 and one.entity not in _PLACED)
+            found += [*names.by_rules(text), *names.beside(text, numbers)]
+        return (one for one in found if one.score >= LIKELY or "context" in one.how or not guarded(text, one.start, one.end))
 
     # ---- one text ----------------------------------------------------------------------------------------------------
 
@@ -163,6 +146,13 @@ class Detector:
             )
             for one in kept
         ]
+
+
+def _hinders(other: Candidate, one: Candidate) -> bool:
+    """Whether a finding stands where a repeated name would: another entity, or a name that covers it already."""
+    if one.start >= other.end or other.start >= one.end:
+        return False
+    return other.entity != one.entity or (other.start <= one.start and one.end <= other.end)
 
 
 def _detector(one: Candidate, text: str) -> str:

@@ -71,11 +71,13 @@ _SIGNS = tuple(
 )
 
 
-def guarded(text: str) -> list[tuple[int, int]]:
-    """Spans (start, end) of the text that are no identifiers unless a word beside them says so; in no order."""
-    return [match.span() for pattern in _SIGNS for match in pattern.finditer(text)]
+AROUND = 90
+"""Characters beside a candidate in which the sign of a citation or a code is looked for."""
 
 
-def inside(spans: list[tuple[int, int]], start: int, end: int) -> bool:
-    """Whether most of a candidate lies in a guarded span."""
-    return any(min(end, last) - max(start, first) >= 0.6 * (end - start) for first, last in spans)
+def guarded(text: str, start: int, end: int) -> bool:
+    """Whether most of a candidate lies in a citation, a code, an amount or an order number."""
+    first = max(0, start - AROUND)
+    near = text[first : end + AROUND]
+    spans = (match.span() for pattern in _SIGNS for match in pattern.finditer(near))
+    return any(min(end - first, stop) - max(start - first, begin) >= 0.6 * (end - start) for begin, stop in spans)

