@@ -18,6 +18,7 @@ VERDICTS = {"better": ("Better", "success", "trending-up"), "worse": ("Worse", "
             "no_difference": ("No difference shown", "neutral", "minus")}
 NOT_MEASURED = ("Not measured yet", "neutral", "circle-dashed")
 STEP_WORDS = {
+    "hub.download": ("Fetch", "From the Hub, checked"),
     "dataset.import": ("Import", "Read the data"), "data.refine": ("Refine", "Remove duplicates and leaks"),
     "data.clean": ("Clean", "Mend letters, take out markup"), "data.split": ("Split", "Hold rows back"),
     "train.qlora": ("Train", "Teach the model"), "evaluate.compare": ("Evaluate", "Base against tuned"),

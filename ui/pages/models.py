@@ -64,9 +64,11 @@ class ModelsPage(Page):
 
     def _columns(self) -> Any:
         self._import = Button("Import a model", "outline", "folder-open", size="small", clicked=self._import_model)
+        self._find = Button("Find a model", "outline", "search", size="small", tooltip="Search the Hugging Face Hub; off in offline mode",
+                            clicked=self.find_model)
         side = QWidget()
         side.setFixedWidth(LIST_WIDTH)
-        side.setLayout(column(self._list, None, column(self._import, margins=(8, 8, 8, 12))))
+        side.setLayout(column(self._list, None, column(self._find, self._import, gap=6, margins=(8, 8, 8, 12))))
         line = row(side, Line("v"), self._stack, gap=0)
         line.setStretch(2, 1)
         return line
@@ -272,6 +274,14 @@ class ModelsPage(Page):
 
     def _try_it(self) -> None:
         self.shell.go("playground", self._view.served_as if self._view else "")
+
+    def find_model(self) -> None:
+        """Search the Hub, while offline mode is off."""
+        from ui.hubdialog import HubDialog
+
+        dialog = HubDialog(self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
 
     def _import_model(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Import a model folder (safetensors)", "")

@@ -1,0 +1,1 @@
+"""Doors to services of others, off by default."""
