@@ -39,8 +39,6 @@ FEWEST_FRAMED = 10
 WORST = 20
 POOR = 0.5
 """Quality under which a row is worth a look."""
-BY_CONTENT = "CREATE INDEX IF NOT EXISTS version_rows_row ON version_rows (row, version)"
-"""From a score to the places of its row: made with the first assessment, as an import without scores does not need it."""
 EVERY_ROW = ("length", "language", "repetition", "encoding", "complete", "overlap", "agreement", "toxicity")
 
 
@@ -226,7 +224,6 @@ class _Assessing:
         """Put all scores in, in batches; what an earlier assessment said of these rows by the same measures goes."""
         names = list(self._scores)
         with self._db.write() as conn:
-            conn.execute(BY_CONTENT)
             conn.executemany("DELETE FROM scores WHERE name = ? AND row IN (SELECT row FROM version_rows WHERE version = ?)",
                              ((name, self._version) for name in names))
         for start in range(0, self._total, 2000):
