@@ -20,7 +20,8 @@ NOT_MEASURED = ("Not measured yet", "neutral", "circle-dashed")
 STEP_WORDS = {
     "hub.download": ("Fetch", "From the Hub, checked"),
     "dataset.import": ("Import", "Read the data"), "data.refine": ("Refine", "Remove duplicates and leaks"),
-    "data.clean": ("Clean", "Mend letters, take out markup"), "data.split": ("Split", "Hold rows back"),
+    "data.clean": ("Clean", "Mend letters, take out markup"), "data.redact": ("Redact", "Hide private data"),
+    "data.split": ("Split", "Hold rows back"),
     "train.qlora": ("Train", "Teach the model"), "evaluate.compare": ("Evaluate", "Base against tuned"),
     "data.synthesise": ("Make rows", "New rows by a model"), "data.augment": ("Reword", "Known rows in other words"),
     "model.export": ("Export", "One model file, checked"), "model.register": ("Register", "Version and lineage"),

@@ -30,7 +30,7 @@ _ALL = (
     Entity("IP_ADDRESS", "IP address"),
     Entity("MAC_ADDRESS", "Network card"),
     Entity("CREDIT_CARD", "Payment card"),
-    Entity("IBAN", "Bank account (IBAN)"),
+    Entity("IBAN", "IBAN"),
     Entity("BIC", "Bank code (BIC)"),
     Entity("BANK_ACCOUNT", "Bank account"),
     Entity("CRYPTO", "Crypto wallet"),

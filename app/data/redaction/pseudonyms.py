@@ -102,11 +102,11 @@ class Pseudonyms:
 
     def of_row(self, found: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """Stand-ins for the (entity, text) pairs of one row."""
-        pairs = set(found)
-        made = {pair: self._replacement(*pair, self._numbered(*pair)) for pair in sorted(pairs) if pair[0] != "PERSON"}
+        pairs = list(dict.fromkeys(found))
+        made = {pair: self._replacement(*pair, self._numbered(*pair)) for pair in pairs if pair[0] != "PERSON"}
         inside: dict[int, set[str]] = {}
-        names = sorted((parse_name(text), text) for entity, text in pairs if entity == "PERSON")
-        for name, text in sorted(names, key=lambda pair: (not pair[0].given, not pair[0].initial, pair)):
+        names = [(parse_name(text), text) for entity, text in pairs if entity == "PERSON"]
+        for name, text in sorted(names, key=lambda pair: (not pair[0].given, not pair[0].initial)):  # whole names first
             number = self._person(name, inside)
             inside.setdefault(number, set()).update((*name.family, name.given))
             made["PERSON", text] = self._replacement("PERSON", text, number)

@@ -176,8 +176,9 @@ def report(conn: Any, version: int, settings: Settings) -> dict[str, Any]:
 
 
 def measured(entities: Sequence[str], model: bool) -> dict[str, Any]:
-    """Measured recall and precision of the entities looked for, from the newest measurement."""
-    known = published().get("with_model" if model else "without_model", {}).get("entities", {})
+    """Measured recall and precision of the entities looked for; of names, in sentences that no rule was written for."""
+    table = published().get("with_model" if model else "without_model", {})
+    known = {**table.get("entities", {}), **({"PERSON": table["free_names"]} if "free_names" in table else {})}
     return {name: {part: known[name][part] for part in ("recall", "precision")} for name in entities if name in known}
 
 

@@ -13,8 +13,7 @@ from app.data.derive import Derived, copy_places, figures, inherited_origin, sha
 from app.data.redaction import rules
 from app.data.redaction.detect import Settings
 from app.data.redaction.entities import label
-from app.data.redaction.quality import published
-from app.data.redaction.redact import report, statement
+from app.data.redaction.redact import measured, report, statement
 from app.data.redaction.rows import replaced, texts_of, with_texts
 from app.errors import UsageError
 from app.store import Store
@@ -135,9 +134,9 @@ def summary(store: Store, dataset: str, version: int) -> Summary:
             "SELECT count(*) FROM findings WHERE version = ? AND decided_by = ?", (version, PERSON)
         ).fetchone()[0]
     with_model = bool((_params(store, dataset, version) or {}).get("names_model", True))
-    table = published().get("with_model" if with_model else "without_model", {})
+    known = measured(tuple(told["findings"]), with_model)
     lines = [
-        EntityLine(name, label(name), line["found"], line["redacted"], line["open"], line["kept"], _recall(table, name))
+        EntityLine(name, label(name), line["found"], line["redacted"], line["open"], line["kept"], _recall(known, name))
         for name, line in told["findings"].items()
     ]
     lines.sort(key=lambda line: -line.found)
@@ -150,8 +149,8 @@ def _params(store: Store, dataset: str, version: int) -> dict[str, Any] | None:
     return dict(settings) if isinstance(settings, dict) else None
 
 
-def _recall(table: Mapping[str, Any], entity: str) -> tuple[float, float, float] | None:
-    share = table.get("entities", {}).get(entity, {}).get("recall")
+def _recall(known: Mapping[str, Any], entity: str) -> tuple[float, float, float] | None:
+    share = known.get(entity, {}).get("recall")
     return (share["value"], *share["interval"]) if share else None
 
 
