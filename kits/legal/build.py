@@ -8,6 +8,9 @@ Each notice whose deciding words its curators marked ({{...}}) becomes one row:
     licence notice -> {"expression": SPDX expression, "category": ..., "quote": the marked words, verbatim}
 Notices that share half of their word 3-shingles (Jaccard >= .5), directly or through others, form a family, and a family
 lies in one split only.
+
+Rows that should be refused are made of behaviour.yaml, written for this kit: what is out of scope, and what asks for legal
+advice.
 """
 
 from __future__ import annotations
@@ -30,6 +33,9 @@ import yaml
 
 PACKAGE, VERSION = "scancode-toolkit-mini", "32.5.0"
 ROWS_LICENCE = "CC-BY-4.0"
+BEHAVIOUR = Path(__file__).parent / "behaviour.yaml"
+REFUSALS = {"out_of_scope": "out of scope", "advice": "not advice"}
+FILLS = {"train": 2, "calibration": 1, "test": 1}  # rows of a text that has words to fill in
 SHORTEST, LONGEST = 60, 480  # characters of a notice
 QUOTE_SHORTEST, QUOTE_LONGEST = 8, 160
 SAME_FAMILY = 0.5
@@ -176,7 +182,30 @@ def as_row(notice: Notice, name: str) -> dict[str, Any]:
     answer = json.dumps({"expression": notice.expression, "category": notice.category, "quote": notice.quote}, ensure_ascii=False)
     return {"messages": [{"role": "user", "content": INSTRUCTION + notice.text}, {"role": "assistant", "content": answer}],
             "split": name, "source": f"licensedcode/data/rules/{notice.file}", "licence": ROWS_LICENCE,
-            "package": PACKAGE, "version": VERSION}
+            "package": PACKAGE, "version": VERSION, "kind": "task"}
+
+
+def filled(text: str, words: dict[str, list[Any]], number: int) -> str:
+    """The text with its {words} filled in; number: which filling."""
+    chosen = {}
+    for name, known in words.items():
+        digest = hashlib.sha256(f"{text}\n{name}".encode()).digest()
+        chosen[name] = known[(int.from_bytes(digest[:4]) + number) % len(known)]
+    return text.format_map(chosen)
+
+
+def behaviour_rows(file: Path = BEHAVIOUR) -> Iterator[dict[str, Any]]:
+    """Rows that should be refused, in the order written; a text is in the split that behaviour.yaml puts it in."""
+    found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    for kind, refusal in REFUSALS.items():
+        for name, fills in FILLS.items():
+            texts = [INSTRUCTION + text for text in found[kind][name]["noted"]] + found[kind][name]["asked"]
+            for text in texts:
+                for question in dict.fromkeys(filled(text, found["words"], number) for number in range(fills)):
+                    answer = json.dumps({"refusal": refusal})
+                    yield {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}],
+                           "split": name, "source": f"kits/legal/{file.name}", "licence": "CC0-1.0",
+                           "package": "written for this kit", "version": "", "kind": kind}
 
 
 def write(rows: Iterable[dict[str, Any]], path: Path) -> int:
@@ -209,8 +238,9 @@ def build(source: Path, target: Path) -> dict[str, int]:
     found = list(notices(source / "rules", licences(source / "licenses")))
     parts = split(found, families(found))
     target.mkdir(parents=True, exist_ok=True)
-    write((as_row(notice, name) for name, part in parts.items() for notice in part), target / "notices.jsonl")
-    return {name: len(part) for name, part in parts.items()} | {"usable notices": len(found)}
+    rows = [as_row(notice, name) for name, part in parts.items() for notice in part] + list(behaviour_rows())
+    write(rows, target / "notices.jsonl")
+    return dict(Counter(row["split"] for row in rows)) | {"usable notices": len(found)}
 
 
 def main() -> None:

@@ -14,13 +14,15 @@ import pytest
 import yaml
 
 from app.config.document import load
-from app.evaluation.checks import headline, score
+from app.evaluation.checks import headline, refusal, score
 from app.evaluation.compare_node import CompareParams
 from app.store.profile import project_dir
 from app.workflow import registry
 
 KIT = project_dir() / "kits" / "legal"
-ROWS = [json.loads(line) for line in (KIT / "data" / "notices.jsonl").read_text(encoding="utf-8").splitlines()]
+ALL = [json.loads(line) for line in (KIT / "data" / "notices.jsonl").read_text(encoding="utf-8").splitlines()]
+ROWS = [row for row in ALL if row["kind"] == "task"]
+REFUSED = [row for row in ALL if row["kind"] != "task"]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,8 @@ def test_no_held_out_notice_has_a_near_duplicate_elsewhere(held, others):
 
 def test_counts_are_those_of_the_kit():
     about = yaml.safe_load((KIT / "kit.yaml").read_text(encoding="utf-8"))["kit"]
-    assert dict(Counter(row["split"] for row in ROWS)) == about["rows"]
+    assert dict(Counter(row["split"] for row in ALL)) == about["rows"]
+    assert dict(Counter(row["split"] for row in ROWS)) == {"train": 620, "calibration": 40, "test": 120}
 
 
 def test_every_row_names_its_source_and_licence():
@@ -79,6 +82,45 @@ def test_every_expected_answer_passes_its_own_checks(document):
         scores = score(task, row["messages"][1]["content"], row["messages"][1]["content"], notice(row))
         assert headline(task, scores) == 1.0, row
         assert set(answer(row)) == set(task.fields)
+
+
+# -- what should be refused -----------------------------------------------------------------------------------------
+def question(row: dict) -> str:
+    return row["messages"][0]["content"].rpartition("\n\n")[2]
+
+
+def test_rows_to_refuse_are_ours_and_free(document):
+    task = CompareParams.model_validate(document.steps["evaluate"].params).task
+    assert {(row["source"], row["licence"], row["package"]) for row in REFUSED} == {
+        ("kits/legal/behaviour.yaml", "CC0-1.0", "written for this kit")}
+    kinds = {"out_of_scope": "out of scope", "advice": "not advice"}
+    assert all(answer(row) == {"refusal": kinds[row["kind"]]} for row in REFUSED)
+    assert {refusal(task, row["messages"][1]["content"]) for row in REFUSED} == set(kinds.values())
+    assert not any(refusal(task, row["messages"][1]["content"]) for row in ROWS)
+
+
+@pytest.mark.parametrize("kind", ["out_of_scope", "advice"])
+def test_there_are_enough_rows_of_each_kind_to_tell(kind):
+    assert Counter(row["split"] for row in REFUSED if row["kind"] == kind)["test"] == 30
+    asked_alone = [row for row in REFUSED if row["kind"] == kind and "\n\n" not in row["messages"][0]["content"]]
+    assert 0.3 < len(asked_alone) / sum(row["kind"] == kind for row in REFUSED) < 0.7
+
+
+@pytest.mark.parametrize(("held", "others"), [("test", ("train", "calibration")), ("calibration", ("train",))])
+def test_no_held_out_phrasing_of_a_refusal_is_trained_on(held, others):
+    known = [shingles(question(row)) for row in ALL if row["split"] in others]
+    closest = max(len(own & other) / len(own | other) for row in REFUSED if row["split"] == held
+                  for own in [shingles(question(row))] for other in known)
+    assert closest < 0.3
+
+
+def test_no_two_rows_ask_the_same():
+    asked = [row["messages"][0]["content"] for row in ALL]
+    assert len(set(asked)) == len(asked)
+
+
+def test_the_committed_refusals_are_those_that_the_build_makes(build):
+    assert list(build.behaviour_rows()) == REFUSED
 
 
 def test_no_answer_names_a_licence_that_cannot_be_guessed():
@@ -148,7 +190,8 @@ def source(tmp_path: Path) -> Path:
 
 def built(build, source: Path, target: Path) -> list[dict]:
     build.build(source, target)
-    return [json.loads(line) for line in (target / "notices.jsonl").read_text(encoding="utf-8").splitlines()]
+    found = [json.loads(line) for line in (target / "notices.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [row for row in found if row["kind"] == "task"]
 
 
 def test_only_marked_english_notices_with_spdx_names_become_rows(build, source, tmp_path):
