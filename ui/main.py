@@ -44,6 +44,7 @@ def run_window(argv: Sequence[str]) -> int:
     if called_first(name, argv):
         return 0
     window = open_window(profile)
+    window.gone.connect(app.quit)
     server = _listen(name, window)
     window.import_files(_files(argv))
     signal.signal(signal.SIGINT, lambda *_: window.close())

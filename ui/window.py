@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QByteArray, Qt, QTimer
+from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QAction,
     QCloseEvent,
@@ -46,6 +46,9 @@ TOUR_MS = 900
 
 class Window(QMainWindow):
     """The shell that pages live in; see :class:`ui.pages.base.Shell` for what they may ask."""
+
+    gone = Signal()
+    """It is closed for good; Qt itself ends only with the last window that was seen, and this one hides before it settles."""
 
     def __init__(self, background: Background, *, start_service: bool = True) -> None:
         super().__init__()
@@ -493,6 +496,7 @@ class Window(QMainWindow):
             self.tray.end()
         self.status.end()
         self.background.close()
+        self.gone.emit()
 
     def come_forward(self) -> None:
         """Another start of the program asks for this window."""
