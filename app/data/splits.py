@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from app.data.derive import Derivation
 from app.data.near import find_clusters, linked
@@ -62,13 +63,13 @@ class SplitRules:
 
 @dataclass(slots=True)
 class _Rows:
-    """All rows in order: position, split they have, number of their stratum, draw of their group, number of their group."""
+    """All rows in order: position, split they have, number of their stratum, draw of their group, hash of their group."""
 
     positions: array[int] = field(default_factory=lambda: array("q"))
     splits: array[int] = field(default_factory=lambda: array("b"))
     strata: array[int] = field(default_factory=lambda: array("q"))
     drawn: array[float] = field(default_factory=lambda: array("d"))
-    groups: array[int] = field(default_factory=lambda: array("q"))
+    groups: array[int] = field(default_factory=lambda: array("Q"))
 
 
 def divide(d: Derivation, rules: SplitRules, tell: Tell, *, again: bool = False) -> list[str]:
@@ -80,7 +81,8 @@ def divide(d: Derivation, rules: SplitRules, tell: Tell, *, again: bool = False)
         return []
     with ShingleFile(Path(d.db.store.profile.cache), d.total if rules.near is not None else 1) as file:
         rows = _read(d, rules, file if rules.near is not None else None, again, tell)
-        together = np.array(rows.groups, np.int64)
+        _, firsts, member = np.unique(np.array(rows.groups, np.uint64), return_index=True, return_inverse=True)
+        together: Numbers = firsts[member]
         if rules.near is not None and len(together):
             file.seal()
             clusters = find_clusters(file, rules.near, lambda share, words: tell(0.4 + 0.5 * share, words))
@@ -94,13 +96,13 @@ def divide(d: Derivation, rules: SplitRules, tell: Tell, *, again: bool = False)
 
 def _read(d: Derivation, rules: SplitRules, file: ShingleFile | None, again: bool, tell: Tell) -> _Rows:
     column = rules.group or _own_group(d)
-    rows, firsts, strata = _Rows(), dict[str, int](), dict[str, int]()
+    rows, strata = _Rows(), dict[str, int]()
     for number, row in enumerate(d.db.iter_rows(d.version)):
         name = _value(row, column, "group") if column else row.hash
         rows.positions.append(row.position)
         rows.splits.append(NO_SPLIT if again else ORDER.index(row.split))
         rows.strata.append(strata.setdefault(_value(row, rules.stratify, "stratify"), len(strata)) if rules.stratify else 0)
-        rows.groups.append(firsts.setdefault(name, number))
+        rows.groups.append(xxhash.xxh3_64_intdigest(name.encode("utf-8", "replace")))
         rows.drawn.append(draw(rules.seed, name))
         if file is not None:
             file.add(text_with_borders(row))
@@ -118,7 +120,8 @@ def _own_group(d: Derivation) -> str:
     for row in d.db.iter_rows(d.version):
         if DOCUMENT not in row.meta:
             return ""
-        seen.add(str(row.meta[DOCUMENT]))
+        if len(seen) < FEWEST_GROUPS:
+            seen.add(str(row.meta[DOCUMENT]))
     return DOCUMENT if len(seen) >= FEWEST_GROUPS else ""
 
 
