@@ -21,7 +21,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from app.data.redaction.checks import _without
+from app.data.redaction.checks import without
 from app.data.redaction.detect import Detector, Settings
 from app.data.redaction.labelled import Labelled, free_sentences, labelled
 from app.data.redaction.quality import FILE, Found, Line, Measured, Share, measure
@@ -69,7 +69,7 @@ def _ours(model: bool):
 
 def _presidio(texts: Sequence[str]) -> list[list[Found]]:
     """Presidio's pattern recognisers as they come, without a names model; only what they cover counts, not what they call it."""
-    with _without("torch", "transformers"):
+    with without("torch", "transformers"):
         import tldextract
         from presidio_analyzer import PatternRecognizer, predefined_recognizers
 

@@ -131,7 +131,7 @@ def iban(number: str) -> bool:
 
 
 @contextlib.contextmanager
-def _without(*packages: str) -> Iterator[None]:
+def without(*packages: str) -> Iterator[None]:
     """Hide packages that a library would import only because they are there: torch costs it 4 s and 300 MB."""
     hidden = [name for name in packages if name not in sys.modules]
     for name in hidden:
@@ -146,7 +146,7 @@ def _without(*packages: str) -> Iterator[None]:
 @functools.cache
 def presidio(name: str) -> Any:
     """One of presidio's predefined recognisers, for its check alone; the network is off (tldextract is never called)."""
-    with _without("torch", "transformers"):
+    with without("torch", "transformers"):
         from presidio_analyzer import predefined_recognizers
     return getattr(predefined_recognizers, name)()
 

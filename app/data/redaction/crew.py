@@ -19,6 +19,7 @@ import orjson
 from app.config.subprocess_tools import kill_tree, start_child
 from app.data.redaction.detect import Detector, Finding, Settings
 from app.errors import WorkflowError
+from app.store.profile import project_dir
 
 AHEAD = 2
 """Batches that wait at each child, so that none is idle while rows are written."""
@@ -55,7 +56,7 @@ class Crew:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                cwd=_root(),
+                cwd=project_dir(),
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )
             for _ in range(children)
@@ -105,12 +106,6 @@ def _close(stream: IO[bytes]) -> None:
         stream.close()
     except OSError:  # what was still to be written has no reader
         pass
-
-
-def _root() -> str:
-    from pathlib import Path
-
-    return str(Path(__file__).resolve().parents[3])
 
 
 def _died() -> WorkflowError:

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from app.data.redaction.checks import _without
+from app.data.redaction.checks import without
 from app.data.redaction.names import (
     NOBODY,
     PARTICLE,
@@ -41,7 +41,7 @@ _NO_START = re.compile(r"[\s\"'(\[\-.,]+|[^\W\d_]+(?= )")
 @functools.cache
 def model() -> Any:
     """The names model, from the installed package alone; parts that names do not need are left out."""
-    with _without("torch", "transformers"):
+    with without("torch", "transformers"):
         import spacy
     return spacy.load(MODEL, exclude=["tagger", "parser", "senter", "attribute_ruler", "lemmatizer"])
 

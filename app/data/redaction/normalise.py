@@ -208,7 +208,7 @@ FEWEST_WORDS = 4
 """Number words in a row from which they are read as one number."""
 _SPACED = re.compile(r"(?<![^\s(<\[\"'])(?:[^\s,;:!?] ){4,120}[^\s,;:!?](?=[\s,;:!?)>\]\"']|\.(?:\s|$)|$)")
 _BROKEN = re.compile(
-    r"(?:(?<=\d)|(?<=\d[\-./])|(?<=[A-Z][A-Z0-9])|(?<=\d[A-Z])|(?<=\d [A-Z]))[ \t]*\r?\n[ \t]*(?=\d|[A-Z]\b|[A-Z][ -]?\d|[A-Z]{1,4}\d)"
+    r"(?:(?<=\d)|(?<=\d[\-./)])|(?<=[A-Z][A-Z0-9])|(?<=\d[A-Z])|(?<=\d [A-Z]))[ \t]*\r?\n[ \t]*(?=\d|[A-Z]\b|[A-Z][ -]?\d|[A-Z]{1,4}\d)"
     r"|(?<=[a-z0-9._])[ \t]*\r?\n[ \t]*(?=@)|(?<=@)[ \t]*\r?\n[ \t]*(?=[a-z])"
 )
 _AT = re.compile(

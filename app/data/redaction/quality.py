@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from app.data.redaction.entities import ENTITIES
 from app.data.redaction.labelled import Labelled
+from app.store.profile import project_dir
 
-FILE = Path(__file__).resolve().parents[3] / "resources" / "redaction-quality.json"
+FILE = project_dir() / "resources" / "redaction-quality.json"
 """The table that the newest run of tests/bench/redaction_quality.py wrote."""
 Found = tuple[int, int, str]
 Find = Callable[[Sequence[str]], Iterable[Sequence[Found]]]

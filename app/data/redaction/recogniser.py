@@ -112,6 +112,8 @@ class Recogniser:
 
     def _judge(self, text: str, found: str, start: int, end: int) -> tuple[float, str]:
         right = self.check(compact(found)) if self.check is not None else None
+        if right is False and not self.wrong:
+            return 0.0, ""
         told = self.context is not None and self._told(text, start, end)
         if right is False:
             return (self.wrong, "context,wrong_check") if told else (0.0, "")
