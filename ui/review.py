@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
+from math import floor
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QEvent, Qt, Signal
@@ -204,7 +205,7 @@ class ReviewDialog(QDialog):
             label.setAlignment(_side(place))
             self.grid.addWidget(label, 0, place)
         for number, line in enumerate(lines[:14], start=1):
-            planted = f"{100 * line.recall[0]:.1f} %" if line.recall else "not measured"
+            planted = f"{_percent(line.recall[0])} %" if line.recall else "not measured"
             for place, text in enumerate((line.label, f"{line.found:,}", planted)):
                 label = Label(text, "body" if place < 2 else "small", "" if place < 2 else "secondary", elide=not place)
                 label.setAlignment(_side(place))
@@ -455,11 +456,16 @@ def _cut(text: str) -> str:
     return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"
 
 
+def _percent(share: float) -> str:
+    """Rounded down: 99.96 is not 100.0."""
+    return f"{floor(1000 * share) / 10:.1f}"
+
+
 def _tooltip(line: EntityLine) -> str:
     said = f"{line.redacted:,} redacted, {line.kept:,} kept, {line.open:,} wait"
     if line.recall is None:
         return said
-    share, low, high = (f"{100 * value:.1f}" for value in line.recall)
+    share, low, high = map(_percent, line.recall)
     return f"{said}. Of planted ones {share} % were found, 95 % interval {low} to {high}"
 
 

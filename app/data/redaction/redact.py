@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import floor
 from typing import Any
 
 from app.data.derive import Derivation
@@ -196,5 +197,6 @@ def statement(model: bool = True) -> str:
 
 
 def _percent(share: dict[str, Any]) -> str:
+    """A share with its interval; rounded down, so that 99.96 % is never "100.0 %"."""
     low, high = share["interval"]
-    return f"{100 * share['value']:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+    return f"{floor(1000 * share['value']) / 10:.1f} % ({floor(1000 * low) / 10:.1f} to {100 * high:.1f})"
