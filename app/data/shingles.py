@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -60,11 +61,12 @@ class Shingler:
     """Hashes texts with factors of its own.  May be used by several threads at once."""
 
     def __init__(self) -> None:
-        chance = np.random.default_rng(int.from_bytes(secrets.token_bytes(16), "big"))
-        self._letters = chance.integers(1 << 62, dtype=np.uint64, size=_ALL) * np.uint64(2) + np.uint64(1)
+        self._chance = chance = np.random.default_rng(int.from_bytes(secrets.token_bytes(16), "big"))
+        self._letters = {_ASCII: _odd(chance, _ASCII) * (_classes(_ASCII) != _BLANK)}
+        self._making = threading.Lock()
         base = int(chance.integers(1 << 61)) * 8 + 3  # the powers of such a number repeat as late as they can
         self._powers, self._inverse = _powers(base), _powers(pow(base, -1, 1 << 64))
-        self._factors = chance.integers(1 << 62, dtype=np.uint64, size=7) * np.uint64(2) + np.uint64(1)
+        self._factors = _odd(chance, 7)
 
     def batch(self, texts: Sequence[str]) -> Batch:
         """The shingles and digests of at most MOST_TEXTS texts."""
@@ -108,8 +110,7 @@ class Shingler:
         starts = np.flatnonzero(first)
         if not len(starts):
             return _Tokens(_NOTHING.hashes, _NOTHING.word, _NOTHING.blank, np.zeros(len(pieces), np.int64))
-        values = self._letters[:known].take(codes)
-        values *= classes != _BLANK
+        values = self._numbers(known).take(codes)
         values *= self._powers[: len(values)]
         hashes = np.add.reduceat(values, starts)
         hashes *= self._inverse.take(starts)  # as if each token began at 0
@@ -118,6 +119,14 @@ class Shingler:
         hashes ^= hashes >> np.uint64(32)
         blank = classes.take(starts - 1) == _BLANK  # before the first there is the end of the last, a blank
         return _Tokens(hashes, classes.take(starts) == _WORD, blank, np.diff(np.searchsorted(starts, ends), prepend=0))
+
+    def _numbers(self, known: int) -> Hashes:
+        """What stands for each of the first ``known`` code points: 0 for blanks.  The long table is made when it is needed."""
+        with self._making:
+            if known not in self._letters:
+                more = _odd(self._chance, known - _ASCII) * (_classes(known)[_ASCII:] != _BLANK)
+                self._letters[known] = np.concatenate([self._letters[_ASCII], more])
+            return self._letters[known]
 
     def _digests(self, tokens: _Tokens) -> Hashes:
         ends, full = np.cumsum(tokens.counts), tokens.counts > 0
@@ -153,6 +162,11 @@ class Shingler:
 
 
 _NOTHING = _Tokens(np.zeros(0, np.uint64), np.zeros(0, bool), np.zeros(0, bool), np.zeros(0, np.int64))
+
+
+def _odd(chance: np.random.Generator, size: int) -> Hashes:
+    numbers: Hashes = chance.integers(1 << 62, dtype=np.uint64, size=size) * np.uint64(2) + np.uint64(1)
+    return numbers
 
 
 def _powers(base: int) -> Hashes:
