@@ -62,7 +62,7 @@ class Shingler:
 
     def __init__(self) -> None:
         self._chance = chance = np.random.default_rng(int.from_bytes(secrets.token_bytes(16), "big"))
-        self._letters = {_ASCII: _odd(chance, _ASCII) * (_classes(_ASCII) != _BLANK)}
+        self._letters: dict[int, Hashes] = {_ASCII: _odd(chance, _ASCII) * (_classes(_ASCII) != _BLANK)}
         self._making = threading.Lock()
         base = int(chance.integers(1 << 61)) * 8 + 3  # the powers of such a number repeat as late as they can
         self._powers, self._inverse = _powers(base), _powers(pow(base, -1, 1 << 64))
