@@ -2,7 +2,8 @@
 
     python tests/bench/figures.py [PART ...]
 
-Parts: import, gateway, stream, serving, window, training (all by default, in this order; some 15 minutes on two cores).
+Parts: import, gateway, stream, serving, window, training, near, redaction, redact (all by default, in this order; some 20 minutes
+on two cores).
 Each part is the bench script of its own beside this file, with its own defaults; run that for details.  A busy machine
 shows in the load average printed at the head of each part.
 """
@@ -74,6 +75,9 @@ PARTS = {
     "serving": Part("serving_speed.py", (), serving),
     "window": Part("window_start.py", (), as_printed),
     "training": Part("training_speed.py", (), training),
+    "near": Part("near_duplicates.py", (), as_printed),
+    "redaction": Part("redaction_quality.py", (), as_printed),
+    "redact": Part("redaction_rows.py", (), as_printed),
 }
 
 
