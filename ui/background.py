@@ -83,7 +83,7 @@ class Background(QObject):
         super().__init__(parent)
         self._profile = profile
         self.store: Store | None = None
-        self._lanes = {"quick": _Lane("quick", 1, self._run), "slow": _Lane("slow", 2, self._run)}
+        self._lanes = {"quick": _Lane("quick", 1, self._run), "slow": _Lane("slow", 2, self._run), "scan": _Lane("scan", 1, self._run)}
         self._newest: dict[tuple[int, str], int] = {}
         self._serial = 0
         self._closing = threading.Event()
@@ -137,6 +137,10 @@ class Background(QObject):
         name = key or f"{function.__module__}.{function.__qualname__}"
         self._newest[id(owner), name] = self._serial
         self._lanes[lane].put(_Job(owner, name, self._serial, function, values, done, failed, with_store))
+
+    def forget(self, owner: QObject, key: str) -> None:
+        """An answer that is under way is not wanted any more."""
+        self._newest.pop((id(owner), key), None)
 
     def _run(self, job: _Job) -> None:
         if self._closing.is_set():
@@ -200,9 +204,12 @@ def unexpected(caught: Exception, function: Callable[..., Any]) -> NeuroWeaverEr
 
 
 def query(page: Any, function: Callable[..., Any], *values: Any, done: Callable[[Any], None],
-          failed: Callable[[NeuroWeaverError], None] | None = None, slow: bool = False, key: str = "") -> None:
-    """Read for a page; only the newest answer for this function arrives."""
-    page.background.submit(page, function, *values, lane="slow" if slow else "quick", key=key, done=done,
+          failed: Callable[[NeuroWeaverError], None] | None = None, slow: bool = False, scan: bool = False, key: str = "") -> None:
+    """Read for a page; only the newest answer for this function arrives.
+
+    slow: seconds of work.  scan: one slice of a long walk that asks again and again, which holds up nobody else.
+    """
+    page.background.submit(page, function, *values, lane="slow" if slow else "scan" if scan else "quick", key=key, done=done,
                            failed=failed or page.show_error)
 
 

@@ -92,3 +92,34 @@ def ask(parent: QWidget, title: str, text: str, verb: str, *, safe: str = "Keep 
     dialog.offer("do", verb, "dangerfilled" if danger else "filled")
     dialog.exec()
     return dialog.answer == "do"
+
+
+def ask_text(parent: QWidget, title: str, label: str, text: str, verb: str) -> str:
+    """A line of text, or nothing."""
+    dialog = _Decision(parent, title, label)
+    field = QLineEdit(text)
+    field.setAccessibleName(label)
+    field.selectAll()
+    dialog.middle.addWidget(field)
+    dialog.offer("", "Cancel", "outline")
+    dialog.offer("do", verb, "filled").setDefault(True)
+    field.setFocus(Qt.FocusReason.OtherFocusReason)
+    dialog.exec()
+    return field.text().strip() if dialog.answer == "do" else ""
+
+
+def ask_typed(parent: QWidget, title: str, text: str, name: str, verb: str) -> bool:
+    """Whether to erase something for good: only when its name has been typed."""
+    dialog = _Decision(parent, title, text)
+    field = QLineEdit()
+    field.setAccessibleName(f"Type {name} to confirm")
+    dialog.middle.addWidget(Label(f"Type “{name}” to confirm.", "small", "secondary"))
+    dialog.middle.addWidget(field)
+    dialog.offer("", "Keep it", "outline").setDefault(True)
+    button = dialog.offer("do", verb, "dangerfilled")
+    reason = f"{verb}: type the name first"
+    button.allow(reason)
+    field.textChanged.connect(lambda typed: button.allow("" if typed == name else reason))
+    field.setFocus(Qt.FocusReason.OtherFocusReason)
+    dialog.exec()
+    return dialog.answer == "do"

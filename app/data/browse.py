@@ -340,3 +340,32 @@ def reasons(store: Store, dataset: str, version: int) -> dict[str, dict[str, int
             (version,)):
             found.setdefault(state, {})[reason] = count
     return found
+
+
+def row_in_use(store: Store, dataset: str, version: int, position: int) -> Row | None:
+    """The kept row at a position, or the first one at all for position 0."""
+    with open_dataset(store, dataset) as db:
+        compare = "v.position > ?" if position == 0 else "v.position = ?"
+        found = db.conn.execute(
+            "SELECT v.position, v.split, r.hash, r.payload FROM version_rows v JOIN rows r ON r.id = v.row WHERE v.version = ? "
+            f"AND {compare} AND v.state = 'kept' ORDER BY v.position LIMIT 1", (version, position)).fetchone()
+    return None if found is None else decode(found[3], split=found[1], digest=found[2], position=found[0])
+
+
+def neighbour(store: Store, dataset: str, version: int, position: int, step: int) -> int:
+    """The position of the kept row after (step 1) or before (-1) another one; that one at the end."""
+    compare, order = (">", "ASC") if step > 0 else ("<", "DESC")
+    with open_dataset(store, dataset) as db:
+        found = db.conn.execute(f"SELECT position FROM version_rows WHERE version = ? AND position {compare} ? AND state = 'kept' "
+                                f"ORDER BY position {order} LIMIT 1", (version, position)).fetchone()
+    return int(found[0]) if found else position
+
+
+def iter_found(store: Store, dataset: str, version: int, wanted: RowFilter) -> Iterator[WholeRow]:
+    """All rows that a filter finds, whole, in bounded memory."""
+    part: Part | None = find(store, dataset, version, wanted)
+    while part is not None:
+        for place in part.places:
+            if (row := whole_row(store, dataset, version, place, wanted)) is not None:
+                yield row
+        part = find(store, dataset, version, wanted, part.after) if part.after is not None else None

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from app.data.derive import Derived, copy_places, figures, inherited_origin, shape_of
+from app.data.derive import Derived, copy_places, figures, inherited_origin, shape_of, undo
 from app.data.mapping import LONGEST_TEXT
 from app.errors import DatasetError, Place, UsageError
 from app.store import Store
@@ -98,6 +98,19 @@ def take_out(store: Store, dataset: str, version: int, positions: Iterable[int])
                          "AND position IN (SELECT value FROM json_each(?))", (TAKEN_OUT, made, wanted))
 
         return _make(store, db, version, "Removed by hand", change, {"removed": {TAKEN_OUT: int(going)}})
+
+
+def take_back(store: Store, dataset: str, version: int, positions: Iterable[int]) -> Derived:
+    """A new version in which those of the rows that a step touched are as before; see :func:`app.data.derive.undo`.
+
+    Raises UsageError dataset.nothing_to_undo if none of them was touched.
+    """
+    wanted = sorted(set(positions))
+    with open_dataset(store, dataset) as db:
+        touched = [row[0] for row in db.conn.execute(
+            "SELECT v.position FROM json_each(?) j CROSS JOIN version_rows v ON v.version = ? AND v.position = j.value "
+            "WHERE v.state = 'removed' OR coalesce(v.reason, '') != ''", (orjson.dumps(wanted), version))]
+    return undo(store, dataset, version, touched or wanted)
 
 
 def _row(db: DatasetDb, version: int, position: int) -> Row:

@@ -16,10 +16,11 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
+from app.data.browse import RowFilter, State, iter_found
 from app.data.guard import MARK, guarded, is_guarded
 from app.errors import DatasetError, Place, UsageError
 from app.store import Store
@@ -113,9 +114,12 @@ def _without_system(row: Row, mapping: Mapping[str, Any]) -> tuple[Record, list[
 
 
 def export_version(
-    store: Store, dataset: str, version: int | None = None, *, to: str | Path, progress: Progress | None = None
+    store: Store, dataset: str, version: int | None = None, *, to: str | Path, progress: Progress | None = None, state: str = "kept"
 ) -> ExportResult:
     """Write the kept rows as JSONL, CSV or Parquet by the name's ending; written beside and renamed.
+
+    state: other rows than the kept ones, as app.data.browse.RowFilter names them ("removed", "changed", "set_aside", ...); each with
+    its reason.
 
     Raises UsageError for an unknown dataset, version or ending; DatasetError or StoreError where it cannot be written:
     then a file that was there before is still there.
@@ -133,7 +137,7 @@ def export_version(
     beside = to.with_name(f".{to.name}.{os.getpid()}.part")
     try:
         with open_dataset(store, identity) as db:
-            count = writer(_Source(store, db, number, progress), beside)
+            count = writer(_Source(store, db, number, progress, state), beside)
         beside.replace(to)
     except OSError as problem:
         raise _unwritable(to, problem) from problem
@@ -158,7 +162,8 @@ def _unwritable(to: Path, problem: OSError) -> Exception:
 class _Source:
     """The rows of a version as flat records; may be read twice."""
 
-    def __init__(self, store: Store, db: DatasetDb, version: int, progress: Progress | None) -> None:
+    def __init__(self, store: Store, db: DatasetDb, version: int, progress: Progress | None, state: str) -> None:
+        self._store, self._state = store, state
         found = (
             store.row("SELECT origin, rows FROM dataset_versions WHERE dataset = ? AND version = ?", (db.dataset, version)) or {}
         )
@@ -169,11 +174,19 @@ class _Source:
         self._total, self._db, self._version, self._progress = int(found.get("rows") or 0), db, version, progress
 
     def records(self) -> Iterator[Record]:
-        for count, row in enumerate(self._db.iter_rows(self._version), start=1):
+        for count, record in enumerate(self._records(), start=1):
             if self._progress is not None and count % BATCH == 0:
                 self._progress(min(count / max(self._total, 1), 0.99), f"{count:,} rows written")
-            record = flat(row, self._mapping, self._split)
             yield {name: record[name] for name in sorted(record, key=self._place)} if self._order else record
+
+    def _records(self) -> Iterator[Record]:
+        if self._state == "kept":
+            yield from (flat(row, self._mapping, self._split) for row in self._db.iter_rows(self._version))
+            return
+        for found in iter_found(self._store, self._db.dataset, self._version, RowFilter(cast("State", self._state))):
+            record = flat(found.row, self._mapping, self._split) if found.row else {"row": found.position, "raw": found.raw}
+            taken = dict(record)
+            yield record | {_free("reason", "of_state", taken, {}): f"{found.reason} {found.detail}".strip()}
 
     def _place(self, name: str) -> int:
         return self._order.get(name, len(self._order))

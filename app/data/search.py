@@ -113,7 +113,7 @@ def match_of(words: str) -> str:
 def _term(found: re.Match[str], *, last: bool) -> str:
     phrase, word = found.groups()
     if word is None:
-        return f'"{phrase}"'
+        return f'"{phrase}"' + ("*" if last and not found.group().endswith('"') else "")
     plain = word.replace('"', "").rstrip("*")
     beginning = (last or word.endswith("*")) and len(plain) >= SHORTEST_BEGINNING
     return f'"{plain}"' + ("*" if beginning else "")

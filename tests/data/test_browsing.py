@@ -174,7 +174,8 @@ def test_the_index_holds_no_text(store, dataset):
 
 @pytest.mark.parametrize(("typed", "asked"), [
     pytest.param("lien", '"lien"*', id="still being typed"), pytest.param("lien ", '"lien"', id="typed"),
-    pytest.param("a lien", '"a" AND "lien"*', id="two words"), pytest.param('"tax lien', '"tax lien"', id="phrase not closed"),
+    pytest.param("a lien", '"a" AND "lien"*', id="two words"), pytest.param('"tax lien', '"tax lien"*', id="phrase not closed"),
+    pytest.param('"tax lien"', '"tax lien"', id="phrase"),
     pytest.param("no* x", '"no"* AND "x"', id="a star; one letter is no beginning"), pytest.param(" -- ", "", id="no word"),
     pytest.param("a AND NOT b", '"a" AND "AND" AND "NOT" AND "b"', id="no operators"),
 ])

@@ -17,7 +17,7 @@ from ui.main import make_application, open_window
 from ui.window import Window
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before the application, which lives longer than any test
-LANES = ("quick", "slow", "watch")
+LANES = ("quick", "slow", "scan", "watch")
 
 
 @pytest.fixture(scope="session")

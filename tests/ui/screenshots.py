@@ -51,9 +51,11 @@ def main() -> int:
 def _sample(home: Path) -> Path:
     from app.store import Profile, Store
     from tests.ui.filled import fill
+    from tests.ui.filled_datasets import fill_datasets
 
     with Store.open(Profile(home)) as store:
         fill(store)
+        fill_datasets(store, home / "step")
     return home
 
 

@@ -81,28 +81,6 @@ def show(window: Window, qtbot: Any, name: str) -> Any:
     return page
 
 
-def test_datasets_page_shows_rows_and_what_was_removed(window: Window, qtbot: Any) -> None:
-    page = show(window, qtbot, "datasets")
-    qtbot.waitUntil(lambda: page._rows.model().rowCount() == 100, timeout=10_000)
-    assert page._where.words() == "Rows 1 to 100"
-    assert page._note.words() == "Removed, and kept for restoring: 1 near duplicate."
-    page._next.click()
-    qtbot.waitUntil(lambda: page._where.words() == "Rows 101 to 200", timeout=10_000)
-    page._filter.choose("removed")
-    page._restart()
-    qtbot.waitUntil(lambda: page._rows.model().rowCount() == 1, timeout=10_000)
-    page._filter.choose("rejects")
-    page._restart()
-    qtbot.waitUntil(lambda: page._where.words() == "1 shown", timeout=10_000)
-
-
-def test_a_clicked_row_is_shown_whole(window: Window, qtbot: Any) -> None:
-    page = show(window, qtbot, "datasets")
-    qtbot.waitUntil(lambda: page._rows.model().rowCount() == 100, timeout=10_000)
-    page._ask_whole("3")
-    qtbot.waitUntil(lambda: "Notice 2" in page._whole.toPlainText(), timeout=10_000)
-
-
 def test_models_page_answers_the_three_questions(window: Window, qtbot: Any) -> None:
     page = show(window, qtbot, "models")
     qtbot.waitUntil(lambda: page.answers.words()[0] == "Better", timeout=10_000)
@@ -153,8 +131,7 @@ def test_keep_serving_is_kept_in_the_settings(window: Window, qtbot: Any, store:
 @pytest.mark.parametrize(("page", "button", "reason"), [
     ("endpoint", "_copy_all", "Copy snippet: the endpoint has to be on and a model served"),
     ("playground", "_button", "Ask: the service has to run and the endpoint to be on"),
-    ("models", "_release", "Approve and release: this version is live already"),
-    ("datasets", "_previous", "These are the first rows")])
+    ("models", "_release", "Approve and release: this version is live already")])
 def test_a_disabled_button_says_why(window: Window, qtbot: Any, page: str, button: str, reason: str) -> None:
     found = getattr(show(window, qtbot, page), button)
     qtbot.waitUntil(lambda: not found.isEnabled() and found.toolTip() == reason, timeout=10_000)
@@ -181,17 +158,6 @@ def test_costs_are_shown_by_kind_of_work(window: Window, qtbot: Any, store: Stor
     assert Part("Answer", "1 request", 0.0001, 0.0002) in parts_of_month(store)
     page = show(window, qtbot, "costs")
     qtbot.waitUntil(lambda: page._parts._room.count() == 2, timeout=10_000)
-
-
-@pytest.mark.parametrize(("texts", "shared"), [
-    pytest.param(["Read the licence notice. Answer: MIT"] * 2, 33, id="the last word stays"),
-    pytest.param(["Read the licence notice. MIT", "Read the licence notice. BSD"], 25, id="a long common start"),
-    pytest.param(["Read this", "Read that"], 0, id="too short to leave out"),
-    pytest.param(["Read the licence notice. Answer: MIT"], 0, id="one row"), pytest.param([], 0, id="none")])
-def test_what_all_questions_begin_with_is_left_out(texts: list[str], shared: int) -> None:
-    from ui.pages.datasets import shared_start
-
-    assert shared_start(texts) == shared
 
 
 def test_help_shows_every_text_and_the_parts(window: Window, qtbot: Any) -> None:

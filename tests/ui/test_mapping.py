@@ -59,7 +59,7 @@ def test_an_unknown_shape_is_mapped_by_hand(qtbot, show):
         qtbot.waitUntil(lambda before=before: dialog.preview is not before, timeout=10_000)
     assert dialog.import_button.isEnabled()
     assert [stored.problem != "" for stored in dialog.preview.rows] == [False, True]
-    assert "will be set aside" in _said(dialog)
+    qtbot.waitUntil(lambda: "will be set aside" in _said(dialog), timeout=10_000)
     dialog.import_button.click()
     assert {"prompt": "frage", "answer": "antwort"}.items() <= dialog.taken[0].items()
 

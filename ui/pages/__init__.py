@@ -46,7 +46,7 @@ class PageSpec:
 SPECS = (
     PageSpec("home", "Home", "house", uses=("app.config.views", "app.training.views", "app.workflow.views")),
     PageSpec("kits", "Kits", "library-big", "Build", uses=("app.config.views", "app.training.views", "app.workflow.views")),
-    PageSpec("datasets", "Datasets", "table-2", "Build", uses=("app.data.views",)),
+    PageSpec("datasets", "Datasets", "table-2", "Build", uses=("app.data.views", "app.data.browse", "app.data.quality_views")),
     PageSpec("workflow", "Workflow", "workflow", "Build", uses=("app.config.views", "app.workflow.views")),
     PageSpec("runs", "Runs", "activity", "Build", uses=("app.workflow.views", "ui.runview")),
     PageSpec("models", "Models", "box", "Use", uses=("app.registry.views",)),

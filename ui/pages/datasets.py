@@ -1,39 +1,39 @@
-"""Datasets: what is here, its versions, its rows, what was set aside or removed and why."""
+"""Datasets: what is here, its versions, its rows, how good they are, and what the model is fed of them."""
 
 from __future__ import annotations
 
-import json
-from functools import partial
+import importlib
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtWidgets import QFileDialog, QPlainTextEdit, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QFileDialog, QFrame, QMenu, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
-from ui import words
 from ui.background import command, query
+from ui.dataset.datawords import STATE_WORDS
+from ui.dataset.quality import QualityPane
+from ui.dataset.rowspane import RowsPane
+from ui.dataset.seen import SeenPane
+from ui.dataset.versions import VersionsPane
 from ui.pages.base import Page
-from ui.widgets.buttons import Button, Segments
+from ui.widgets.buttons import Button, Tabs
 from ui.widgets.feedback import EmptyState
 from ui.widgets.listing import Entry, figures
-from ui.widgets.table import Cell, Column, Table
 from ui.widgets.text import Card, Icon, Label, Line, clear, column, row
 
 if TYPE_CHECKING:
-    from app.data.views import DatasetView, RejectView, RowView, VersionView
+    from app.data.views import DatasetView, VersionView
 
-LIST_WIDTH = 220
-PAGE_ROWS = 100
-SHARED_FROM = 24
-"""A shorter common start of all questions is shown with each."""
-SPLIT_WORDS = {"train": "training", "calibration": "checks in training", "test": "held back", "": "not split"}
+LIST_WIDTH = 200
+LIST_HIDDEN_BELOW = 1000
+"""Width of the page under which the list makes room for the row that was chosen."""
 EXPORTS = "JSON lines (*.jsonl);;CSV, safe for spreadsheets (*.csv);;Parquet (*.parquet)"
-REASON_WORDS = {"near_duplicate": ("near duplicate", "near duplicates"), "exact_duplicate": ("duplicate", "duplicates"),
-                "leak": ("leak into the test", "leaks into the test")}
-STATE_WORDS = {"ready": "", "writing": "being read", "failed": "failed"}
+TABS = [("rows", "Rows"), ("quality", "Quality"), ("seen", "As the model sees it"), ("versions", "Versions")]
 
 
 class DatasetsPage(Page):
-    """Datasets left; the chosen version's rows right."""
+    """Datasets left; the chosen version right, in four parts."""
 
     title = "Datasets"
     subtitle = "Encrypted on this computer, each with a key of its own"
@@ -42,58 +42,77 @@ class DatasetsPage(Page):
     scrolls = False
 
     def build(self) -> None:
-        """List, figures, table, the row that was clicked."""
-        self._dataset, self._version, self._after = "", 0, [0]
+        """List, figures, tabs."""
+        self._dataset, self._version = "", 0
         self._views: list[DatasetView] = []
-        self._export = Button("Export", "outline", "download", clicked=self._export_file)
-        self._import = Button("Import", "filled", "upload", clicked=self.shell.import_file)
-        self.header.actions.addWidget(self._export)
-        self.header.actions.addWidget(self._import)
+        self._position = 0
+        self._make_actions()
         self._stack = QStackedWidget()
         self._stack.addWidget(EmptyState("No data yet. Drop a file here or start with a kit's data.", "table-2",
                                          Button("Import", "outline", clicked=self.shell.import_file),
                                          Button("Open kits", "outline", clicked=lambda: self.shell.go("kits"))))
-        self._list = QVBoxLayout()
-        self._list.setContentsMargins(8, 12, 8, 12)
-        self._list.setSpacing(4)
-        side = QWidget()
-        side.setFixedWidth(LIST_WIDTH)
-        side.setLayout(column(self._list, None, column(_drop_hint(), margins=(12, 0, 12, 12))))
-        whole = row(side, Line("v"), self._right(), gap=0)
+        whole = row(self._side(), Line("v"), self._right(), gap=0)
         whole.setStretch(2, 1)
         holder = QWidget()
         holder.setLayout(whole)
         self._stack.addWidget(holder)
         self.body.addWidget(self._stack, 1)
-        self._export.hide()
+        self._show_actions()
+
+    def _make_actions(self) -> None:
+        self._review = Button("Review private data", "quiet", "shield", tooltip="Look at what was found, row by row",
+                              clicked=self._open_review)
+        self._compare = Button("Compare versions", "outline", "git-branch", clicked=self._compare_versions)
+        self._export = Button("Export", "outline", "download", clicked=self._export_file)
+        self._more = Button("", "outline", "ellipsis", tooltip="Rename or erase this dataset", clicked=self._open_menu)
+        self._import = Button("Import", "filled", "upload", clicked=self.shell.import_file)
+        for button in (self._review, self._compare, self._export, self._more, self._import):
+            self.header.actions.addWidget(button)
+        self.menu = QMenu(self)
+        self.menu.addAction("Rename this dataset", self._rename)
+        self.menu.addAction("Erase this dataset", self._ask_erase)
+
+    def _side(self) -> QWidget:
+        self._list = QVBoxLayout()
+        self._list.setContentsMargins(8, 12, 8, 12)
+        self._list.setSpacing(4)
+        inner = QWidget()
+        inner.setObjectName("scrolled")
+        inner.setLayout(column(self._list, None))
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setAccessibleName("Datasets")
+        area.setWidget(inner)
+        self._side_list = QWidget()
+        self._side_list.setFixedWidth(LIST_WIDTH)
+        layout = column(area, column(_drop_hint(), margins=(8, 8, 8, 12)))
+        layout.setStretch(0, 1)
+        self._side_list.setLayout(layout)
+        return self._side_list
 
     def _right(self) -> QWidget:
-        self._versions = row(gap=6)
         self._figures = column()
-        self._note = Label("", "small", "secondary", wrap=True)
-        self._filter = Segments([("", "All"), ("kept", "Kept"), ("removed", "Removed"), ("rejects", "Set aside at import")],
-                                size="small", name="Which rows")
-        self._filter.chosen.connect(lambda _key: self._restart())
-        self._rows = Table([Column("Row", 90, right=True), Column("Use", 90), Column("Question"), Column("Answer"),
-                            Column("State", 220)], "Rows")
-        self._rows.picked.connect(self._ask_whole)
-        self._where = Label("", "small", "tertiary")
-        self._previous = Button("Before", "outline", size="small", clicked=self._before)
-        self._next = Button("Next", "outline", size="small", clicked=self._more)
-        card = Card()
-        card.setLayout(column(row(self._filter, None, self._where, self._previous, self._next, margins=(12, 8, 12, 8)), Line(),
-                              column(self._rows, margins=(6, 0, 6, 4))))
-        self._whole = QPlainTextEdit()
-        self._whole.setReadOnly(True)
-        self._whole.setProperty("code", True)
-        self._whole.setAccessibleName("The row, whole")
-        self._whole.setFixedHeight(150)
-        self._whole.hide()
+        self.tabs = Tabs(TABS, name="Parts of the dataset")
+        self.tabs.chosen.connect(self._show_tab)
+        self.rows, self.quality, self.seen, self.versions = RowsPane(self), QualityPane(self), SeenPane(self), VersionsPane(self)
+        self.rows.changed.connect(self._choose_version)
+        self.rows.row_chosen.connect(self._remember_row)
+        self.rows.panel_shown.connect(lambda _shown: self._make_room())
+        self.quality.rows_wanted.connect(self._show_scored)
+        self.seen.moved.connect(self._next_row)
+        self.versions.chosen.connect(self._choose_version)
+        self._panes = {"rows": self.rows, "quality": self.quality, "seen": self.seen, "versions": self.versions}
+        self._parts = QStackedWidget()
+        for pane in self._panes.values():
+            self._parts.addWidget(pane)
         panel = QWidget()
-        layout = column(self._versions, self._figures, self._note, card, self._whole, gap=14, margins=(24, 18, 24, 18))
-        layout.setStretch(3, 1)
+        layout = column(column(self._figures, margins=(20, 14, 20, 6)), column(self.tabs, margins=(20, 0, 20, 0)), self._parts)
+        layout.setStretch(2, 1)
         panel.setLayout(layout)
         return panel
+
+    # ---- datasets and versions -------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Ask for datasets and versions."""
@@ -102,14 +121,14 @@ class DatasetsPage(Page):
         query(self, views.overview, done=self._show)
 
     def open(self, argument: str) -> None:
-        """Show a dataset by its id."""
-        self._dataset, self._version = argument, 0
+        """Show a dataset by its id, or a version of it by "id@version"."""
+        dataset, _, version = argument.partition("@")
+        self._dataset, self._version = dataset, int(version or 0)
         self.mark_stale()
 
     def _show(self, found: list[DatasetView]) -> None:
         self._views = found
         self._stack.setCurrentIndex(1 if found else 0)
-        self._export.setVisible(bool(found))
         ids = [view.id for view in found]
         if self._dataset not in ids:
             self._dataset, self._version = (ids[0], 0) if ids else ("", 0)
@@ -117,12 +136,12 @@ class DatasetsPage(Page):
         for view in found:
             self._list.addWidget(self._entry(view))
         chosen = self._chosen()
-        if chosen is None:
-            return
-        versions = [one.version for one in chosen.versions]
-        if self._version not in versions:
-            self._version = chosen.newest.version if chosen.newest else versions[0] if versions else 0
-        self._show_versions(chosen)
+        if chosen is not None:
+            versions = [one.version for one in chosen.versions]
+            if self._version not in versions:
+                self._version = chosen.newest.version if chosen.newest else versions[0] if versions else 0
+            self._show_version(chosen)
+        self._show_actions()
 
     def _chosen(self) -> DatasetView | None:
         return next((view for view in self._views if view.id == self._dataset), None)
@@ -133,103 +152,152 @@ class DatasetsPage(Page):
         return Entry(view.name, note, chosen=view.id == self._dataset, clicked=lambda: self._choose(view.id))
 
     def _choose(self, dataset: str) -> None:
-        self._dataset, self._version = dataset, 0
+        self._dataset, self._version, self._position = dataset, 0, 0
         self._show(self._views)
-
-    def _show_versions(self, view: DatasetView) -> None:
-        clear(self._versions)
-        for one in reversed(view.versions[:8]):
-            button = Button(version_words(one), "outline", size="small", tooltip=f"{words.day(one.created)} {one.note}".strip(),
-                            clicked=partial(self._choose_version, one.version))
-            button.setCheckable(True)
-            button.setChecked(one.version == self._version)
-            self._versions.addWidget(button)
-        self._versions.addStretch(1)
-        chosen = next((version for version in view.versions if version.version == self._version), None)
-        if chosen is not None:
-            self._show_figures(view, chosen)
-            self._restart()
 
     def _choose_version(self, version: int) -> None:
         self._version = version
-        chosen = self._chosen()
-        if chosen is not None:
-            self._show_versions(chosen)
+        self.mark_stale()
 
-    def _show_figures(self, view: DatasetView, one: VersionView) -> None:
-        self.header.say("Datasets", f"{view.name}, version {one.version}")
-        clear(self._figures)
-        pairs = [(f"{one.rows:,}", "rows kept"), (f"{one.removed:,}", "removed"), (f"{one.rejected:,}", "set aside at import")]
-        pairs += [(f"{count:,}", SPLIT_WORDS.get(name, name)) for name, count in one.splits.items()]
-        self._figures.addWidget(figures(*pairs))
-        self._note.say(report_words(one))
-        self._note.setVisible(bool(report_words(one)))
-
-    # ---- rows ---------------------------------------------------------------------------------------------------
-
-    def _restart(self) -> None:
-        self._after = [0]
-        self._whole.hide()
-        self._ask_rows()
-
-    def _more(self) -> None:
-        self._after.append(self._last)
-        self._ask_rows()
-
-    def _before(self) -> None:
-        if len(self._after) > 1:
-            self._after.pop()
-        self._ask_rows()
-
-    def _ask_rows(self) -> None:
-        from app.data import views
-
-        if not self._dataset or not self._version:
+    def _show_version(self, view: DatasetView) -> None:
+        one = next((version for version in view.versions if version.version == self._version), None)
+        if one is None:
             return
-        if self._filter.choice() == "rejects":
-            query(self, views.rejects, self._dataset, self._version, done=self._show_rejects, key="rows")
-        else:
-            query(self, views.rows_page, self._dataset, self._version, self._filter.choice(), self._after[-1],
-                  done=self._show_rows, key="rows")
+        state = STATE_WORDS.get(one.state, one.state)
+        self.header.say("Datasets", f"{view.name}, version {one.version}{', ' + state if state else ''}")
+        self._show_figures(one)
+        self.tabs.count("versions", len([version for version in view.versions if version.state != "failed"]))
+        if one.state == "ready":
+            self.rows.show_version(self._dataset, one)
+        self._show_tab(self.tabs.choice())
 
-    def _show_rows(self, found: list[RowView]) -> None:
-        self._last = found[-1].position if found else 0
-        shared = shared_start([one.prompt for one in found])
-        self._rows.show_rows([(str(one.position), row_cells(one, shared)) for one in found])
-        self._where.say(f"Rows {found[0].position:,} to {found[-1].position:,}" if found else "No such rows")
-        self._turning(first=len(self._after) <= 1, last=len(found) < PAGE_ROWS)
+    def _show_figures(self, one: VersionView) -> None:
+        clear(self._figures)
+        pairs = [(f"{one.rows:,}", f"rows kept of {one.rows + one.removed:,}"), (f"{one.removed:,}", "removed, can be restored")]
+        assessed = one.report.get("assessment")
+        if isinstance(assessed, dict):
+            pairs.append((f"{assessed['score']:.0f}", "quality, of 100"))
+        if one.rejected:
+            pairs.append((f"{one.rejected:,}", "set aside at import"))
+        if one.splits:
+            pairs.append((f"{one.splits.get('test', 0):,}", "held back for the test"))
+        self._figures.addWidget(figures(*pairs))
 
-    def _turning(self, *, first: bool, last: bool) -> None:
-        self._previous.allow("These are the first rows" if first else "", "Rows before")
-        self._next.allow("These are the last rows" if last else "", "Rows after")
+    # ---- parts -----------------------------------------------------------------------------------------------------
 
-    def _show_rejects(self, found: list[RejectView]) -> None:
-        self._rows.show_rows([("", [Cell(f"{one.number:,}"), Cell(""), Cell(one.raw, mono=True), Cell(""),
-                                    Cell(one.reason, tone="warning")]) for one in found])
-        self._where.say(f"{len(found):,} shown" if found else "No row was set aside")
-        self._turning(first=True, last=True)
+    def _show_tab(self, key: str) -> None:
+        self.tabs.choose(key)
+        self._parts.setCurrentWidget(self._panes[key])
+        if key == "quality":
+            self.quality.show_version(self._dataset, self._version)
+        elif key == "seen":
+            self.seen.show_row(self._dataset, self._version, self._position)
+        elif key == "versions":
+            self.versions.show_dataset(self._dataset, self._version)
 
-    def _ask_whole(self, key: str) -> None:
-        from app.data import views
+    def _remember_row(self, position: int) -> None:
+        self._position = position
 
-        if key:
-            query(self, views.whole_row, self._dataset, self._version, int(key), done=self._show_whole)
+    def _next_row(self, step: int) -> None:
+        from app.data import browse
 
-    def _show_whole(self, content: dict[str, Any]) -> None:
-        self._whole.setPlainText(json.dumps(content, indent=1, ensure_ascii=False))
-        self._whole.show()
+        query(self, browse.neighbour, self._dataset, self._version, self.seen.position, step, done=self._show_seen)
+
+    def _show_seen(self, position: int) -> None:
+        self._position = position
+        self.seen.show_row(self._dataset, self._version, position)
+
+    def _show_scored(self, score: str, low: float, high: float) -> None:
+        self._show_tab("rows")
+        self.rows.filters.set(score=score, low=low if low > -1e300 else None, high=high if high < 1e300 else None)
+
+    def _make_room(self) -> None:
+        self._side_list.setVisible(not self.rows.panel.isVisibleTo(self) or self.width() >= LIST_HIDDEN_BELOW)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Narrow: the chosen row takes the room of the list."""
+        super().resizeEvent(event)
+        self._make_room()
+
+    # ---- deeds -----------------------------------------------------------------------------------------------------
+
+    def _show_actions(self) -> None:
+        chosen = self._chosen()
+        ready = [one for one in chosen.versions if one.state == "ready"] if chosen is not None else []
+        for button in (self._export, self._more):
+            button.setVisible(chosen is not None)
+        self._compare.setVisible(len(ready) > 1)
+        self._review.setVisible(bool(ready) and importlib.util.find_spec("ui.review") is not None)
+
+    def _open_review(self) -> None:
+        review: Any = importlib.import_module("ui.review")
+        review.open_review(self, self._dataset, self._version)
+
+    def _compare_versions(self) -> None:
+        chosen = self._chosen()
+        one = next((version for version in chosen.versions if version.version == self._version), None) if chosen else None
+        ready = [version.version for version in chosen.versions if version.state == "ready"] if chosen else []
+        if one is None or len(ready) < 2:
+            return
+        other = one.parent or next((version for version in ready if version < self._version), ready[0])
+        self._show_tab("versions")
+        self.versions.compare.offer(self._dataset, ready)
+        self.versions.show_difference(min(int(other), self._version), max(int(other), self._version))
 
     def _export_file(self) -> None:
-        chosen, _ = QFileDialog.getSaveFileName(self, "Export this version", "", EXPORTS)
+        chosen, _ = QFileDialog.getSaveFileName(self, "Export these rows", "", EXPORTS)
         if chosen:
             self.export_to(Path(chosen))
 
     def export_to(self, path: Path) -> None:
-        """Write the chosen version to a file."""
-        from app.data import api
+        """Write the rows that the filter shows of the chosen version to a file: all in use, or those of one state."""
+        from app.data import views
 
-        command(self, _export, api.export_version, self._dataset, self._version, path, busy=self._export,
+        state = self.rows.filters.state.currentData()
+        command(self, views.export_for_window, self._dataset, self._version, str(path), state, busy=self._export,
                 done=lambda done: self.shell.toast(f"{done.rows:,} rows are written to {path.name}."))
+
+    def _open_menu(self) -> None:
+        self.menu.popup(self._more.mapToGlobal(self._more.rect().bottomLeft()))
+
+    def _rename(self) -> None:
+        from ui.dialogs import ask_text
+
+        chosen = self._chosen()
+        if chosen is not None and (name := ask_text(self, "Rename this dataset", "Name", chosen.name, "Rename")):
+            self.rename_to(name)
+
+    def rename_to(self, name: str) -> None:
+        """Give the chosen dataset another name."""
+        from app.data import lineage
+
+        command(self, lineage.rename, self._dataset, name)
+
+    def _ask_erase(self) -> None:
+        from app.data import lineage
+
+        query(self, lineage.what_goes, self._dataset, done=self._confirm_erase)
+
+    def _confirm_erase(self, goes: dict[str, int]) -> None:
+        from ui import words
+        from ui.dialogs import ask_typed
+
+        chosen = self._chosen()
+        if chosen is None:
+            return
+        count = goes["versions"]
+        said = (f"This goes for good: {goes['rows']:,} rows in {count} version{'s' if count != 1 else ''}, {words.size(goes['bytes'])}. "
+                "Its key is deleted first, so that nobody can read what is left of the file.")
+        if goes["models"]:
+            said += f" {goes['models']} trained model{'s stay' if goes['models'] != 1 else ' stays'}, without the data behind it."
+        if ask_typed(self, f"Erase {chosen.name}?", said, chosen.name, "Erase for good"):
+            self.erase(chosen.id)
+
+    def erase(self, dataset: str) -> None:
+        """Erase a dataset for good."""
+        from app.data import views
+
+        command(self, views.erase_for_window, dataset, busy=self._more, done=lambda _none: self.shell.toast("The dataset is erased."))
 
 
 def _drop_hint() -> QWidget:
@@ -239,44 +307,3 @@ def _drop_hint() -> QWidget:
     return area
 
 
-def _export(store: Any, function: Any, dataset: str, version: int, path: Path) -> Any:
-    return function(store, dataset, version=version, to=path)
-
-
-def version_words(one: VersionView) -> str:
-    """"Version 2" and its state where it is not ready."""
-    state = STATE_WORDS.get(one.state, one.state)
-    return f"Version {one.version}" + (f", {state}" if state else "")
-
-
-def report_words(one: VersionView) -> str:
-    """What refine removed, by reason."""
-    reasons = one.report.get("removed") or one.report.get("reasons") or {}
-    if not isinstance(reasons, dict) or not reasons:
-        return ""
-    said = [f"{count:,} {_reason(str(name), count)}" for name, count in reasons.items() if count]
-    return f"Removed, and kept for restoring: {', '.join(said)}." if said else ""
-
-
-def _reason(name: str, count: int) -> str:
-    plain = name.replace("_", " ")
-    return REASON_WORDS.get(name, (plain, plain))[count != 1]
-
-
-def shared_start(texts: list[str]) -> int:
-    """Characters that all texts begin with, up to a word's end; 0 where that is too little to leave out."""
-    if len(texts) < 2:
-        return 0
-    first, last = min(texts), max(texts)  # what these two share, all share
-    start = next((n for n, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), min(len(first), len(last)))
-    cut = first.rfind(" ", 0, start) + 1
-    return cut if cut >= SHARED_FROM else 0
-
-
-def row_cells(one: RowView, shared: int = 0) -> list[Cell]:
-    """One row of the table; ``shared``: how much of the question all rows shown have in common."""
-    removed = one.state == "removed"
-    state = Cell(f"{one.reason.replace('_', ' ')} {one.detail}".strip() if removed else "kept",
-                 tone="warning" if removed else "textSecondary", dot="warning" if removed else "success")
-    return [Cell(f"{one.position:,}", tone="textSecondary"), Cell(SPLIT_WORDS.get(one.split, one.split), tone="textSecondary"),
-            Cell(f"… {one.prompt[shared:]}" if shared else one.prompt), Cell(one.answer), state]

@@ -99,6 +99,44 @@ class Segments(QFrame):
         return next((key for key, button in self._buttons.items() if button.isChecked()), "")
 
 
+class Tabs(QFrame):
+    """Parts of a page, one shown at a time; each may carry a count."""
+
+    chosen = Signal(str)
+
+    def __init__(self, options: list[tuple[str, str]], *, name: str = "") -> None:
+        super().__init__()
+        self.setProperty("tabs", True)
+        self.setAccessibleName(name)
+        self._group = QButtonGroup(self)
+        self._buttons: dict[str, QPushButton] = {}
+        self._titles = dict(options)
+        for key, text in options:
+            button = QPushButton(text)
+            button.setProperty("tab", True)
+            button.setCheckable(True)
+            button.setAccessibleName(text)
+            button.clicked.connect(lambda _checked=False, key=key: self.chosen.emit(key))
+            self._group.addButton(button)
+            self._buttons[key] = button
+        self.setLayout(row(*self._buttons.values(), None, gap=16))
+        self._buttons[options[0][0]].setChecked(True)
+
+    def choose(self, key: str) -> None:
+        """Set the choice without telling."""
+        self._buttons[key].setChecked(True)
+
+    def choice(self) -> str:
+        """The key of the choice."""
+        return next(key for key, button in self._buttons.items() if button.isChecked())
+
+    def count(self, key: str, number: int | None) -> None:
+        """Show a count beside a title; None for none."""
+        text = self._titles[key] if number is None else f"{self._titles[key]}  {number:,}"
+        self._buttons[key].setText(text)
+        self._buttons[key].setAccessibleName(text)
+
+
 class Switch(QAbstractButton):
     """On or off, 30 x 18 px."""
 

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from PySide6.QtCore import QItemSelection, QModelIndex, QTimer, Signal
+from PySide6.QtCore import QItemSelection, QModelIndex, Qt, QTimer, Signal
 from PySide6.QtGui import QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QWidget
 
@@ -136,6 +136,12 @@ class RowsTable(CellView):
             self._under_way = []
             self._pages.begin(places)
         self.look()
+
+    def retitle(self, number: int, title: str) -> None:
+        """Another heading over a column."""
+        self._pages.columns = [Column(title, one.width, one.right) if place == number else one
+                               for place, one in enumerate(self._pages.columns)]
+        self._pages.headerDataChanged.emit(Qt.Orientation.Horizontal, number, number)
 
     def reload(self) -> None:
         """Read what can be seen again."""

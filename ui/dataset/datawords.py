@@ -1,0 +1,129 @@
+"""What the Datasets page says in words.  Plain functions over the views, so that tests read them without a window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ui.widgets.table import Cell, Column
+
+if TYPE_CHECKING:
+    from app.data.browse import RowView, WholeRow
+    from app.data.lineage import Story
+    from app.data.views import VersionView
+
+SPLIT_WORDS = {"train": "training", "calibration": "checks in training", "test": "held back", "": "not split"}
+REASON_WORDS = {"near_duplicate": ("near duplicate", "near duplicates"), "exact_duplicate": ("duplicate", "duplicates"),
+                "leak": ("leak into the test", "leaks into the test")}
+STATE_WORDS = {"ready": "", "writing": "being written", "failed": "failed", "paused": "paused"}
+ROW_STATES = {"": "All rows", "kept": "In use", "removed": "Removed", "changed": "Changed", "added": "Added", "back": "Restored",
+              "set_aside": "Set aside at import"}
+STATE_TOKENS = {"kept": "textDisabled", "removed": "textTertiary", "changed": "accentText", "added": "success", "back": "success",
+                "set_aside": "warning"}
+RATING_WORDS = {1: "Good", 0: "Unclear", -1: "Bad"}
+FIELD_WORDS = {"system": "System", "user": "Question", "assistant": "Answer", "tool": "Tool", "text": "Text", "chosen": "Preferred answer",
+               "rejected": "Rejected answer"}
+KIND_WORDS = {"removed": "removed", "changed": "changed", "added": "added", "restored": "restored", "back": "restored", "gone": "gone"}
+SHARED_FROM = 24
+"""A shorter common start of all questions is shown with each."""
+
+
+def reason_words(name: str, count: int = 1) -> str:
+    """A reason as the store writes it, for a person: "near duplicates"."""
+    plain = name.replace("_", " ")
+    return REASON_WORDS.get(name, (plain, plain))[count != 1]
+
+
+def state_words(one: RowView | WholeRow) -> str:
+    """What happened to a row, with its reason."""
+    if one.state == "set_aside":
+        return one.reason
+    word = ROW_STATES[one.state] if one.state else ""
+    said = f"{reason_words(one.reason)} {one.detail}".strip() if one.reason and one.state != "kept" else ""
+    return f"{word}: {said}" if said else word
+
+
+class RowCells:
+    """Rows as cells; what all questions of a page have in common is left out (Row, Question, Answer, Use, Quality, State)."""
+
+    columns = (Column("Row", 84, right=True), Column("Question"), Column("Answer"), Column("Use", 112), Column("Quality", 76, right=True),
+               Column("State", 168))
+    USE, QUALITY = 3, 4
+
+    def __init__(self) -> None:
+        self._shared: int | None = None
+
+    def begin(self) -> None:
+        """Other rows come."""
+        self._shared = None
+
+    def see(self, found: Sequence[RowView]) -> None:
+        """The first of them say what they share."""
+        if self._shared is None and found:
+            self._shared = shared_start([one.prompt for one in found if one.prompt][:40])
+
+    def __call__(self, one: RowView) -> list[Cell]:
+        return row_cells(one, self._shared or 0)
+
+
+def row_cells(one: RowView, shared: int = 0) -> list[Cell]:
+    """One row of the table; ``shared``: how much of the question all rows shown have in common."""
+    gone = one.state in ("removed", "set_aside")
+    text = f"… {one.prompt[shared:]}" if shared else one.prompt
+    score = "" if one.score is None else f"{one.score:.2f}" if abs(one.score) < 100 else f"{one.score:,.0f}"
+    tone = "danger" if one.score is not None and one.score < 0.5 else "text"
+    rating = "" if one.rating is None else f"{RATING_WORDS[one.rating]}, "
+    state = Cell(rating + state_words(one), "textTertiary" if gone else "textSecondary" if one.state == "kept" else STATE_TOKENS[one.state],
+                 STATE_TOKENS.get(one.state, "textDisabled"))
+    struck = one.state == "removed"
+    return [Cell(f"{one.position:,}", "textSecondary"), Cell(text, "textTertiary" if gone else "text", struck=struck),
+            Cell(one.answer, "textTertiary" if gone else "text", struck=struck),
+            Cell(SPLIT_WORDS.get(one.split, one.split) if one.state != "set_aside" else "", "textSecondary"), Cell(score, tone), state]
+
+
+def shared_start(texts: list[str]) -> int:
+    """Characters that all texts begin with, up to a word's end; 0 where that is too little to leave out."""
+    if len(texts) < 2:
+        return 0
+    first, last = min(texts), max(texts)  # what these two share, all share
+    start = next((n for n, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), min(len(first), len(last)))
+    cut = first.rfind(" ", 0, start) + 1
+    return cut if cut >= SHARED_FROM else 0
+
+
+def version_words(one: VersionView) -> str:
+    """"Version 2" and its state where it is not ready."""
+    state = STATE_WORDS.get(one.state, one.state)
+    return f"Version {one.version}" + (f", {state}" if state else "")
+
+
+def counts_words(did: Mapping[str, Mapping[str, int]]) -> str:
+    """What a step did: "removed 3 near duplicates and 1 leak into the test, changed 5 redacted"."""
+    parts = []
+    for kind, reasons in did.items():
+        most_first = sorted(reasons.items(), key=lambda one: -one[1])
+        named = [_count_words(kind, name, count) for name, count in most_first if count]
+        if named:
+            parts.append(f"{KIND_WORDS.get(kind, kind)} " + ", ".join(named[:-1]) + (" and " if named[1:] else "") + named[-1])
+    return "; ".join(parts)
+
+
+def _count_words(kind: str, reason: str, count: int) -> str:
+    """"3 near duplicates", "5 (redacted)", "2"."""
+    if kind == "removed":
+        return f"{count:,} {reason_words(reason, count)}"
+    return f"{count:,} ({reason_words(reason)})" if reason else f"{count:,}"
+
+
+def story_words(story: Story) -> str:
+    """One line on what made a version."""
+    did = counts_words(story.did)
+    origin = f"from {story.file}" if story.file else ""
+    return did or origin or (f"{story.rejected:,} rows set aside" if story.rejected else "no row changed")
+
+
+def rows_words(first: int, last: int, total: int, complete: bool) -> str:
+    """"Rows 524,281 to 524,299 of 1,048,576"; counts from 0 come in."""
+    if last < first:
+        return "No such rows" if complete else "Looking"
+    return f"Rows {first + 1:,} to {last + 1:,} of {total:,}" + ("" if complete else " so far")
