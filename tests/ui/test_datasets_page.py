@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication, QDialog, QLineEdit, QPushButton
 
 from app.data import browse, by_hand, lineage, views
 from app.store import Store
+from app.store.datasets import open_dataset
 from app.store.records import Row
 from tests.data.versions import imported
 from tests.ui.conftest import shut
@@ -401,3 +402,16 @@ def test_what_all_questions_begin_with_is_left_out(texts, shared):
     pytest.param((0, -1, 0, True), "No such rows", id="none"), pytest.param((0, -1, 0, False), "Looking", id="none yet")])
 def test_where_the_table_is(place, words):
     assert datawords.rows_words(*place) == words
+
+
+def test_the_review_is_offered_where_something_was_found(page, qtbot, store, dataset):
+    assert not page._review.isVisible()
+    with open_dataset(store, dataset) as db:
+        db.conn.execute('INSERT INTO findings (version, position, field, start, "end", entity, score, detector) '
+                        "VALUES (3, 4, 'messages.0', 0, 6, 'PERSON', 0.6, 'model')")
+    page.mark_stale()
+    qtbot.waitUntil(lambda: page._review.isVisible() and "1 open" in page._review.accessibleName(), timeout=10_000)
+    page._review.click()
+    dialog = next_dialog(qtbot, page, "Private data review")
+    qtbot.waitUntil(lambda: dialog.summary is not None, timeout=10_000)
+    dialog.reject()

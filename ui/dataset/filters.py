@@ -9,6 +9,7 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QFrame, QGridLayout, QLineEdit, QWidget
 
 from ui.dataset.datawords import RATING_WORDS, ROW_STATES, SPLIT_WORDS, reason_words
+from ui.language import tr
 from ui.theme import icon
 from ui.widgets.buttons import Button, Choice
 from ui.widgets.text import Label, column, row
@@ -29,7 +30,7 @@ class FilterBar(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.search = QLineEdit()
-        self.search.setPlaceholderText("Search")
+        self.search.setPlaceholderText(tr("Search"))
         self.search.setAccessibleName("Search in the rows")
         self.search.setToolTip('Words in any order; "words in quotation marks" as they stand; the last word also as a beginning. Ctrl+F')
         self.search.setProperty("soft", True)
@@ -44,7 +45,7 @@ class FilterBar(QWidget):
         self.state = Choice("Which rows")
         self.state.setProperty("soft", True)
         for key in STATES:
-            self.state.addItem(ROW_STATES[key], key)
+            self.state.addItem(tr(ROW_STATES[key]), key)
         self.state.activated.connect(lambda _index: self.changed.emit())
         self.more = Button("Filter", "outline", "list-filter", clicked=self._open)
         self.clear = Button("", "quiet", "x", tooltip="Show all rows again", clicked=self.reset)
@@ -64,7 +65,7 @@ class FilterBar(QWidget):
 
     def offer(self, rows: int, reasons: dict[str, int], measures: list[Measure]) -> None:
         """What there is to choose from in this version."""
-        self.search.setPlaceholderText(f"Search in {rows:,} rows")
+        self.search.setPlaceholderText(tr(f"Search in {rows:,} rows"))
         self.popup.offer(reasons, measures)
 
     def set(self, *, state: str = "", score: str = "", low: float | None = None, high: float | None = None) -> None:
@@ -201,7 +202,7 @@ def _choice(name: str, options: list[tuple[str, object]]) -> Choice:
     box = Choice(name)
     box.setMinimumWidth(200)
     for text, key in options:
-        box.addItem(text, key)
+        box.addItem(tr(text), key)
     return box
 
 
@@ -210,14 +211,14 @@ def _refill(box: Choice, options: list[tuple[str, object]]) -> None:
     chosen = box.currentData()
     box.clear()
     for text, key in options:
-        box.addItem(text, key)
+        box.addItem(tr(text), key)
     box.setCurrentIndex(max(box.findData(chosen), 0))
 
 
 def _bound(name: str) -> QLineEdit:
     field = QLineEdit()
-    field.setAccessibleName(name)
-    field.setPlaceholderText("any")
+    field.setAccessibleName(tr(name))
+    field.setPlaceholderText(tr("any"))
     field.setFixedWidth(84)
     return field
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -227,11 +225,21 @@ class DatasetsPage(Page):
         for button in (self._export, self._more):
             button.setVisible(chosen is not None)
         self._compare.setVisible(len(ready) > 1)
-        self._review.setVisible(bool(ready) and importlib.util.find_spec("ui.review") is not None)
+        self._review.hide()
+        if any(one.version == self._version for one in ready):
+            query(self, _open_findings, self._dataset, self._version, done=self._show_review, slow=True)
+
+    def _show_review(self, waiting: int | None) -> None:
+        """A version that was redacted can be reviewed; the button counts what waits for a person."""
+        from ui.review import review_words
+
+        self._review.setVisible(waiting is not None)
+        self._review.say(review_words(waiting or 0))
 
     def _open_review(self) -> None:
-        review: Any = importlib.import_module("ui.review")
-        review.open_review(self, self._dataset, self._version)
+        from ui.review import open_review
+
+        open_review(self, self._dataset, self._version)
 
     def _compare_versions(self) -> None:
         chosen = self._chosen()
@@ -298,6 +306,12 @@ class DatasetsPage(Page):
         from app.data import views
 
         command(self, views.erase_for_window, dataset, busy=self._more, done=lambda _none: self.shell.toast("The dataset is erased."))
+
+
+def _open_findings(store: Any, dataset: str, version: int) -> int | None:
+    from app.data.redaction import views
+
+    return views.open_findings(store, dataset, version)
 
 
 def _drop_hint() -> QWidget:

@@ -107,15 +107,15 @@ class Tabs(QFrame):
     def __init__(self, options: list[tuple[str, str]], *, name: str = "") -> None:
         super().__init__()
         self.setProperty("tabs", True)
-        self.setAccessibleName(name)
+        self.setAccessibleName(tr(name))
         self._group = QButtonGroup(self)
         self._buttons: dict[str, QPushButton] = {}
-        self._titles = dict(options)
+        self._titles = {key: tr(text) for key, text in options}
         for key, text in options:
-            button = QPushButton(text)
+            button = QPushButton(tr(text))
             button.setProperty("tab", True)
             button.setCheckable(True)
-            button.setAccessibleName(text)
+            button.setAccessibleName(tr(text))
             button.clicked.connect(lambda _checked=False, key=key: self.chosen.emit(key))
             self._group.addButton(button)
             self._buttons[key] = button
