@@ -240,7 +240,7 @@ def _status(given: argparse.Namespace) -> int:
 
     with Store.open() as store:
         runs.reconcile(store)
-        result = runs.result(store, runs.find_run(store, given.run)["id"])
+        result = runs.details(store, runs.find_run(store, given.run)["id"])
         return show(given, result, follow.summary_lines(store, result))
 
 

@@ -283,12 +283,22 @@ def result(store: Store, run: str) -> dict[str, Any]:
             for step in steps
         ],
     }
-    if row["kit"]:
-        found["kit"] = {"name": row["kit"], "version": row["kit_version"], "hash": row["kit_hash"]}
     found |= _evaluation(steps) | _model(steps) | _endpoint(store, steps)
     if row["state"] == "failed":
         why = row["why"] or next((step["why"] for step in steps if step["why"]), None)
         found["error"] = from_record(orjson.loads(why)).as_json() if why else {"type": "run.failed", "message": "The run failed."}
+    return found
+
+
+def details(store: Store, run: str) -> dict[str, Any]:
+    """The same with what the house plan's object has no place for: the kit, and what was refused (``behaviour``)."""
+    row = find_run(store, run)
+    found = result(store, row["id"])
+    if row["kit"]:
+        found["kit"] = {"name": row["kit"], "version": row["kit_version"], "hash": row["kit_hash"]}
+    made = _outputs(states.steps_of(store, row["id"]), "evaluate.compare", "evaluation")
+    if made is not None and "behaviour" in made["summary"]:
+        found["behaviour"] = made["summary"]["behaviour"]
     return found
 
 
@@ -311,7 +321,7 @@ def _evaluation(steps: list[dict[str, Any]]) -> dict[str, Any]:
     summary = made["summary"]
     return {
         "evaluation": {
-            key: summary[key] for key in ("metric", "base", "tuned", "difference", "interval", "verdict", "behaviour") if key in summary
+            key: summary[key] for key in ("metric", "base", "tuned", "difference", "interval", "verdict") if key in summary
         }
     }
 

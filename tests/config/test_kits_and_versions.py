@@ -172,6 +172,6 @@ def test_a_run_records_the_version_and_the_content_of_its_kit(store, profile):
     line = workflow.run(store, run).line
     card = next(card for card in views.kits(store) if card.name == "legal")
     assert (str(line.kit_version), line.kit_hash) == (card.version, card.hash)
-    assert runs.result(store, run)["kit"] == {"name": "legal", "version": line.kit_version, "hash": line.kit_hash}
+    assert runs.details(store, run)["kit"] == {"name": "legal", "version": line.kit_version, "hash": line.kit_hash}
     own = runs.submit_text(store, "name: Own\nsteps: {source: {node: dataset.import, path: x.jsonl}}\n")
-    assert (workflow.run(store, own).line.kit_version, "kit" in runs.result(store, own)) == (None, False)
+    assert (workflow.run(store, own).line.kit_version, "kit" in runs.details(store, own)) == (None, False)
