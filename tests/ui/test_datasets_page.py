@@ -183,6 +183,8 @@ def test_rows_that_were_set_aside_show_why(page, qtbot):
 
 
 def choose(page, qtbot, position):
+    page.window().activateWindow()  # keys go to the active window alone
+    qtbot.waitUntil(page.window().isActiveWindow, timeout=10_000)
     page.rows.go_to_position(position)
     qtbot.waitUntil(lambda: page.rows.panel.isVisible() and page.rows.panel.shown.position == position, timeout=10_000)
     return page.rows.panel
