@@ -1,17 +1,18 @@
 """The claim, tested: the same held-out quality with less training compute, by refining the rows first.
 
-    python tests/bench/refinement_claim.py [--seeds 1 2 3] [--clean 120] [--epochs 2] [--keep FOLDER] [--only POOL]
+    python tests/bench/refinement_claim.py [--seeds 1 2 3] [--clean 280] [--rot 1.2] [--epochs 1] [--keep FOLDER] [--only POOL]
 
 Two pools of the legal kit's training rows (licence notice -> JSON with expression, category and verbatim quote):
 
-    rotten   clean rows, and as many rows of rot: copies and near copies, text in a wrong encoding, answers cut off, answers of
-             other rows, foreign and off-topic rows, web boilerplate in place of the notice
+    rotten   clean rows, and --rot times as many rows of rot: copies and near copies (of few rows many, as in a scan of files),
+             text in a wrong encoding, answers cut off, answers of other rows, foreign and off-topic rows, web boilerplate in place
+             of the notice
     control  the clean rows alone
 
 Four arms on each, all with the product's own nodes and trainer, the same batches, schedule and number of passes:
 
     full              every row
-    refined           what data.refine, data.assess and data.select leave (all limits fixed beforehand; k is what they leave)
+    refined           what data.clean, data.refine, data.assess and data.select make of them (limits fixed beforehand; k is what is left)
     random            as many tokens as refined costs, its scoring too, drawn by chance
     refined_at_full   the refined rows, trained until scoring and training cost what full costs
 
@@ -49,29 +50,34 @@ MARGIN, LEAST_SAVED = 0.01, 0.30
 NEAR = 0.8
 """Likeness from which rows count as copies: notices are short and share wording.  Chosen on clean rows, before any training."""
 LEAST_QUALITY = 0.5
-ROT = {"copy": 0.15, "near_copy": 0.15, "encoding": 0.12, "cut": 0.14, "wrong_answer": 0.2, "off_topic": 0.12, "boilerplate": 0.12}
+ROT = {"copy": 0.2, "near_copy": 0.2, "encoding": 0.1, "cut": 0.12, "wrong_answer": 0.18, "off_topic": 0.1, "boilerplate": 0.1}
 INSTRUCTION_ENDS = "\n\n"
 
 
 # -- pools --------------------------------------------------------------------------------------------------------------
 def kit_rows(*splits: str) -> list[dict[str, Any]]:
-    """Rows of the legal kit as {"question", "answer"}."""
+    """The licence notices of the legal kit (not its refusals) as {"question", "answer"}."""
     found = [json.loads(line) for line in KIT.read_text(encoding="utf-8").splitlines()]
-    return [{"question": row["messages"][0]["content"], "answer": row["messages"][1]["content"]} for row in found if row["split"] in splits]
+    return [{"question": row["messages"][0]["content"], "answer": row["messages"][1]["content"]} for row in found
+            if row["split"] in splits and "quote" in row["messages"][1]["content"]]
 
 
-def make_pool(kind: str, clean: int, seed: int) -> list[dict[str, Any]]:
-    """The rows of a pool, mixed; "rot" names what was done to a row, "" for clean ones.  Rot other than copies is made of other rows."""
+def make_pool(kind: str, clean: int, rot: float, seed: int) -> list[dict[str, Any]]:
+    """The rows of a pool, mixed; "rot" names what was done to a row, "" for clean ones.  Rot other than copies is made of other rows.
+
+    Copies fall on the rows by Zipf's law: the first is copied twice as often as the second.
+    """
     chance = random.Random(f"pool:{seed}")
     rows = kit_rows("train")
     chance.shuffle(rows)
     kept, others = rows[:clean], rows[clean:]
+    answers, weights = list(others), [1 / rank for rank in range(1, clean + 1)]
     pool = [{**row, "rot": ""} for row in kept]
     if kind == "rotten":
         for name, share in ROT.items():
-            for _ in range(round(share * clean)):
-                source = chance.choice(kept) if name in ("copy", "near_copy") else others.pop()
-                pool.append({**ROTTERS[name](source, chance, others), "rot": name})
+            for _ in range(round(share * rot * clean)):
+                source = chance.choices(kept, weights)[0] if name in ("copy", "near_copy") else others.pop()
+                pool.append({**ROTTERS[name](source, chance, answers), "rot": name})
     chance.shuffle(pool)
     return pool
 
@@ -98,8 +104,8 @@ def encoding(row: dict[str, Any], chance: random.Random, others: list[dict[str, 
     """Typographic characters, read in a wrong encoding; question and answer alike."""
     typographic = str.maketrans({'"': "“", "'": "’", "-": "–", "a": "á" if chance.random() < 0.3 else "a"})
 
-    def spoil(text: str) -> str:
-        return text.translate(typographic).encode().decode("cp1252", "replace")
+    def spoil(text: str) -> str:  # as programs do: Windows-1252, and Latin-1 where that has no character
+        return "".join(bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in text.translate(typographic).encode())
 
     start, _, notice = row["question"].partition(INSTRUCTION_ENDS)
     answer = json.loads(row["answer"])
@@ -160,7 +166,7 @@ class Trial:
 
     def run(self) -> dict[str, Any]:
         """{"refining": ..., arm: ...}; only what is not there yet is made."""
-        wanted = ["refining", *ARMS]
+        wanted = ["refining", *(arm for arm in ARMS if arm in self.given.arms)]
         for name in wanted:
             file = self.folder / f"{name}.json"
             if not file.exists():
@@ -180,49 +186,48 @@ class Trial:
         work.mkdir(parents=True)
         return Store.open(Profile(work / "profile")), work
 
-    def _rows(self, store: Any, positions: set[int] | None = None) -> Any:
-        """The pool (or some of it) as version 1 of a dataset."""
+    def _rows(self, store: Any, rows: list[dict[str, Any]]) -> Any:
+        """Rows as version 1 of a dataset, all for training."""
         from app.store.records import Row
         from tests.context import make_rows
 
-        pool = make_pool(self.pool, self.given.clean, self.seed)
-        rows = [Row("chat", [{"role": "user", "content": row["question"]}, {"role": "assistant", "content": row["answer"]}],
-                    split="train", position=number)
-                for number, row in enumerate(pool, start=1) if positions is None or number in positions]
-        made = make_rows(store, rows)
+        made = make_rows(store, [
+            Row("chat", [{"role": "user", "content": row["question"]}, {"role": "assistant", "content": row["answer"]}], split="train",
+                position=number) for number, row in enumerate(rows, start=1)])
         store.db.execute("INSERT INTO dataset_versions (dataset, version, state, shape, rows, created) VALUES (?, 1, 'ready', 'chat', ?, 0)",
                          (made.dataset, len(rows)))
         return made
 
     def _refine(self) -> dict[str, Any]:
-        """The product's nodes; which rows are left, and the CPU-seconds it took."""
+        """The product's nodes: the rows that they leave, as they leave them, and the CPU-seconds it took."""
         import sklearn.svm  # noqa: F401  (imports are no part of the work, for no arm)
         import transformers  # noqa: F401
 
         from app.data.assess_node import Assess, AssessParams
+        from app.data.clean_node import Clean, CleanParams
         from app.data.refine_node import Refine, RefineParams
         from app.data.select_node import Select, SelectParams
         from app.store.datasets import open_dataset
         from tests.context import FakeContext
 
+        pool = make_pool(self.pool, self.given.clean, self.given.rot, self.seed)
         store, work = self._store("refining")
         with store:
-            source = self._rows(store)
+            source = self._rows(store, pool)
             context = FakeContext(store, work, inputs={"rows": source}, seed=self.seed)
             began = time.process_time()
-            context.inputs["rows"] = Refine(RefineParams.model_validate({"near_duplicates": {"threshold": NEAR}})).run(context)["rows"]
-            after_copies = time.process_time()
-            assessed = Assess(AssessParams.model_validate({})).run(context)
+            for step in (Clean(CleanParams.model_validate({"truncated": "remove"})),
+                         Refine(RefineParams.model_validate({"near_duplicates": {"threshold": NEAR}}))):
+                context.inputs["rows"] = step.run(context)["rows"]
+            assessment = Assess(AssessParams.model_validate({})).run(context)["assessment"].summary
             chosen = Select(SelectParams.model_validate({"at_least": {"quality": LEAST_QUALITY}})).run(context)["rows"]
             seconds = time.process_time() - began
             with open_dataset(store, source.dataset) as db:
-                kept = [row.position for row in db.iter_rows(chosen.version, "train")]
-                scores = {name: db.scores_of(context.inputs["rows"].version, name) for name in ("quality", "agreement", "overlap", "relevance")}
-            report = assessed["assessment"].summary
-        rot = [row["rot"] for row in make_pool(self.pool, self.given.clean, self.seed)]
-        left = Counter(rot[position - 1] for position in kept)
-        return {"kept": kept, "seconds": seconds, "seconds_copies": after_copies - began, "score": report["score"], "parts": report["parts"],
-                "of": dict(Counter(rot)), "left": dict(left), "scores": scores}
+                kept = [{"position": row.position, "question": row.messages[0]["content"], "answer": row.answer}
+                        for row in db.iter_rows(chosen.version, "train")]
+        left = Counter(pool[row["position"] - 1]["rot"] for row in kept)
+        return {"kept": kept, "seconds": seconds, "score": assessment["score"], "parts": assessment["parts"],
+                "of": dict(Counter(row["rot"] for row in pool)), "left": dict(left)}
 
     def _arm(self, name: str) -> dict[str, Any]:
         """Train and measure one arm."""
@@ -237,7 +242,7 @@ class Trial:
         session._set_threads = lambda ctx: None  # type: ignore[assignment]  # one thread for all
         store, work = self._store(name)
         with store:
-            rows = self._rows(store, self._positions(name))
+            rows = self._rows(store, self._rows_of(name))
             ctx = FakeContext(store, work, inputs={"rows": rows}, base_model=str(STARTER), seed=self.seed)
             params: dict[str, Any] = {"epochs": self.given.epochs, "batch_tokens": self.given.batch_tokens, "eval_rows": 0,
                                       "checkpoint_minutes": 0}
@@ -263,15 +268,15 @@ class Trial:
         full, refined, scoring = self.results["full"], self.results["refined"], self.results["refining"]["seconds"]
         return round(refined["tokens"] + scoring * full["tokens"] / full["seconds"])
 
-    def _positions(self, name: str) -> set[int] | None:
-        kept = self.results["refining"]["kept"]
-        if name == "full":
-            return None
+    def _rows_of(self, name: str) -> list[dict[str, Any]]:
         if name in ("refined", "refined_at_full"):
-            return set(kept)
-        count = len(make_pool(self.pool, self.given.clean, self.seed))
+            kept: list[dict[str, Any]] = self.results["refining"]["kept"]
+            return kept
+        pool = make_pool(self.pool, self.given.clean, self.given.rot, self.seed)
+        if name == "full":
+            return pool
         share = self._random_tokens() / self.results["full"]["tokens"]
-        return set(random.Random(f"random:{self.seed}").sample(range(1, count + 1), min(count, round(share * count))))
+        return random.Random(f"random:{self.seed}").sample(pool, min(len(pool), round(share * len(pool))))
 
 
 def held_out_nll(model: Any, most: int) -> list[float]:
@@ -344,16 +349,18 @@ def _refining_lines(trials: list[dict[str, Any]]) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--clean", type=int, default=120, help="clean rows of a pool")
-    parser.add_argument("--epochs", type=float, default=2)
-    parser.add_argument("--batch-tokens", type=int, default=512)
+    parser.add_argument("--clean", type=int, default=280, help="clean rows of a pool")
+    parser.add_argument("--rot", type=float, default=1.2, help="rows of rot for each clean row")
+    parser.add_argument("--epochs", type=float, default=1)
+    parser.add_argument("--batch-tokens", type=int, default=256)
     parser.add_argument("--held-out", type=int, default=0, help="held-out rows to measure on; 0: all")
     parser.add_argument("--keep", type=Path, default=ROOT / "build" / "refinement_claim", help="where results are kept")
     parser.add_argument("--only", choices=POOLS, help="one pool")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), help="fewer arms, for a look at them alone")
     parser.add_argument("--refining-only", action="store_true", help="refine, do not train")
     given = parser.parse_args()
     os.environ.update(NEUROWEAVER_KEYRING="off")
-    folder = given.keep / f"clean{given.clean}-epochs{given.epochs:g}-batch{given.batch_tokens}-held{given.held_out or 'all'}"
+    folder = given.keep / f"clean{given.clean}-rot{given.rot:g}-epochs{given.epochs:g}-batch{given.batch_tokens}-held{given.held_out or 'all'}"
     pools = [given.only] if given.only else list(POOLS)
     if given.refining_only:
         for pool in pools:
@@ -362,6 +369,11 @@ def main() -> int:
         return 0
     began = time.process_time()
     found: dict[str, list[dict[str, Any]]] = {pool: [Trial(given, pool, seed, folder).run() for seed in given.seeds] for pool in pools}
+    if set(given.arms) != set(ARMS):
+        for pool, trials in found.items():
+            print("\n".join(f"{pool}: {arm} NLL {sum(trial[arm]['nll']) / len(trial[arm]['nll']):.4f}, {trial[arm]['tokens']} tokens, "
+                            f"{trial[arm]['seconds']:.0f} CPU s" for trial in trials for arm in given.arms), flush=True)
+        return 0
     import statistics
 
     each = [trial[arm]["seconds"] / trial[arm]["tokens"] for trials in found.values() for trial in trials for arm in ARMS]
