@@ -20,6 +20,8 @@ from tests.ui.filled_datasets import fill_datasets
 from ui.dataset import datawords
 from ui.main import open_window
 from ui.widgets.histogram import Histogram
+from ui.widgets.rows import PAGE
+from ui.widgets.table import _fitted, _metrics
 from ui.window import Window
 
 ROWS = 400
@@ -67,10 +69,10 @@ def shown(page, qtbot, words: str) -> None:
 # ---- the table -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_scroll_bar_spans_all_rows_and_one_page_is_read(page):
+def test_the_scroll_bar_spans_all_rows_and_only_what_is_seen_is_read(page):
     table = page.rows.table
     assert table.model().rowCount() == ROWS
-    assert len(table._pages._pages) == 1
+    assert len(table._pages._pages) * PAGE <= table.in_view()[1] + PAGE
     assert page.rows.where.words().startswith("Rows 1 to ")
     assert page.rows.where.words().endswith(f" of {ROWS}")
 
@@ -96,16 +98,18 @@ def test_what_is_passed_by_is_not_read(page, qtbot):
 
 
 def test_typing_a_letter_does_not_look_through_the_rows(page):
+    before = len(page.rows.table._pages._pages)
     page.rows.table.keyboardSearch("z")
-    assert len(page.rows.table._pages._pages) == 1
+    assert len(page.rows.table._pages._pages) == before
+    assert page.rows.table.currentIndex().row() == -1
 
 
 def test_pages_read_long_ago_are_given_up(page, qtbot, monkeypatch):
-    monkeypatch.setattr("ui.widgets.rows.MOST_PAGES", 2)
+    monkeypatch.setattr("ui.widgets.rows.MOST_PAGES", 4)
     for row in (0, 130, 260, 399):
         page.rows.table.go_to(row)
         qtbot.waitUntil(lambda: ready(page), timeout=10_000)
-    assert len(page.rows.table._pages._pages) <= 2
+    assert len(page.rows.table._pages._pages) <= 4
 
 
 def test_a_failed_read_is_told_and_can_be_tried_again(page, qtbot, monkeypatch):
@@ -417,3 +421,14 @@ def test_the_review_is_offered_where_something_was_found(page, qtbot, store, dat
     dialog = next_dialog(qtbot, page, "Private data review")
     qtbot.waitUntil(lambda: dialog.summary is not None, timeout=10_000)
     dialog.reject()
+
+
+@pytest.mark.parametrize("text", ["short", "Licensee may not sublicense the Software without consent " * 40, "الترخيص " * 60, "条款" * 80,
+                                  "i" * 500, ""])
+@pytest.mark.parametrize("room", [0, 5, 40, 260])
+def test_a_cell_is_cut_where_it_ends(qapp, text, room):
+    shown, wide = _fitted(text, room, "body")
+    assert wide <= max(room, 0)
+    if room >= 40:  # room for an ellipsis
+        assert _metrics("body").horizontalAdvance(shown) <= room + 2
+        assert (shown == text) == (_metrics("body").horizontalAdvance(text) <= room)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QIntValidator, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QLineEdit, QWidget
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ui.pages.base import Page
 
 LOOK_AGAIN_SECONDS = 2.0
+PICK_MS = 60
 WIDE = 800
 """px from which all columns are shown."""
 
@@ -55,7 +56,11 @@ class RowsPane(QWidget):
         self.table = RowsTable(RowCells.columns, self._cells, "Rows")
         self.table.asked.connect(self._read)
         self.table.seen.connect(lambda _first, _last: self._say_where())
-        self.table.picked.connect(self._ask_whole)
+        self.table.picked.connect(self._pick)
+        self._picking = QTimer(self)
+        self._picking.setSingleShot(True)
+        self._picking.setInterval(PICK_MS)
+        self._picking.timeout.connect(lambda: self._ask_whole(self.table.place()))
         self.table.selection_changed.connect(self._say_chosen)
         self.panel = RowPanel()
         self.panel.hide()
@@ -289,9 +294,16 @@ class RowsPane(QWidget):
 
     # ---- one row ---------------------------------------------------------------------------------------------------
 
+    def _pick(self, place: int) -> None:
+        """The row is read whole when the selection rests on it, not while it runs by."""
+        if place < 0:
+            self._picking.stop()
+            self._close_panel()
+        else:
+            self._picking.start()
+
     def _ask_whole(self, place: int) -> None:
         if place < 0:
-            self._close_panel()
             return
         query(self._page, _whole, self._dataset, self._version, place, self._wanted, list(self._measures), done=self._show_whole,
               key="whole")

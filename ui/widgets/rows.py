@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from PySide6.QtCore import QItemSelection, QModelIndex, Qt, QTimer, Signal
-from PySide6.QtGui import QPaintEvent, QResizeEvent
+from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QWidget
 
+from ui.theme import theme
 from ui.widgets.table import AnyIndex, Cell, CellModel, CellView, Column
 
-PAGE, MOST_PAGES = 64, 64
+PAGE, MOST_PAGES = 16, 256
 WAITING = Cell("", "textTertiary")
 Cells = Callable[[Any], Sequence[Cell]]
 
@@ -186,8 +187,8 @@ class RowsTable(CellView):
         if self.places:
             index = self._pages.index(min(max(row, 0), len(self.places) - 1), 0)
             self.scrollTo(index, QAbstractItemView.ScrollHint.PositionAtTop)
+            self.look()  # before anybody asks more of the row that becomes the current one
             self.setCurrentIndex(index)
-            self.look()
 
     def place(self) -> int:
         """The place of the current row, or -1."""
@@ -227,9 +228,14 @@ class RowsTable(CellView):
         self._look.start()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Rows, or that there are none."""
-        super().paintEvent(event)
-        if self._pages.missing(*self.in_view()) and not self._under_way:
+        """The rows; where none of them has been read yet, nothing, because they come in a moment."""
+        first, last = self.in_view()
+        missing = self._pages.missing(first, last) if last >= first else []
+        if missing and not self._under_way:
             self._look.start()
-
-
+        if missing and len(missing) == last // PAGE - first // PAGE + 1:
+            painter = QPainter(self.viewport())
+            painter.fillRect(event.rect(), theme.color("surface"))
+            painter.end()
+        else:
+            super().paintEvent(event)
