@@ -1,9 +1,10 @@
 """Print the result of a kit: every arm on the same held-out items, intervals, and the seconds of each step.
 
-Usage: .venv/bin/python tests/bench/kit_result.py [KIT] [--keep FOLDER] [--set A.B=C ...]
-       .venv/bin/python tests/bench/kit_result.py --home FOLDER
+Usage: .venv/bin/python tests/bench/kit_result.py [KIT] [--keep FOLDER] [--by COLUMN] [--set A.B=C ...]
+       .venv/bin/python tests/bench/kit_result.py [KIT] --home FOLDER [--by COLUMN]
 The kit runs in a fresh profile that is deleted afterwards, or in --keep, which stays.  With --home nothing runs: the last
-evaluation of that profile is printed.
+evaluation of that profile is printed.  --by shows base and tuned apart for each value of a column of the kit's rows, for
+example the package that a row comes from.
 """
 
 from __future__ import annotations
@@ -40,6 +41,23 @@ def last_report(home: Path) -> dict[str, Any] | None:
     with Store.open(Profile(home)) as store:
         row = store.row("SELECT report FROM evaluations ORDER BY id DESC LIMIT 1")
     return json.loads(row["report"]) if row else None
+
+
+def by_column(kit: str, home: Path, column: str) -> list[str]:
+    """Base and tuned on the task's items, one line for each value of a column of the kit's rows."""
+    files = (ROOT / "kits" / kit / "data").glob("*.jsonl")
+    rows = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    values = {row["messages"][0]["content"]: str(row.get(column)) for row in rows}
+    last = max((home / "runs").rglob("evaluation.json"), key=lambda file: file.stat().st_mtime)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for sample in json.loads(last.read_bytes())["samples"]:
+        if "refused" not in sample["checks"]:
+            found.setdefault(values[sample["prompt"]], []).append(sample)
+    lines = [f"{column:34}{'items':>8}{'base':>8}{'tuned':>8}"]
+    for value, samples in sorted(found.items()):
+        means = (100 * sum(one[name] for one in samples) / len(samples) for name in ("base_score", "tuned_score"))
+        lines.append(f"{value:34}{len(samples):>8}" + "".join(f"{mean:>8.1f}" for mean in means))
+    return lines
 
 
 def table(report: dict[str, Any]) -> list[str]:
@@ -99,6 +117,7 @@ def main() -> int:
     parser.add_argument("kit", nargs="?", default="legal")
     parser.add_argument("--home", type=Path, help="print the last evaluation of this profile instead of running")
     parser.add_argument("--keep", type=Path, help="run in this profile and leave it there")
+    parser.add_argument("--by", metavar="COLUMN", help="also show base and tuned for each value of a column of the kit's rows")
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="override a value of the kit")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="nw-kit-") as scratch:
@@ -109,6 +128,8 @@ def main() -> int:
         report = last_report(home)
         if report:
             show(report)
+        if report and given.by:
+            print("\n".join(by_column(given.kit, home, given.by)))
         return int(report is None or (run is not None and run["state"] != "done"))
 
 
