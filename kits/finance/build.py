@@ -69,15 +69,15 @@ class Kind:
 
 
 KINDS = {
-    "purchase invoice": Kind("purchases", CREDITORS, True, (255, 12, 28), 12, 3000),
-    "purchase credit": Kind("purchases", CREDITORS, False, (85, 4, 8), 8, 600),
-    "sales invoice": Kind("sales", DEBTORS, False, (85, 4, 9), 90, 6000),
-    "sales credit": Kind("sales", DEBTORS, True, (55, 2, 5), 20, 900),
-    "card payment": Kind("purchases", CARD, True, (95, 5, 13), 6, 800, (5000, 5003, 6201, 7300, 7301, 7401, 7402, 7500, 7501, 7502,
+    "purchase invoice": Kind("purchases", CREDITORS, True, (210, 12, 28), 12, 3000),
+    "purchase credit": Kind("purchases", CREDITORS, False, (80, 4, 8), 8, 600),
+    "sales invoice": Kind("sales", DEBTORS, False, (75, 4, 9), 90, 6000),
+    "sales credit": Kind("sales", DEBTORS, True, (50, 2, 5), 20, 900),
+    "card payment": Kind("purchases", CARD, True, (85, 5, 13), 6, 800, (5000, 5003, 6201, 7300, 7301, 7401, 7402, 7500, 7501, 7502,
                          7503, 7551, 7552, 7553, 7606, 7700, 8202, 8203, 8205, 40)),
-    "cash payment": Kind("purchases", PETTY_CASH, True, (55, 3, 7), 2, 60, (5000, 5003, 7300, 7500, 7501, 7502, 7503, 7801, 7802, 8205)),
-    "bank payment": Kind("paid", BANK, True, (150, 6, 13), 30, 9000),
-    "bank receipt": Kind("received", BANK, False, (100, 4, 7), 90, 9000),
+    "cash payment": Kind("purchases", PETTY_CASH, True, (45, 3, 7), 2, 60, (5000, 5003, 7300, 7500, 7501, 7502, 7503, 7801, 7802, 8205)),
+    "bank payment": Kind("paid", BANK, True, (130, 6, 13), 30, 9000),
+    "bank receipt": Kind("received", BANK, False, (95, 4, 7), 90, 9000),
 }
 HMRC = (2110, 2202, 2210)
 
@@ -260,13 +260,13 @@ def task_lines(split: str, wording: dict[str, Any], chart: dict[int, Account]) -
 def behaviour_lines(split: str, wording: dict[str, Any], chart: dict[int, Account]) -> Iterator[Line]:
     """What the model must not answer with an entry: another matter, or a question that asks for advice.
 
-    Training sees a pattern that has something to fill in twice, filled differently.
+    Training sees a pattern twice, filled differently and with other accounts listed.
     """
     draw = Draw(split, wording, "behaviour")
     accounts = pool(wording, chart)
     for kind, refusal in (("out_of_scope", "out of scope"), ("advice", "not advice")):
         for number, pattern in enumerate(wording["behaviour"][kind][split], start=1):
-            for _ in range(2 if split == "train" and "{" in pattern else 1):
+            for _ in range(2 if split == "train" else 1):
                 date = written_date(draw.one(wording["dates"][split]), draw.day())
                 text = pattern.format(date=date, party=draw.name(0), gross=f"£{draw.money(500, 60000):,.2f}")
                 listed = draw.listed(draw.one(accounts), accounts)

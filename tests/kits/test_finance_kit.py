@@ -177,13 +177,13 @@ def test_some_ways_to_write_a_date_are_new_in_the_test():
 
 
 # -- refusals -------------------------------------------------------------------------------------------------------
-def test_refusals_are_a_tenth_of_training_and_thirty_of_the_test(task):
+def test_refusals_are_a_quarter_of_training_and_thirty_of_the_test(task):
     assert {row["messages"][1]["content"] for row in REFUSALS} == {'{"refusal": "out of scope"}', '{"refusal": "not advice"}'}
     assert all(refusal(task, row["messages"][1]["content"]) == row["kind"].replace("_", " ").replace("advice", "not advice")
                for row in REFUSALS)
     counts = Counter((row["split"], row["kind"]) for row in REFUSALS)
     assert (counts["test", "out_of_scope"], counts["test", "advice"]) == (15, 15)
-    assert 0.08 < sum(row["split"] == "train" for row in REFUSALS) / sum(row["split"] == "train" for row in ROWS) <= 0.1
+    assert 0.2 < sum(row["split"] == "train" for row in REFUSALS) / sum(row["split"] == "train" for row in ROWS) < 0.3
 
 
 # -- the kit --------------------------------------------------------------------------------------------------------
