@@ -38,6 +38,8 @@ class _Job:
     done: Callable[[Any], None] | None
     failed: Callable[[NeuroWeaverError], None] | None
     with_store: bool = True
+    lane: str = ""
+    """The lane of a job that keeps its place in a line; "" for one that does not."""
 
 
 class _Lane:
@@ -85,6 +87,8 @@ class Background(QObject):
         self.store: Store | None = None
         self._lanes = {"quick": _Lane("quick", 1, self._run), "slow": _Lane("slow", 2, self._run), "scan": _Lane("scan", 1, self._run)}
         self._newest: dict[tuple[int, str], int] = {}
+        self._behind: dict[tuple[int, str], deque[_Job]] = {}  # commands under way, and those that wait for them
+        self._order = threading.Lock()
         self._serial = 0
         self._closing = threading.Event()
         self._watch: threading.Thread | None = None
@@ -129,14 +133,39 @@ class Background(QObject):
 
     def submit(self, owner: QObject | None, function: Callable[..., Any], *values: Any, lane: str = "quick",
                key: str = "", done: Callable[[Any], None] | None = None,
-               failed: Callable[[NeuroWeaverError], None] | None = None, with_store: bool = True) -> None:
-        """Run ``function(store, *values)`` on a lane; ``done`` or ``failed`` is called here later."""
+               failed: Callable[[NeuroWeaverError], None] | None = None, with_store: bool = True, in_order: bool = False) -> None:
+        """Run ``function(store, *values)`` on a lane; ``done`` or ``failed`` is called here later.
+
+        in_order: it starts when the owner's earlier jobs of this name are through, however many threads the lane has.
+        """
         if self._closing.is_set():
             return
         self._serial += 1
         name = key or f"{function.__module__}.{function.__qualname__}"
         self._newest[id(owner), name] = self._serial
-        self._lanes[lane].put(_Job(owner, name, self._serial, function, values, done, failed, with_store))
+        job = _Job(owner, name, self._serial, function, values, done, failed, with_store, lane if in_order else "")
+        if in_order and self._waits(job):
+            return
+        self._lanes[lane].put(job)
+
+    def _waits(self, job: _Job) -> bool:
+        with self._order:
+            before = self._behind.get((id(job.owner), job.key))
+            if before is None:
+                self._behind[id(job.owner), job.key] = deque()
+                return False
+            before.append(job)
+            return True
+
+    def _follow(self, job: _Job) -> None:
+        """Start what waited for this job."""
+        with self._order:
+            line = self._behind[id(job.owner), job.key]
+            follower = line.popleft() if line else None
+            if follower is None:
+                del self._behind[id(job.owner), job.key]
+        if follower is not None:
+            self._lanes[follower.lane].put(follower)
 
     def forget(self, owner: QObject, key: str) -> None:
         """An answer that is under way is not wanted any more."""
@@ -145,16 +174,20 @@ class Background(QObject):
     def _run(self, job: _Job) -> None:
         if self._closing.is_set():
             return
-        try:
-            answer = job.function(self.store, *job.values) if job.with_store else job.function(*job.values)
-            problem = None
-        except NeuroWeaverError as caught:
-            answer, problem = None, caught
-        except Exception as caught:  # a mistake in the program: said in words, kept in the details
-            answer, problem = None, unexpected(caught, job.function)
+        answer, problem = self._attempt(job)
+        if job.lane:
+            self._follow(job)
         with contextlib.suppress(RuntimeError):  # the window is gone
             if not self._closing.is_set():
                 self._answer.emit(job, answer, problem)
+
+    def _attempt(self, job: _Job) -> tuple[Any, NeuroWeaverError | None]:
+        try:
+            return (job.function(self.store, *job.values) if job.with_store else job.function(*job.values)), None
+        except NeuroWeaverError as caught:
+            return None, caught
+        except Exception as caught:  # a mistake in the program: said in words, kept in the details
+            return None, unexpected(caught, job.function)
 
     def _arrive(self, job: _Job, answer: Any, problem: NeuroWeaverError | None) -> None:
         self._arrived.append((job, answer, problem))
@@ -216,7 +249,10 @@ def query(page: Any, function: Callable[..., Any], *values: Any, done: Callable[
 def command(page: Any, function: Callable[..., Any], *values: Any, busy: Any = None,
             done: Callable[[Any], None] | None = None,
             failed: Callable[[NeuroWeaverError], None] | None = None) -> None:
-    """Change something for a page; ``busy`` (a button, say) is disabled meanwhile.  The store says what changed."""
+    """Change something for a page; ``busy`` (a button, say) is disabled meanwhile.  The store says what changed.
+
+    The same change asked for twice is made twice, in that order.
+    """
     if busy is not None:
         busy.setEnabled(False)
 
@@ -226,5 +262,5 @@ def command(page: Any, function: Callable[..., Any], *values: Any, busy: Any = N
         if then is not None:
             then(value)
 
-    page.background.submit(page, function, *values, lane="slow", done=lambda value: finish(done, value),
+    page.background.submit(page, function, *values, lane="slow", in_order=True, done=lambda value: finish(done, value),
                            failed=lambda problem: finish(failed or page.show_error, problem))

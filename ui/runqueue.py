@@ -52,6 +52,8 @@ class RunQueue(Card):
 
     def __init__(self) -> None:
         super().__init__()
+        self.settled = True
+        """Whether the store knows the order that is shown; until it does, what the store says is older."""
         self.list = _List()
         self.list.moved.connect(lambda: self.reordered.emit(self.order()))
         self.setLayout(column(Label("Waiting, in this order. Drag to change it.", "heading"), self.list, gap=6, margins=(16, 12, 16, 12)))
@@ -63,6 +65,8 @@ class RunQueue(Card):
 
     def show_lines(self, lines: list[Any]) -> None:
         """Fill it; the chosen row stays chosen."""
+        if not self.settled:
+            return
         if [line.id for line in lines] != self.order():
             chosen = self.list.currentItem().data(Qt.ItemDataRole.UserRole) if self.list.currentItem() else ""
             self.list.clear()

@@ -53,6 +53,32 @@ def test_slow_work_does_not_hold_up_quick_work(qtbot, background):
     assert found == ["quick"]
 
 
+def test_changes_of_one_kind_are_made_in_the_order_they_were_asked_for(qtbot, background):
+    made, owner = [], QObject()
+
+    def change(_store, seconds, value):
+        time.sleep(seconds)
+        made.append(value)
+
+    for value, seconds in enumerate((0.2, 0.0, 0.1, 0.0)):
+        background.submit(owner, change, seconds, value, lane="slow", in_order=True)
+    qtbot.waitUntil(lambda: len(made) == 4, timeout=3000)
+    assert made == [0, 1, 2, 3]
+
+
+def test_a_failed_change_does_not_stop_the_next(qtbot, background):
+    owner, found = QObject(), []
+
+    def change(_store, works):
+        if not works:
+            raise DatasetError("test", "No.")
+        return works
+
+    for works in (False, True):
+        background.submit(owner, change, works, lane="slow", in_order=True, done=found.append)
+    qtbot.waitUntil(lambda: found == [True], timeout=3000)
+
+
 def test_no_answer_after_the_owner_is_gone(qtbot, background):
     owner, found = QObject(), []
     background.submit(owner, _later, 0.1, 1, done=found.append)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QLineEdit, QStackedWidget, QWidget
@@ -17,6 +17,9 @@ from ui.widgets.buttons import Button
 from ui.widgets.feedback import EmptyState
 from ui.widgets.table import Cell, Column, Table
 from ui.widgets.text import Card, column, row
+
+if TYPE_CHECKING:
+    from app.errors import NeuroWeaverError
 
 MOST_COMPARED = 4
 THROTTLE_MS = 500
@@ -175,7 +178,16 @@ class RunsPage(Page):
     def _reorder(self, order: list[str]) -> None:
         from app.workflow import runbook
 
-        command(self, runbook.reorder, order)
+        self.queue.settled = False
+        command(self, runbook.reorder, order, done=lambda _: self._settle(), failed=self._not_reordered)
+
+    def _not_reordered(self, problem: NeuroWeaverError) -> None:
+        self._settle()
+        self.show_error(problem)
+
+    def _settle(self) -> None:
+        self.queue.settled = True
+        self.mark_stale()
 
     def run_primary(self) -> None:
         if self._run:
