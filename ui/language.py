@@ -26,7 +26,7 @@ _HOLE = re.compile(r"\{\}")
 _SHOWN = {"Label", "Button", "Segments", "Badge", "EmptyState", "Column", "Panel", "Deed", "Key", "PageSpec", "say", "toast", "ask",
           "offer", "addAction", "addMenu", "setPlaceholderText", "setToolTip", "setWindowTitle", "_line", "_switch", "_number",
           "_whole", "allow", "addItems", "Choice", "Switch"}
-_NAMES = {"title", "subtitle", "STATES", "VERDICTS", "NOT_MEASURED", "STEP_WORDS", "KEY_WORDS", "SPLIT_WORDS", "STEPS"}
+_NAMES = {"title", "subtitle", "STATES", "VERDICTS", "NOT_MEASURED", "STEP_WORDS", "KEY_WORDS", "SPLIT_WORDS", "STEPS", "PLACES"}
 
 
 class _Language:

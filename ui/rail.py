@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QSizePolicy, QVBoxLayout, QWidget
 
 from ui.language import tr
 from ui.pages import PageSpec
+from ui.shortcuts import page_key, shortcuts
 from ui.theme import font, pixmap, theme, tokens
 from ui.widgets.buttons import Button
 from ui.widgets.text import KeyCap, Label, column, row
@@ -20,7 +19,7 @@ WIDE, NARROW = tokens()["size"]["rail"], 56
 class NavButton(QAbstractButton):
     """One page: icon, name, mark."""
 
-    def __init__(self, spec: PageSpec, shortcut: str) -> None:
+    def __init__(self, spec: PageSpec) -> None:
         super().__init__()
         self.spec = spec
         self.mark, self.mark_token, self.mark_dot = "", "textTertiary", ""
@@ -28,15 +27,15 @@ class NavButton(QAbstractButton):
         self.setCheckable(True)
         self.setText(tr(spec.title))
         self.setAccessibleName(tr(spec.title))
-        self.show_keys(shortcut)
+        self._show_keys()
+        shortcuts.changed.connect(self._show_keys)
         self.setFixedHeight(32)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
-    def show_keys(self, shortcut: str) -> None:
-        """The keys that lead here, in the tooltip."""
-        self.setToolTip(f"{tr(self.spec.title)}  {shortcut}".strip())
+    def _show_keys(self) -> None:
+        self.setToolTip(f"{self.text()}  {shortcuts.words(page_key(self.spec.name))}".strip())
 
     def show_mark(self, text: str, dot: str = "") -> None:
         """Percent of a run, a state, a count; ``dot`` is a colour token."""
@@ -148,12 +147,12 @@ class Rail(QWidget):
         head = QWidget()
         head.setLayout(top)
         head.setFixedHeight(40)
-        self._find = Button("Find or do", "outline", "search", tooltip="Find or do  Ctrl+K", clicked=self.asked.emit)
+        self._find = Button("Find or do", "outline", "search", tooltip="Find or do", keys="find", clicked=self.asked.emit)
         self._find.setObjectName("find")
         self._find.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self._cap = KeyCap("Ctrl K")
+        self._cap = KeyCap("find")
         self._cap.setParent(self._find)
-        self._cap.adjustSize()
+        shortcuts.changed.connect(self._place_cap)
         self._labels += [words, self._cap]
         for part, space in ((head, 8), (self._find, 8)):
             self._layout.addWidget(part)
@@ -174,20 +173,11 @@ class Rail(QWidget):
             self._add(spec)
 
     def _add(self, spec: PageSpec) -> None:
-        button = NavButton(spec, "")
+        button = NavButton(spec)
         button.clicked.connect(lambda _checked=False, name=spec.name: self.chosen.emit(name))
         self._group.addButton(button)
         self.buttons[spec.name] = button
         self._layout.addWidget(button)
-
-    def show_keys(self, keys: Mapping[str, str]) -> None:
-        """Keys by page, and those of "find"."""
-        for name, button in self.buttons.items():
-            button.show_keys(keys.get(name, ""))
-        self._find.setToolTip(f"{tr('Find or do')}  {keys.get('find', '')}".strip())
-        self._cap.setText(keys.get("find", "").replace("+", " "))
-        self._cap.setVisible(bool(keys.get("find")))
-        self._cap.adjustSize()
 
     def choose(self, name: str) -> None:
         """Mark a page as the one shown."""
@@ -206,4 +196,8 @@ class Rail(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Keep the key cap at the right of the field."""
         super().resizeEvent(event)
+        self._place_cap()
+
+    def _place_cap(self) -> None:
+        self._cap.adjustSize()
         self._cap.move(self._find.width() - self._cap.width() - 8, 7)

@@ -12,11 +12,12 @@ from math import floor
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QDialog, QFrame, QGridLayout, QLabel, QLineEdit, QMenu, QScrollArea, QWidget
 
 from ui.background import command, query
 from ui.language import tr
+from ui.shortcuts import shortcuts
 from ui.theme import theme
 from ui.widgets.buttons import Button, Segments
 from ui.widgets.feedback import Bar, EmptyState, ErrorBanner
@@ -86,17 +87,17 @@ class ReviewDialog(QDialog):
         self.where = Label("", "small", "tertiary")
         self.text = _Text()
         self.lines = column()
-        self.redact = Button("Redact", "filled", "check", tooltip="Redact (A)", clicked=lambda: self.decide("accepted"))
-        self.keep = Button("Keep", "outline", tooltip="Keep as it is (K)", clicked=lambda: self.decide("rejected"))
-        self.edit = Button("Edit", "outline", "pen-line", tooltip="Write another stand-in (E)", clicked=self.begin_edit)
-        self.skip = Button("Next", "quiet", "arrow-right", tooltip="Next finding, decide later (J)", clicked=self.next)
+        self.redact = Button("Redact", "filled", "check", keys="review.redact", clicked=lambda: self.decide("accepted"))
+        self.keep = Button("Keep", "outline", tooltip="Keep as it is", keys="review.keep", clicked=lambda: self.decide("rejected"))
+        self.edit = Button("Edit", "outline", "pen-line", tooltip="Write another stand-in", keys="review.edit", clicked=self.begin_edit)
+        self.skip = Button("Next", "quiet", "arrow-right", tooltip="Next finding, decide later", keys="review.next", clicked=self.next)
         self.always = Button("Always", "quiet", "repeat", tooltip="Rules for this dataset", clicked=self._open_rules)
         self.field = QLineEdit()
         self.field.setAccessibleName(tr("Stand-in"))
         self.field.returnPressed.connect(self._end_edit)
         self.field.hide()
         self.apply = Button("Make the reviewed version", "outline", "save", clicked=self._apply)
-        self.undo = Button("Undo", "quiet", "undo-2", tooltip="Take the last decision back (Ctrl+Z)", clicked=self.take_back)
+        self.undo = Button("Undo", "quiet", "undo-2", tooltip="Take the last decision back", keys="review.undo", clicked=self.take_back)
         self.grid = QGridLayout()
         self.note = Label("", "small", "tertiary", wrap=True)
         self.banner = ErrorBanner()
@@ -117,8 +118,9 @@ class ReviewDialog(QDialog):
         self.area.setAccessibleName(tr("The row and its findings"))
         top = row(Label("Private data review", "title"), None, self.filter, 8, self.count, gap=8)
         head = column(top, 10, self.bar, margins=(24, 18, 24, 12))
-        keyed = zip((self.redact, self.keep, self.edit, self.skip), "AKEJ", strict=True)
-        deeds = row(*(row(button, KeyCap(key), gap=5) for button, key in keyed), None, self.always, gap=14, margins=(24, 10, 20, 10))
+        keyed = ((self.redact, "redact"), (self.keep, "keep"), (self.edit, "edit"), (self.skip, "next"))
+        deeds = row(*(row(button, KeyCap(f"review.{name}"), gap=5) for button, name in keyed), None, self.always, gap=14,
+                    margins=(24, 10, 20, 10))
         left = column(self.area, self.empty, Line(), column(self.field, margins=(24, 8, 20, 0)), deeds)
         left.setStretch(0, 1)
         left.setStretch(1, 1)
@@ -140,13 +142,11 @@ class ReviewDialog(QDialog):
         self.grid.setColumnStretch(0, 1)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """A redacts, K keeps, E edits, J goes on; Ctrl+Z takes back.  A field that is written in keeps its letters."""
-        deeds: dict[int, Callable[[], object]] = {
-            Qt.Key.Key_A: lambda: self.decide("accepted"), Qt.Key.Key_K: lambda: self.decide("rejected"), Qt.Key.Key_E: self.begin_edit,
-            Qt.Key.Key_J: self.next}
-        deed = deeds.get(event.key()) if event.modifiers() == Qt.KeyboardModifier.NoModifier else None
-        if event.matches(QKeySequence.StandardKey.Undo):
-            deed = self.take_back
+        """Redact, keep, edit, go on, take back.  A field that is written in keeps its letters."""
+        deeds: dict[str, Callable[[], object]] = {
+            "review.redact": lambda: self.decide("accepted"), "review.keep": lambda: self.decide("rejected"),
+            "review.edit": self.begin_edit, "review.next": self.next, "review.undo": self.take_back}
+        deed = deeds.get(shortcuts.deed("review", event))
         if deed is None:
             super().keyPressEvent(event)
         else:

@@ -1,4 +1,4 @@
-"""Runs that wait, in the order in which they will start; drag them, or move them with Alt and the arrows."""
+"""Runs that wait, in the order in which they will start; drag them, or move them by keys."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QDropEvent, QKeyEvent
 from PySide6.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem
 
+from ui.shortcuts import shortcuts
 from ui.widgets.text import Card, Label, column
 
 ROW = 30
@@ -29,9 +30,8 @@ class _List(QListWidget):
         self.moved.emit()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Alt and an arrow move the chosen row."""
-        by = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}.get(Qt.Key(event.key()), 0)
-        if by and event.modifiers() & Qt.KeyboardModifier.AltModifier:
+        """Move the chosen row."""
+        if by := {"queue.up": -1, "queue.down": 1}.get(shortcuts.deed("runs", event), 0):
             self.shift(by)
         else:
             super().keyPressEvent(event)

@@ -50,6 +50,7 @@ class RunPane(QScrollArea):
         self.problem.hide()
         self.result, self.charts, self.side = RunResult(), RunCharts(), RunSide()
         self.result.hide()
+        self.charts.looked.connect(self._look)
         self.samples = RunSamples()
         self.notes = RunNotes(self._page)
         self._lay_out()
@@ -75,10 +76,10 @@ class RunPane(QScrollArea):
         shell = self._page.shell
         self._pause = Button("Pause", icon_name="pause", tooltip="Save and wait; resume later",
                              clicked=lambda: self.stop("pause"))
-        self._save = Button("Stop and save", icon_name="download", tooltip="Stop and save  Ctrl+.",
+        self._save = Button("Stop and save", icon_name="download", keys="stop",
                             clicked=lambda: self.stop("save"))
         self._discard = Button("Stop and discard", "danger", clicked=self._ask_discard)
-        self._resume = Button("Resume", "filled", "play", tooltip="Go on where it stopped  Ctrl+R", clicked=self.resume)
+        self._resume = Button("Resume", "filled", "play", tooltip="Go on where it stopped", keys="run", clicked=self.resume)
         self._try = Button("Compare answers", "filled", "message-square", clicked=lambda: shell.go("playground", served_name(self._view)))
         self._kit = Button("Make a kit", "outline", "library-big", tooltip="One file without a row, for others to run on their data",
                            clicked=self._make_kit)
@@ -89,6 +90,7 @@ class RunPane(QScrollArea):
     def begin(self) -> None:
         """Another run is about to be shown."""
         self._turns.clear()
+        self.charts.show_all()
         self._view, self._found = None, {}
         self.verticalScrollBar().setValue(0)
 
@@ -101,10 +103,11 @@ class RunPane(QScrollArea):
     def ask(self, identity: str) -> None:
         """Ask for everything about a run."""
         from app.workflow import views
+        from app.workflow.curves import curves
 
         self._id = identity
         query(self._page, views.run, identity, done=self.show_run)
-        query(self._page, views.curves, identity, done=self._show_curves, slow=True)
+        query(self._page, curves, identity, done=self._show_curves, slow=True)
         query(self._page, samples, identity, done=self.samples.show_samples)
         query(self._page, views.events, identity, done=self.side.show_events)
         query(self._page, views.log, identity, done=self.side.show_log, slow=True)
@@ -151,6 +154,14 @@ class RunPane(QScrollArea):
         self._try.setVisible(state == "done" and self._page.shell.has("playground"))
         self._kit.setVisible(state == "done")
         self._use.setVisible(state == "done" and self._page.shell.has("endpoint"))
+
+    def _look(self, key: str, names: list[str], low: float, high: float) -> None:
+        """A curve is looked at closely: its points of that part, if the same run is still shown when they come."""
+        from app.workflow.curves import curves
+
+        identity = self._id
+        query(self._page, curves, identity, names, (low, high), slow=True, key=f"part {key}",
+              done=lambda found: self.charts.show_part(key, (low, high), found) if identity == self._id else None)
 
     def _show_curves(self, found: dict[str, Any]) -> None:
         self._found = found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ from PySide6.QtGui import (
     QDragLeaveEvent,
     QDropEvent,
     QGuiApplication,
-    QKeySequence,
     QResizeEvent,
 )
 from PySide6.QtWidgets import QMainWindow, QStackedWidget, QWidget
@@ -27,7 +26,7 @@ from ui.background import Background
 from ui.pages import pages
 from ui.palette import Deed, Palette
 from ui.rail import Rail
-from ui.shortcuts import Shortcuts, keys
+from ui.shortcuts import keys, page_key, shortcuts
 from ui.statusline import StatusLine
 from ui.theme import theme
 from ui.tray import Tray, app_icon, window_is_seen
@@ -70,7 +69,6 @@ class Window(QMainWindow):
         self._notify, self._told = True, time.time()
         """Whether the end of long work is told, and up to when it was."""
         self._actions: dict[str, QAction] = {}
-        self.shortcuts = Shortcuts()
         self.setMinimumSize(1024, 680)
         self.resize(1440, 900)
         self.setAcceptDrops(True)
@@ -269,7 +267,7 @@ class Window(QMainWindow):
             theme.apply(remembered.theme)
         if remembered.geometry:
             self.restoreGeometry(QByteArray.fromBase64(remembered.geometry.encode()))
-        self.take_shortcuts(remembered.shortcuts)
+        shortcuts.take(remembered.shortcuts)
         self._notify = remembered.notify
         self.splits = dict(remembered.splits)
         if remembered.page != "home" and self._specs.get(remembered.page) and self.stack.currentWidget() is self._made.get("home"):
@@ -334,8 +332,8 @@ class Window(QMainWindow):
 
     def _settings_changed(self, remembered: Any) -> None:
         self._notify = remembered.notify
-        if dict(remembered.shortcuts) != self.shortcuts.own:
-            self.take_shortcuts(remembered.shortcuts)
+        if dict(remembered.shortcuts) != shortcuts.own:
+            shortcuts.take(remembered.shortcuts)
 
     def _tell_ended(self, ended: list[Any]) -> None:
         """Say that long work ended: by the system's notice while the window is not looked at, else at its corner."""
@@ -362,18 +360,17 @@ class Window(QMainWindow):
             "settings": lambda: self.go("settings")}
         acts |= {f"page.{name}": partial(self.go, name) for name in self._specs}
         for key in keys():
-            action = QAction(key.words, self)
-            action.triggered.connect(lambda _checked=False, act=acts[key.name]: act())
-            self.addAction(action)
-            self._actions[key.name] = action
-        self.take_shortcuts({})
+            if not key.place:
+                action = QAction(key.words, self)
+                action.triggered.connect(lambda _checked=False, act=acts[key.name]: act())
+                self.addAction(action)
+                self._actions[key.name] = action
+        shortcuts.changed.connect(self._bind)
+        shortcuts.take({})
 
-    def take_shortcuts(self, own: Mapping[str, str]) -> None:
-        """The user's choice of keys, in force and in the tooltips at once."""
-        self.shortcuts = Shortcuts(own)
+    def _bind(self) -> None:
         for name, action in self._actions.items():
-            action.setShortcut(QKeySequence(self.shortcuts.of(name)))
-        self.rail.show_keys({name: self._keys_of(name) for name in self._specs} | {"find": self.shortcuts.of("find")})
+            action.setShortcuts(shortcuts.sequences(name))
 
     def _next_pane(self) -> None:
         if self.rail.isAncestorOf(QGuiApplication.focusObject()):  # type: ignore[arg-type]
@@ -391,19 +388,16 @@ class Window(QMainWindow):
 
     def find_or_do(self) -> None:
         """Open the palette."""
-        deeds = [Deed(f"Go to {spec.title}", spec.icon, partial(self.go, name), self._keys_of(name))
+        deeds = [Deed(f"Go to {spec.title}", spec.icon, partial(self.go, name), shortcuts.words(page_key(name)))
                  for name, spec in self._specs.items()]
-        deeds += [Deed("Import a file", "file-input", self.import_file, self.shortcuts.of("import")),
+        deeds += [Deed("Import a file", "file-input", self.import_file, shortcuts.words("import")),
                   Deed("Open a kit file", "folder-open", self.open_kit, ""),
-                  Deed("Run", "play", lambda: self.page().run_primary(), self.shortcuts.of("run")),
-                  Deed("Stop and save", "download", lambda: self.page().stop_and_save(), self.shortcuts.of("stop")),
+                  Deed("Run", "play", lambda: self.page().run_primary(), shortcuts.words("run")),
+                  Deed("Stop and save", "download", lambda: self.page().stop_and_save(), shortcuts.words("stop")),
                   *(Deed(f"Use the {word} theme", "eye", partial(self.set_theme, choice))
                     for choice, word in (("light", "light"), ("dark", "dark"), ("contrast", "high-contrast"), ("system", "system's"))),
                   Deed("Show the tour", "info", self.tour), Deed("Copy diagnostics", "copy", self.copy_diagnostics)]
         self._palette.ask(deeds)
-
-    def _keys_of(self, name: str) -> str:
-        return self.shortcuts.of({"settings": "settings", "help": "help"}.get(name, f"page.{name}"))
 
     def copy_diagnostics(self) -> None:
         """Put what a report needs on the clipboard; nothing private is in it."""

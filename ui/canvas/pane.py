@@ -18,6 +18,8 @@ from ui.canvas.items import GroupItem, port_token
 from ui.canvas.scene import CanvasScene, face
 from ui.canvas.steps import StepPalette
 from ui.canvas.view import CanvasView, Minimap
+from ui.language import tr
+from ui.shortcuts import NOTE, shortcuts
 from ui.widgets.buttons import Button
 from ui.widgets.text import Dot, Icon, Label, column, row
 
@@ -89,14 +91,14 @@ class CanvasPane(QWidget):
 
     def _tools(self) -> None:
         """Buttons, legend, overview and strip lie over the view."""
-        self.undo = Button("", "outline", "undo-2", tooltip="Undo  Ctrl+Z", clicked=self.undo_asked.emit)
-        self.redo = Button("", "outline", "redo-2", tooltip="Redo  Ctrl+Y", clicked=self.redo_asked.emit)
-        self.scale = Button("100 %", "outline", tooltip="To 100 %  0", clicked=self.view.full_size)
+        self.undo = Button("", "outline", "undo-2", tooltip="Undo", keys="workflow.undo", clicked=self.undo_asked.emit)
+        self.redo = Button("", "outline", "redo-2", tooltip="Redo", keys="workflow.redo", clicked=self.redo_asked.emit)
+        self.scale = Button("100 %", "outline", tooltip="To 100 %", keys="canvas.full", clicked=self.view.full_size)
         self._buttons = QWidget(self.view)
         self._buttons.setLayout(row(
             self.undo, self.redo, Button("Tidy", "outline", "layout-grid", tooltip="Place all steps in order", clicked=self.deeds.tidy),
-            Button("", "outline", "maximize", tooltip="Show all  F", clicked=self.view.fit), self.scale,
-            Button("", "outline", "message-square", tooltip="Add a note  N", clicked=self._new_note), gap=4))
+            Button("", "outline", "maximize", tooltip="Show all", keys="canvas.fit", clicked=self.view.fit), self.scale,
+            Button("", "outline", "message-square", tooltip="Add a note", keys="canvas.note", clicked=self._new_note), gap=4))
         self._legend = QWidget(self.view)
         marks = [row(Dot(port_token(kind), 8), Label(kind, "small", "tertiary"), gap=5) for kind in _KINDS]
         self._legend.setLayout(row(*marks, gap=12))
@@ -187,8 +189,8 @@ class CanvasPane(QWidget):
 
     def show_history(self, undo: str, redo: str) -> None:
         """What undo and redo would do."""
-        self.undo.allow("" if undo else "Nothing to undo", f"Undo: {undo}  Ctrl+Z")
-        self.redo.allow("" if redo else "Nothing to redo", f"Redo: {redo}  Ctrl+Y")
+        self.undo.allow("" if undo else "Nothing to undo", f"Undo: {undo}")
+        self.redo.allow("" if redo else "Nothing to redo", f"Redo: {redo}")
 
     def show_chosen(self) -> None:
         """The inspector follows the selection."""
@@ -300,11 +302,10 @@ class CanvasPane(QWidget):
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         chosen, any_chosen = self.scene.chosen(), bool(self.scene.selectedItems())
-        for words, deed, allowed in (("Rename\tF2", "rename", len(chosen) == 1), ("Copy\tCtrl+C", "copy", bool(chosen)),
-                                     ("Paste\tCtrl+V", "paste", True), ("Duplicate\tCtrl+D", "duplicate", bool(chosen)),
-                                     ("Remove\tDel", "delete", any_chosen), ("Link to\tL", "link", len(chosen) == 1),
-                                     ("Group\tCtrl+G", "group", bool(chosen)), ("Add a note\tN", "note", True)):
-            action = menu.addAction(words, partial(self.do, deed))
+        for words, deed, allowed in (("Rename", "rename", len(chosen) == 1), ("Copy", "copy", bool(chosen)), ("Paste", "paste", True),
+                                     ("Duplicate", "duplicate", bool(chosen)), ("Remove", "delete", any_chosen),
+                                     ("Link to", "link", len(chosen) == 1), ("Group", "group", bool(chosen)), ("Add a note", "note", True)):
+            action = menu.addAction(f"{tr(words)}\t{shortcuts.words(f'canvas.{deed}')}", partial(self.do, deed))
             action.setEnabled(allowed)
         lines = menu.addMenu("Align")
         lines.setEnabled(len(chosen) > 1)
@@ -352,7 +353,7 @@ class CanvasPane(QWidget):
                 if event.key() == Qt.Key.Key_Escape:
                     self.end_note(keep=False)
                     return True
-                if event.key() == Qt.Key.Key_Return and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+                if shortcuts.deed(NOTE, event) == "note.done":
                     self.end_note()
                     return True
         return super().eventFilter(watched, event)

@@ -26,6 +26,7 @@ from app.workflow.canvas import refusal
 from ui.canvas.items import REACH, CardItem, NoteItem
 from ui.canvas.layout import HEIGHT, WIDTH
 from ui.canvas.scene import CanvasScene
+from ui.shortcuts import CANVAS, shortcuts
 from ui.theme import theme
 
 if TYPE_CHECKING:
@@ -303,7 +304,7 @@ class CanvasView(QGraphicsView):
     def event(self, event: QEvent) -> bool:
         """Tab goes from card to card while there is one further; our keys come before the window's."""
         if isinstance(event, QKeyEvent):
-            if event.type() == QEvent.Type.ShortcutOverride and self._deed(event):
+            if event.type() == QEvent.Type.ShortcutOverride and shortcuts.deed(CANVAS, event):
                 event.accept()
                 return True
             if event.type() == QEvent.Type.KeyPress and event.key() in (Qt.Key.Key_Tab, Qt.Key.Key_Backtab):
@@ -325,23 +326,18 @@ class CanvasView(QGraphicsView):
         self.ensureVisible(self.canvas.cards[names[at]], 40, 60)
         return True
 
-    def _deed(self, event: QKeyEvent) -> str:
-        ctrl = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
-        shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
-        with_ctrl = {Qt.Key.Key_Z: "redo" if shift else "undo", Qt.Key.Key_Y: "redo", Qt.Key.Key_C: "copy", Qt.Key.Key_X: "cut",
-                     Qt.Key.Key_V: "paste", Qt.Key.Key_D: "duplicate", Qt.Key.Key_A: "all", Qt.Key.Key_G: "group"}
-        alone = {Qt.Key.Key_Delete: "delete", Qt.Key.Key_Backspace: "delete", Qt.Key.Key_Return: "open", Qt.Key.Key_Enter: "open",
-                 Qt.Key.Key_L: "link", Qt.Key.Key_N: "note", Qt.Key.Key_A: "add", Qt.Key.Key_F2: "rename"}
-        return (with_ctrl if ctrl else alone).get(Qt.Key(event.key()), "")
-
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Arrows move, F fits, + and - zoom, 0 is 100 %, Esc leaves; the rest is told."""
-        key, shift = Qt.Key(event.key()), bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
-        arrows = {Qt.Key.Key_Left: (-1, 0), Qt.Key.Key_Right: (1, 0), Qt.Key.Key_Up: (0, -1), Qt.Key.Key_Down: (0, 1)}
-        views: dict[Qt.Key, Callable[[], object]] = {Qt.Key.Key_F: self.fit, Qt.Key.Key_0: self.full_size,
-                                                     Qt.Key.Key_Plus: lambda: self.zoom(1.2), Qt.Key.Key_Minus: lambda: self.zoom(1 / 1.2)}
-        if deed := self._deed(event):
-            self.asked.emit(deed)
+        """What the view itself does it does here, arrows move, Esc leaves; the rest is told."""
+        key, shift = event.key(), bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+        arrows: dict[int, tuple[int, int]] = {Qt.Key.Key_Left: (-1, 0), Qt.Key.Key_Right: (1, 0), Qt.Key.Key_Up: (0, -1),
+                                              Qt.Key.Key_Down: (0, 1)}
+        views: dict[str, Callable[[], object]] = {"canvas.fit": self.fit, "canvas.full": self.full_size,
+                                                  "canvas.in": lambda: self.zoom(1.2), "canvas.out": lambda: self.zoom(1 / 1.2)}
+        deed = shortcuts.deed(CANVAS, event)
+        if deed in views:
+            views[deed]()
+        elif deed and deed != "workflow.save":  # the page's own affair
+            self.asked.emit(deed.partition(".")[2])
         elif key in arrows:
             self._nudge(*arrows[key], LEAP if shift else NUDGE)
         elif key == Qt.Key.Key_Escape:
@@ -352,8 +348,6 @@ class CanvasView(QGraphicsView):
         elif key == Qt.Key.Key_Space and not event.isAutoRepeat():
             self._space = True
             self.viewport().setCursor(Qt.CursorShape.OpenHandCursor)
-        elif key in views:
-            views[key]()
         else:
             super().keyPressEvent(event)
             return

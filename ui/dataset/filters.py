@@ -32,7 +32,7 @@ class FilterBar(QWidget):
         self.search = QLineEdit()
         self.search.setPlaceholderText(tr("Search"))
         self.search.setAccessibleName("Search in the rows")
-        self.search.setToolTip('Words in any order; "words in quotation marks" as they stand; the last word also as a beginning. Ctrl+F')
+        self.search.setToolTip('Words in any order; "words in quotation marks" as they stand; the last word also as a beginning')
         self.search.setProperty("soft", True)
         self._glass = QAction(icon("search", "textTertiary"), "", self.search)
         self.search.addAction(self._glass, QLineEdit.ActionPosition.LeadingPosition)

@@ -10,6 +10,7 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QPlainTextEdit, QScrollArea, QStackedWidget, QWidget
 
 from ui.dataset.datawords import FIELD_WORDS, RATING_WORDS, SPLIT_WORDS, state_words
+from ui.shortcuts import ROW, shortcuts
 from ui.widgets.buttons import Button
 from ui.widgets.richtext import Piece, RichText
 from ui.widgets.text import Label, Line, clear, column, row
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from app.store.records import Row
 
 WIDTH = 330
-RATING_KEYS = {1: "1", 0: "2", -1: "3"}
+RATING_KEYS = {1: "rows.good", 0: "rows.unsure", -1: "rows.bad"}
+"""Actions of ui/shortcuts.py."""
 
 
 class RowPanel(QWidget):
@@ -46,9 +48,10 @@ class RowPanel(QWidget):
         close = Button("", "quiet", "x", size="small", tooltip="Close", clicked=self.closed.emit)
         self._ratings = {value: self._rating_button(value) for value in RATING_WORDS}
         self._text = RichText("The row, whole")
-        self._edit = Button("Edit", "outline", "pen-line", size="small", tooltip="Mend this row in a new version. E", clicked=self.edit)
-        self._undo = Button("Restore", "outline", "undo-2", size="small", clicked=self.undo.emit)
-        self._remove = Button("Remove", "quiet", "trash-2", size="small", tooltip="Take this row out in a new version. Del",
+        self._edit = Button("Edit", "outline", "pen-line", size="small", tooltip="Mend this row in a new version", keys="rows.edit",
+                            clicked=self.edit)
+        self._undo = Button("Restore", "outline", "undo-2", size="small", keys="rows.undo", clicked=self.undo.emit)
+        self._remove = Button("Remove", "quiet", "trash-2", size="small", tooltip="Take this row out in a new version", keys="rows.remove",
                               clicked=self.remove.emit)
         self._rating_row = QWidget()
         self._rating_row.setLayout(row(*self._ratings.values(), None, gap=6))
@@ -69,7 +72,7 @@ class RowPanel(QWidget):
     def _rating_button(self, value: int) -> Button:
         words = RATING_WORDS[value]
         button = Button(words, "outline", {1: "thumbs-up", 0: "circle-help", -1: "thumbs-down"}[value], size="small",
-                        tooltip=f"Rate this row: {words.lower()}. Key {RATING_KEYS[value]}")
+                        tooltip=f"Rate this row: {words.lower()}", keys=RATING_KEYS[value])
         button.setCheckable(True)
         button.clicked.connect(lambda checked: self._rate(value, checked))
         return button
@@ -88,7 +91,7 @@ class RowPanel(QWidget):
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setAccessibleName("Texts of the row")
         area.setWidget(inner)
-        self.save = Button("Keep as a new version", "outline", "check", size="small", clicked=self._save)
+        self.save = Button("Keep as a new version", "outline", "check", size="small", keys="row.keep", clicked=self._save)
         holder = QWidget()
         layout = column(area, Line(), row(self.save, Button("Cancel", "quiet", size="small", clicked=self.read), None, gap=6,
                                           margins=(14, 10, 14, 12)))
@@ -155,13 +158,12 @@ class RowPanel(QWidget):
         self.edited.emit(self.texts())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Esc: back to reading, then close.  Ctrl+Enter keeps."""
-        enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and event.modifiers() & Qt.KeyboardModifier.ControlModifier
+        """Esc: back to reading, then close."""
         if event.key() == Qt.Key.Key_Escape and self.editing:
             self.read()
         elif event.key() == Qt.Key.Key_Escape:
             self.closed.emit()
-        elif enter and self.editing:
+        elif self.editing and shortcuts.deed(ROW, event) == "row.keep":
             self._save()
         else:
             super().keyPressEvent(event)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QIntValidator, QKeySequence, QResizeEvent, QShortcut
+from PySide6.QtGui import QIntValidator, QResizeEvent
 from PySide6.QtWidgets import QLineEdit, QWidget
 
 from ui.background import command, query
 from ui.dataset.datawords import RowCells, rows_words
 from ui.dataset.filters import FilterBar
 from ui.dataset.rowpanel import RATING_KEYS, RowPanel, row_pieces
+from ui.shortcuts import Heard
 from ui.widgets.buttons import Button
 from ui.widgets.feedback import Bar
 from ui.widgets.rows import RowsTable
@@ -100,7 +101,7 @@ class RowsPane(QWidget):
         self.number = QLineEdit()
         self.number.setAccessibleName("Go to row")
         self.number.setPlaceholderText("Go to row")
-        self.number.setToolTip("A row's number, then Enter. Ctrl+G")
+        self.number.setToolTip("A row's number, then Enter")
         self.number.setValidator(QIntValidator(1, 2_000_000_000, self))
         self.number.setProperty("soft", True)
         self.number.setFixedWidth(104)
@@ -111,19 +112,12 @@ class RowsPane(QWidget):
         return holder
 
     def _keys(self) -> None:
-        for keys, act in (("Ctrl+F", self.filters.search.setFocus), ("Ctrl+G", self.number.setFocus)):
-            self._key(keys, act, self, Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        for value, keys in RATING_KEYS.items():
-            self._key(keys, partial(self.rate, value), self.table)
-        self._key("E", self._begin_edit, self.table)
-        self._key("Del", self.remove, self.table)
-        self._key("U", self.undo, self.table)
-
-    @staticmethod
-    def _key(keys: str, act: Callable[[], Any], over: QWidget, context: Qt.ShortcutContext = Qt.ShortcutContext.WidgetShortcut) -> None:
-        shortcut = QShortcut(QKeySequence(keys), over)
-        shortcut.setContext(context)
-        shortcut.activated.connect(lambda: act())
+        for name, field in (("rows.search", self.filters.search), ("rows.goto", self.number)):
+            Heard(name, self, field.setFocus, Qt.ShortcutContext.WidgetWithChildrenShortcut, tip=field)
+        for value, name in RATING_KEYS.items():
+            Heard(name, self.table, partial(self.rate, value))
+        for name, deed in (("rows.edit", self._begin_edit), ("rows.remove", self.remove), ("rows.undo", self.undo)):
+            Heard(name, self.table, deed)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """A narrow table leaves out what stands beside it anyway."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from PySide6.QtCore import QEvent, QKeyCombination, QObject, Qt, QTimer, Signal
-from PySide6.QtGui import QCursor, QKeyEvent, QKeySequence
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtGui import QCursor, QKeyEvent
 from PySide6.QtWidgets import QMenu, QStackedWidget, QWidget
 
 from ui.background import query
@@ -14,15 +14,12 @@ from ui.editor.field import make_editor
 from ui.editor.find import FindBar
 from ui.editor.resolved import ResolvedPane
 from ui.editor.versions import ask_version
+from ui.shortcuts import TEXT, shortcuts
 from ui.widgets.buttons import Button, Segments
 from ui.widgets.text import Dot, Icon, Label, Line, column, row
 
 WORDS_MS = 60
 """After the last key, before completions are asked for."""
-_REPLACE = QKeyCombination(Qt.KeyboardModifier.ControlModifier, Qt.Key.Key_H)
-_COMPLETE = QKeyCombination(Qt.KeyboardModifier.ControlModifier, Qt.Key.Key_Space)
-_FIX = {QKeyCombination(Qt.KeyboardModifier.AltModifier, key) for key in (Qt.Key.Key_Return, Qt.Key.Key_Enter)}
-_FORMAT = QKeyCombination(Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.ShiftModifier, Qt.Key.Key_F)
 
 
 class TextPane(QWidget):
@@ -55,9 +52,9 @@ class TextPane(QWidget):
         tools = QWidget()
         tools.setLayout(row(
             self.shown, None,
-            Button("", "quiet", "search", size="small", tooltip="Find and replace  Ctrl+F, Ctrl+H",
+            Button("", "quiet", "search", size="small", tooltip="Find and replace", keys="text.replace",
                    clicked=partial(self.finder.open, replace=True)),
-            Button("", "quiet", "list-filter", size="small", tooltip="Lay out  Alt+Shift+F", clicked=self.lay_out),
+            Button("", "quiet", "list-filter", size="small", tooltip="Lay out", keys="text.format", clicked=self.lay_out),
             Button("", "quiet", "history", size="small", tooltip="Earlier versions", clicked=self.show_versions),
             gap=2, margins=(12, 5, 12, 5)))
         return tools
@@ -67,7 +64,7 @@ class TextPane(QWidget):
         self.place = Label("", "small", "tertiary")
         self.saved_dot, self.saved_word = Dot("success"), Label("", "small", "tertiary")
         self.next = Button("Go to it", "link", size="small")
-        self.mend = Button("", "link", size="small", tooltip="Alt+Enter", clicked=self._take_mend)
+        self.mend = Button("", "link", size="small", tooltip="Mend it", keys="text.mend", clicked=self._take_mend)
         self.mend.hide()
         foot = QWidget()
         foot.setLayout(row(self.state_icon, self.state, self.next, self.mend, None, self.saved_dot, self.saved_word, self.place, gap=8,
@@ -183,14 +180,9 @@ class TextPane(QWidget):
         return super().eventFilter(watched, event)
 
     def _deed(self, event: QKeyEvent) -> Any:
-        keys = event.keyCombination()
-        if event.matches(QKeySequence.StandardKey.Find):
-            return self.finder.open
-        if event.matches(QKeySequence.StandardKey.FindNext):
-            return partial(self.finder.step, 1)
-        if keys in _FIX:
-            return self.ask_fixes
-        return {_REPLACE: partial(self.finder.open, replace=True), _COMPLETE: self.ask_words, _FORMAT: self.lay_out}.get(keys)
+        return {"text.find": self.finder.open, "text.next": partial(self.finder.step, 1), "text.mend": self.ask_fixes,
+                "text.replace": partial(self.finder.open, replace=True), "text.complete": self.ask_words,
+                "text.format": self.lay_out}.get(shortcuts.deed(TEXT, event))
 
 
 def _quiet(_problem: Any) -> None:

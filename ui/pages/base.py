@@ -21,7 +21,6 @@ from ui.widgets.text import Label, column, row
 
 if TYPE_CHECKING:
     from ui.background import Background
-    from ui.shortcuts import Shortcuts
 
 
 class Shell(Protocol):
@@ -30,7 +29,6 @@ class Shell(Protocol):
     background: Background
     splits: dict[str, list[int]]
     """Sizes of movable parts, by name; kept between starts."""
-    shortcuts: Shortcuts
 
     def go(self, page: str, argument: str = "") -> None:
         """Show a page; ``argument`` says what on it (a run's id, a kit's name)."""

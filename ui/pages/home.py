@@ -79,7 +79,7 @@ class HomePage(Page):
         text = column(Label("Or drop your own file anywhere in this window", "strong"),
                       Label("Excel, CSV, Word, PDF, JSONL, Parquet, text. Your file is copied, never changed.", "small",
                             "tertiary"))
-        choose = Button("Choose a file", clicked=self.shell.import_file, tooltip="Choose a file  Ctrl+O")
+        choose = Button("Choose a file", clicked=self.shell.import_file, tooltip="Choose a file", keys="import")
         area.setLayout(row(Icon("file-input", "textSecondary", 20), text, None, choose, gap=14, margins=(20, 14, 20, 14)))
         return area
 
@@ -143,7 +143,7 @@ class HomePage(Page):
     def _fill_kit(self, card: Any) -> None:
         self._fit = fit_badge("")
         domain = Badge(card.domain.capitalize() or "Kit", "neutral", words.DOMAIN_ICONS.get(card.domain.lower(), "box"))
-        self.run_button = Button("Run this kit", "filled", "play", size="large", tooltip="Run this kit  Ctrl+R",
+        self.run_button = Button("Run this kit", "filled", "play", size="large", keys="run",
                                  clicked=lambda: self.shell.run(card.name, busy=self.run_button))
         self.run_button.setMinimumWidth(172)
         buttons = column(self.run_button, gap=8)

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 from app.errors import NeuroWeaverError
 from ui.background import query
 from ui.pages.base import Page
+from ui.shortcuts import shortcuts
 from ui.widgets.buttons import Button, Choice, Segments
 from ui.widgets.feedback import EmptyState
 from ui.widgets.listing import Panel, Table
@@ -161,7 +162,7 @@ def _tell(line: _Line, problem: NeuroWeaverError) -> None:
 
 
 class Question(QPlainTextEdit):
-    """The field for the question; Ctrl+Enter asks."""
+    """The field for the question; its keys ask."""
 
     def __init__(self, ask: Callable[[], None]) -> None:
         super().__init__()
@@ -173,9 +174,8 @@ class Question(QPlainTextEdit):
         self.document().setDocumentMargin(8)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Ctrl+Enter asks, everything else types."""
-        enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
-        if enter and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+        """Its keys ask, everything else types."""
+        if shortcuts.deed("playground", event) == "playground.ask":
             self._ask()
             return
         super().keyPressEvent(event)
@@ -241,9 +241,9 @@ class PlaygroundPage(Page):
 
     def _ask_line(self) -> Any:
         self._question = Question(self._ask)
-        self._button = Button("Ask", "filled", "send", tooltip="Ask  Ctrl+Enter", clicked=self._ask)
+        self._button = Button("Ask", "filled", "send", keys="playground.ask", clicked=self._ask)
         hint = Label("Private, stays on this computer", "small", "tertiary")
-        side = column(hint, None, row(KeyCap("Ctrl Enter"), None, self._button), gap=6)
+        side = column(hint, None, row(KeyCap("playground.ask"), None, self._button), gap=6)
         line = row(self._question, side, gap=12)
         line.setStretch(0, 1)
         return line
@@ -290,7 +290,7 @@ class PlaygroundPage(Page):
         busy = self.base.busy or self.tuned.busy
         self._button.say("Stop" if busy else "Ask")
         self._button.show_icon("square" if busy else "send")
-        self._button.allow("" if ready else self._why_not(), "Stop writing" if busy else "Ask  Ctrl+Enter")
+        self._button.allow("" if ready else self._why_not(), "Stop writing" if busy else "")
 
     def _why_not(self) -> str:
         if self._view is None or self._view.base_url is None:

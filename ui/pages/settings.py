@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QUrl
@@ -12,15 +11,16 @@ from PySide6.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QKeySequenceEdit
 
 from ui import words
 from ui.background import command, query
-from ui.language import choose, chosen, languages
+from ui.language import choose, chosen, languages, tr
 from ui.pages.base import Page
-from ui.shortcuts import Shortcuts, keys
+from ui.shortcuts import NAVIGATION, PLACES, keys, shortcuts
+from ui.theme import tokens
 from ui.widgets.buttons import Button, Choice, Segments, Switch
 from ui.widgets.listing import Panel
 from ui.widgets.table import Cell, Column, Table
 from ui.widgets.text import Label, Line, row
 
-REFUSED_SHOWN = 8
+REFUSED_SHOWN, KEY_ROWS = 8, 9
 CURRENCIES = ("EUR", "USD", "GBP", "CHF", "SEK", "DKK", "NOK", "PLN")
 
 
@@ -73,45 +73,70 @@ class SettingsPage(Page):
 
     def _keyboard(self) -> Panel:
         panel = Panel("Keys")
-        self._sequences: dict[str, QKeySequenceEdit] = {}
-        for key in keys():
-            field = QKeySequenceEdit()
-            field.setMaximumSequenceLength(1)
-            field.setClearButtonEnabled(True)
-            field.setFixedWidth(150)
-            field.editingFinished.connect(partial(self._key_typed, key.name))
-            inner = field.findChild(QLineEdit)
-            if inner is not None:
-                inner.setAccessibleName(key.words)
-            self._sequences[key.name] = field
-            self._line(panel, key.words, "", field)
-        self._key_note = Label("", "small", "danger")
+        self._key_table = Table([Column("What it does"), Column("Where", 190), Column("Keys", 250)], "Actions and their keys")
+        head = self._key_table.horizontalHeader().sizeHint().height()
+        self._key_table.setFixedHeight(head + KEY_ROWS * int(tokens()["size"]["tableRow"]))
+        self._key_table.picked.connect(self._key_picked)
+        self._sequence = QKeySequenceEdit()
+        self._sequence.setMaximumSequenceLength(1)
+        self._sequence.setClearButtonEnabled(True)
+        self._sequence.setFixedWidth(150)
+        self._sequence.setAccessibleName(tr("New keys"))
+        self._sequence.editingFinished.connect(self._key_typed)
+        inner = self._sequence.findChild(QLineEdit)
+        if inner is not None:
+            inner.setAccessibleName(tr("New keys"))
+        self._key_note = Label("", "small", "danger", elide=True)
+        self._reset_one = Button("As delivered", "outline", size="small", clicked=self._reset_key)
         holder = QWidget()
-        holder.setLayout(row(self._key_note, None, Button("As delivered", "outline", size="small", clicked=self._reset_keys),
-                             margins=(16, 8, 16, 8)))
-        panel.body.addWidget(holder)
+        line = row(Label("New keys", "strong"), self._sequence, self._key_note, self._reset_one,
+                   Button("All as delivered", "outline", size="small", clicked=lambda: self._take_keys({})), gap=12, margins=(16, 8, 16, 8))
+        line.setStretch(2, 1)
+        holder.setLayout(line)
+        for widget in (self._key_table, Line(), holder):
+            panel.body.addWidget(widget)
+        shortcuts.changed.connect(self._show_keys)
+        self._show_keys()
+        self._key_table.select_key(keys()[0].name)
         return panel
 
-    def _key_typed(self, name: str) -> None:
-        wanted = self._sequences[name].keySequence().toString()
-        shortcuts = self.shell.shortcuts
-        if wanted == QKeySequence(shortcuts.of(name)).toString():
-            return
-        if taken := shortcuts.taken(name, wanted):
-            self._key_note.say(f"{wanted} is taken by “{taken.words}”. Give that one other keys first.")
-            self._show_keys()
-            return
+    def _key_picked(self, name: str) -> None:
+        self._sequence.setKeySequence((shortcuts.sequences(name) or [QKeySequence()])[0])
         self._key_note.say("")
-        self._keep("shortcuts", shortcuts.changed(name, wanted))
+        self._reset_one.setEnabled(name in shortcuts.own)
 
-    def _reset_keys(self) -> None:
-        self._key_note.say("")
-        self._keep("shortcuts", {})
+    def _key_typed(self) -> None:
+        """Give the chosen action the keys that were pressed, unless they have a meaning where it is heard."""
+        name, sequence = self._key_table.key(), self._sequence.keySequence()
+        wanted = sequence.toString(QKeySequence.SequenceFormat.PortableText)
+        if not name or wanted == shortcuts.of(name) or sequence in shortcuts.sequences(name)[:1]:
+            return
+        taken = shortcuts.taken(name, wanted)
+        if taken or wanted in NAVIGATION:
+            self._key_picked(name)
+            self._key_note.say(f"{wanted} is taken by “{taken.words}”. Give that one other keys first." if taken else
+                               f"{wanted} moves through the window and stays what it is.")
+        else:
+            self._take_keys(shortcuts.changed_by(name, wanted))
 
-    def _show_keys(self, own: Mapping[str, str] | None = None) -> None:
-        shortcuts = self.shell.shortcuts if own is None else Shortcuts(own)
-        for name, field in self._sequences.items():
-            field.setKeySequence(QKeySequence(shortcuts.of(name)))
+    def _reset_key(self) -> None:
+        """The chosen action's own keys again, unless another one has them now."""
+        name = self._key_table.key()
+        default = next((key.default for key in keys() if key.name == name), "")
+        if taken := shortcuts.taken(name, default):
+            self._key_note.say(f"{default} is taken by “{taken.words}”. Give that one other keys first.")
+        elif name:
+            self._take_keys(shortcuts.changed_by(name, default))
+
+    def _take_keys(self, own: dict[str, str]) -> None:
+        shortcuts.take(own)
+        self._keep("shortcuts", own)
+
+    def _show_keys(self) -> None:
+        self._key_table.show_rows([(key.name, (Cell(tr(key.words)), Cell(tr(PLACES[key.place]), "textSecondary"), _keys_cell(key.name)))
+                                   for key in keys()])
+        if name := self._key_table.key():
+            self._key_picked(name)
 
     def _data(self) -> Panel:
         panel = Panel("Data")
@@ -207,7 +232,6 @@ class SettingsPage(Page):
         self._folder.say(values["folder"])
         self._key_place.say(KEY_WORDS[values["key_storage"]])
         self._show_refused(*values["refused"])
-        self._show_keys(values["shortcuts"])
         self._language.setCurrentText(values["language"])
         for key, field in self._fields.items():
             if isinstance(field, Choice):
@@ -232,6 +256,14 @@ class SettingsPage(Page):
 KEY_WORDS = {"keyring": "In the system keyring, readable only with your login",
              "passphrase": "Made from your passphrase, kept nowhere",
              "file": "In a file that only your user can read (no system keyring was found)"}
+
+
+def _keys_cell(name: str) -> Cell:
+    """An action's keys; strong where they are the user's, red with the other's name where two actions share them."""
+    said = ", ".join(one.toString(QKeySequence.SequenceFormat.NativeText) for one in shortcuts.sequences(name)) or "–"
+    if other := shortcuts.taken(name, shortcuts.of(name)):
+        return Cell(f"{said}, also: {tr(other.words)}", "danger")
+    return Cell(said, strong=name in shortcuts.own)
 
 
 def _pair(*widgets: QWidget) -> QWidget:

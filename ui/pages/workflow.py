@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QEvent, QKeyCombination, QObject, Qt, QTimer
-from PySide6.QtGui import QKeyEvent, QKeySequence, QTextCursor
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer
+from PySide6.QtGui import QKeyEvent, QTextCursor
 from PySide6.QtWidgets import QFileDialog, QMenu, QPlainTextEdit, QSplitter, QWidget
 
 from ui.background import command, query
@@ -16,6 +16,7 @@ from ui.canvas.history import History
 from ui.canvas.pane import CanvasPane
 from ui.editor.pane import TextPane
 from ui.pages.base import Page
+from ui.shortcuts import WORKFLOW, shortcuts
 from ui.widgets.buttons import Button, Segments
 
 with contextlib.suppress(ImportError, OSError):  # here it is on the thread that loads pages; make_editor would hold up the window
@@ -30,7 +31,6 @@ KEEP_MS = 1500
 """After the last edit, before it is kept as a draft."""
 LOOK_MS = 1000
 """Between two looks at the newest run."""
-_CTRL_Y = QKeyCombination(Qt.KeyboardModifier.ControlModifier, Qt.Key.Key_Y)
 NEW = "name: My workflow\nbase_model: smollm2-135m-instruct\nsteps: {}\n"
 
 
@@ -84,8 +84,8 @@ class WorkflowPage(Page):
         self.views = Segments([("both", "Both"), ("canvas", "Canvas"), ("text", "Text")], name="Shown")
         self.views.chosen.connect(self.show_views)
         self._open_button = Button("Open", icon_name="folder-open", tooltip="Open a kit or a file", clicked=self._open_menu)
-        self._save = Button("Save", icon_name="save", tooltip="Save to a file  Ctrl+S", clicked=self.save)
-        self.run_button = Button("Run", "filled", "play", tooltip="Run  Ctrl+R", clicked=self.run_primary)
+        self._save = Button("Save", icon_name="save", tooltip="Save to a file", keys="workflow.save", clicked=self.save)
+        self.run_button = Button("Run", "filled", "play", keys="run", clicked=self.run_primary)
         for widget in (self.views, self._open_button, self._save, self.run_button):
             self.header.actions.addWidget(widget)
 
@@ -309,9 +309,7 @@ class WorkflowPage(Page):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Undo and redo in the text are the document's, not the editor's own."""
         if isinstance(event, QKeyEvent) and event.type() in (QEvent.Type.KeyPress, QEvent.Type.ShortcutOverride):
-            deed = self.undo if event.matches(QKeySequence.StandardKey.Undo) else None
-            again = event.matches(QKeySequence.StandardKey.Redo) or event.keyCombination() == _CTRL_Y
-            deed = self.redo if again else deed
+            deed = self._deed(event)
             if deed is not None:
                 event.accept()
                 if event.type() == QEvent.Type.KeyPress:
@@ -320,11 +318,15 @@ class WorkflowPage(Page):
         return super().eventFilter(watched, event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Ctrl+S saves."""
-        if event.matches(QKeySequence.StandardKey.Save):
-            self.save()
+        """Save, undo, redo."""
+        deed = self._deed(event)
+        if deed is not None:
+            deed()
         else:
             super().keyPressEvent(event)
+
+    def _deed(self, event: QKeyEvent) -> Any:
+        return {"workflow.save": self.save, "workflow.undo": self.undo, "workflow.redo": self.redo}.get(shortcuts.deed(WORKFLOW, event))
 
     # ---- checking ----------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from PySide6.QtGui import QPainter, QPaintEvent, QWheelEvent
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QComboBox, QFrame, QPushButton, QSizePolicy
 
 from ui.language import tr
+from ui.shortcuts import shortcuts
 from ui.theme import icon, pixmap, theme
 from ui.widgets.text import row
 
@@ -17,10 +18,13 @@ _ICON_TOKENS = {"filled": "onAccent", "danger": "danger", "dangerfilled": "onDan
 
 
 class Button(QPushButton):
-    """kind: filled (one a view), outline, quiet, link, danger, dangerfilled; size: normal, small, large."""
+    """kind: filled (one a view), outline, quiet, link, danger, dangerfilled; size: normal, small, large.
+
+    keys: the action of ui/shortcuts.py that does the same; its keys stand in the tooltip.
+    """
 
     def __init__(self, text: str = "", kind: str = "outline", icon_name: str = "", *, size: str = "normal",
-                 tooltip: str = "", clicked: Callable[[], object] | None = None) -> None:
+                 tooltip: str = "", keys: str = "", clicked: Callable[[], object] | None = None) -> None:
         text, tooltip = tr(text), tr(tooltip)
         super().__init__(f" {text}" if text and icon_name else text)
         self._icon_name, self._kind = icon_name, kind
@@ -31,7 +35,10 @@ class Button(QPushButton):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.setAccessibleName(text or tooltip)
-        self.setToolTip(tooltip)
+        self._tip, self._keys = tooltip, keys
+        self._show_tip()
+        if keys:
+            shortcuts.changed.connect(self._show_tip)
         self._tint()
         if clicked is not None:
             self.clicked.connect(lambda _checked=False: clicked())
@@ -45,8 +52,13 @@ class Button(QPushButton):
     def allow(self, reason: str = "", tooltip: str = "") -> None:
         """Enable it, or disable it with the reason, which stands in the tooltip and is read aloud."""
         self.setEnabled(not reason)
-        self.setToolTip(tr(reason or tooltip))
+        self._tip = tr(reason or tooltip)
+        self._show_tip()
         self.setAccessibleDescription(reason)
+
+    def _show_tip(self) -> None:
+        words = shortcuts.words(self._keys) if self._keys and self.isEnabled() else ""
+        self.setToolTip(f"{self._tip or self.accessibleName()}  {words}" if words else self._tip)
 
     def show_icon(self, name: str) -> None:
         """Change the icon."""

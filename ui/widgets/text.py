@@ -11,6 +11,7 @@ from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from ui.language import tr
+from ui.shortcuts import shortcuts
 from ui.theme import pixmap, tokens
 
 Item = QWidget | QLayout | int | None
@@ -211,12 +212,21 @@ class Badge(QFrame):
 
 
 class KeyCap(QLabel):
-    """A key, as in menus."""
+    """The keys of an action of ui/shortcuts.py, as in menus."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.setProperty("keycap", True)
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
         self.setFixedHeight(18)
+        self._follow()
+        shortcuts.changed.connect(self._follow)
+
+    def _follow(self) -> None:
+        words = shortcuts.words(self._name)
+        self.setText(words if words.endswith("+") else words.replace("+", " "))
+        self.setProperty("keycap", bool(words))
+        self.style().polish(self)
+        self.adjustSize()
 
 
 class Card(QFrame):
