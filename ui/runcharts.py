@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QGridLayout, QWidget
 
 from ui import words
@@ -48,26 +48,60 @@ class ChartCard(Card):
 
 
 @dataclass(frozen=True, slots=True)
+class _Line:
+    """A curve of a card.  names: of the measured series, the first that there is; factor: from its unit to the shown one."""
+
+    words: str
+    names: tuple[str, ...]
+    token: str = "chart.tuned"
+    factor: float = 1.0
+    dash: bool = False
+    dots: bool = False
+    fill: str = ""
+
+    def points(self, found: Curves) -> list[tuple[float, float]]:
+        """In the shown unit."""
+        points = next((found[name] for name in self.names if name in found), [])
+        return points if self.factor == 1.0 else [(x, self.factor * y) for x, y in points]
+
+    def series(self, found: Curves) -> Series:
+        """For the chart."""
+        return Series(self.words, self.points(found), self.token, dash=self.dash, dots=self.dots, fill=self.fill)
+
+
+@dataclass(frozen=True, slots=True)
 class _Spec:
     key: str
     name: str
     term: str
+    lines: tuple[_Line, ...]
     legend: tuple[tuple[str, str, bool], ...] = ()
+
+    def series(self, found: Curves) -> list[Series]:
+        return [line.series(found) for line in self.lines]
 
 
 _SPECS = (
     _Spec("loss", "Mistakes", "Loss: how surprised the model is by the right answer, in nats a word piece",
+          (_Line("training", ("train.loss",), "chart.base"), _Line("unseen", ("train.eval_loss",), dots=True)),
           (("training", "chart.base", False), ("unseen", "chart.tuned", False))),
-    _Spec("speed", "Speed", "Throughput in tokens"),
-    _Spec("rate", "Step size", "Learning rate"), _Spec("norm", "Push", "Gradient norm: how strongly each step pulls"),
-    _Spec("device", "Load", "Load of the device that trains"), _Spec("memory", "Memory", "Memory of the device that trains"),
-    _Spec("power", "Power", "Electrical power of this computer"),
+    _Spec("speed", "Speed", "Throughput in tokens", (_Line("speed", ("train.tokens_per_second",)),)),
+    _Spec("rate", "Step size", "Learning rate", (_Line("step size", ("train.learning_rate",), factor=1e4),)),
+    _Spec("norm", "Push", "Gradient norm: how strongly each step pulls", (_Line("push", ("train.grad_norm",)),)),
+    _Spec("device", "Load", "Load of the device that trains", (_Line("load %", ("system.gpu_percent", "system.cpu_percent")),)),
+    _Spec("memory", "Memory", "Memory of the device that trains",
+          (_Line("memory GB", ("system.gpu_memory_mb", "system.memory_mb"), "chart.s3", 1e-3, dash=True),)),
+    _Spec("power", "Power", "Electrical power of this computer", (_Line("power", ("system.watts",), fill="chart.band"),)),
     _Spec("cost", "Cost", "Electricity and wear of the machine",
+          (_Line("all", ("cost.total",), fill="chart.band"), _Line("power", ("cost.energy",), "chart.s3", fill="chart.s3")),
           (("all", "chart.tuned", False), ("power", "chart.s3", False))))
 
 
 class RunCharts(QWidget):
     """Eight cards in three rows; the mistakes, which matter most, take two places."""
+
+    looked = Signal(str, object, float, float)
+    """A part of a card's axis is looked at: its key, names of its series, from, to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,6 +126,8 @@ class RunCharts(QWidget):
         number = len(self.cards)
         spec = _SPECS[number]
         card = self.cards[spec.key] = ChartCard(spec.name, spec.term, list(spec.legend))
+        names = [name for line in spec.lines for name in line.names]
+        card.chart.looked.connect(lambda low, high: self.looked.emit(spec.key, names, low, high))
         line, place = divmod(number + (number > 0), 3)
         self._grid.addWidget(card, line, place, 1, 2 if number == 0 else 1)
         if len(self.cards) == len(_SPECS):
@@ -118,31 +154,41 @@ class RunCharts(QWidget):
         if not self._parts:
             self._drawer.stop()
 
+    def _show(self, key: str, found: Curves, axes: Axes, figure: str, note: str = "", term: str = "") -> None:
+        spec = next(spec for spec in _SPECS if spec.key == key)
+        self.cards[key].show_curve(figure, note, spec.series(found), axes, term)
+
+    def show_all(self) -> None:
+        """Another run is about to be shown."""
+        for card in self.cards.values():
+            card.chart.show_all()
+
+    def show_part(self, key: str, part: tuple[float, float], found: Curves) -> None:
+        """The points of a part that is looked at closely."""
+        spec = next(spec for spec in _SPECS if spec.key == key)
+        self.cards[key].chart.show_part(*part, spec.series(found))
+
     def _loss(self, found: Curves, x_end: float | None) -> None:
         train, unseen = found.get("train.loss", []), found.get("train.eval_loss", [])
         best = min(unseen, key=lambda point: point[1], default=None)
         note = (best[0], best[1], f"best so far, step {best[0]:.0f}") if best else None
         newest = unseen or train
         which = "on unseen answers" if unseen else "on training answers" if train else ""
-        self.cards["loss"].show_curve(
-            f"{newest[-1][1]:.2f}" if newest else "", which,
-            [Series("training", train, "chart.base"), Series("unseen", unseen, dots=True)], Axes("steps", x_end, note=note))
+        self._show("loss", found, Axes("steps", x_end, note=note), f"{newest[-1][1]:.2f}" if newest else "", which)
 
     def _rate(self, found: Curves, x_end: float | None) -> None:
         points = found.get("train.learning_rate", [])
-        scaled = [(x, 1e4 * y) for x, y in points]
-        self.cards["rate"].show_curve(f"{scaled[-1][1]:.2f}" if scaled else "", "× 10⁻⁴" if scaled else "",
-                                      [Series("step size", scaled)], Axes("steps", x_end), "learning rate")
+        self._show("rate", found, Axes("steps", x_end), f"{1e4 * points[-1][1]:.2f}" if points else "", "× 10⁻⁴" if points else "",
+                   "learning rate")
 
     def _norm(self, found: Curves, x_end: float | None) -> None:
         points = found.get("train.grad_norm", [])
-        self.cards["norm"].show_curve(f"{points[-1][1]:.2f}" if points else "", "", [Series("push", points)],
-                                      Axes("steps", x_end), "gradient norm")
+        self._show("norm", found, Axes("steps", x_end), f"{points[-1][1]:.2f}" if points else "", term="gradient norm")
 
     def _speed(self, found: Curves) -> None:
         points = found.get("train.tokens_per_second", [])
-        self.cards["speed"].show_curve(f"{points[-1][1]:,.0f}" if points else "", "word pieces a second" if points else "",
-                                       [Series("speed", points)], Axes("min"), "throughput")
+        self._show("speed", found, Axes("min"), f"{points[-1][1]:,.0f}" if points else "", "word pieces a second" if points else "",
+                   "throughput")
 
     def _device(self, found: Curves, view: Any) -> None:
         card = "system.gpu_percent" in found
@@ -150,24 +196,20 @@ class RunCharts(QWidget):
         memory = found.get("system.gpu_memory_mb" if card else "system.memory_mb", [])
         total = float(view.machine.get("gpu_memory_mb" if card else "memory_mb") or 0)
         term = "graphics card" if card else "processor"
-        self.cards["device"].show_curve(f"{load[-1][1]:.0f} %" if load else "", "", [Series("load %", load)],
-                                        Axes("min", y_end=100.0), term)
-        self.cards["memory"].show_curve(
-            f"{memory[-1][1] / 1000:.1f} GB" if memory else "", f"of {total / 1000:.0f} GB" if total and memory else "",
-            [Series("memory GB", [(x, y / 1000) for x, y in memory], "chart.s3", dash=True)],
-            Axes("min", y_end=total / 1000 or None), term)
+        self._show("device", found, Axes("min", y_end=100.0), f"{load[-1][1]:.0f} %" if load else "", term=term)
+        self._show("memory", found, Axes("min", y_end=total / 1000 or None), f"{memory[-1][1] / 1000:.1f} GB" if memory else "",
+                   f"of {total / 1000:.0f} GB" if total and memory else "", term)
 
     def _power(self, found: Curves, view: Any) -> None:
         points = found.get("system.watts", [])
         cost = view.line.cost
         used = f"{words.energy(cost.watt_hours)} so far" if cost else ""
         source = power_source(cost.source if cost else view.watts_source)
-        self.cards["power"].show_curve(f"{points[-1][1]:.0f} W" if points else "", used if points else "",
-                                       [Series("power", points, fill="chart.band")], Axes("min"), source if points else "")
+        self._show("power", found, Axes("min"), f"{points[-1][1]:.0f} W" if points else "", used if points else "",
+                   source if points else "")
 
     def _cost(self, found: Curves, view: Any) -> None:
-        total, power = found.get("cost.total", []), found.get("cost.energy", [])
+        total = found.get("cost.total", [])
         currency = view.line.cost.currency if view.line.cost else "EUR"
-        self.cards["cost"].show_curve(
-            words.money(total[-1][1], currency) if total else "", "so far" if total and view.line.state == "running" else "",
-            [Series("all", total, fill="chart.band"), Series("power", power, "chart.s3", fill="chart.s3")], Axes("min"))
+        self._show("cost", found, Axes("min"), words.money(total[-1][1], currency) if total else "",
+                   "so far" if total and view.line.state == "running" else "")

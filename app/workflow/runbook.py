@@ -16,6 +16,7 @@ from app.config.views import keep_draft
 from app.errors import UsageError
 from app.store import Store
 from app.workflow import views
+from app.workflow.curves import curves
 
 MOST_COMPARED = 4
 MOST_TAGS, LONGEST_TAG, LONGEST_NOTE = 20, 40, 4000
@@ -86,10 +87,10 @@ def compare(store: Store, wanted: Sequence[str]) -> Comparison:
     missing = next((run for run, view in found if view is None), None)
     if missing is not None:
         raise UsageError("run.unknown", f"There is no run {missing!r}.", remedy="List them with: main.py status")
-    curves = [views.curves(store, run) for run, _ in found]
+    drawn = [curves(store, run, SHARED) for run, _ in found]
     return Comparison(
         lines=tuple(view.line for _, view in found if view is not None),
-        curves={name: tuple(one.get(name, []) for one in curves) for name in SHARED if any(name in one for one in curves)},
+        curves={name: tuple(one.get(name, []) for one in drawn) for name in SHARED if any(name in one for one in drawn)},
         differences=tuple(_differences([_settings(store, run) for run, _ in found])))
 
 

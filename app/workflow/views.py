@@ -16,8 +16,6 @@ from app.config.verdicts import Verdict, verdict
 from app.errors import NeuroWeaverError, from_record
 from app.store import Store
 
-CHART_POINTS = 400
-"""Most points of one curve; a longer one is thinned, its last point kept."""
 LOG_BYTES = 40_000
 EVENTS = 200
 
@@ -110,7 +108,6 @@ class Event:
     detail: str
 
 
-Curves = dict[str, list[tuple[float, float]]]
 
 
 def _json(text: str | None, default: Any) -> Any:
@@ -188,36 +185,6 @@ def _step(row: Mapping[str, Any]) -> StepView:
         id=row["id"], node=row["node"], title=row["title"] or row["id"], state=row["state"], cached=bool(row["cached"]),
         progress=float(row["progress"]), message=row["message"] or "", eta=row["eta"], started=row["started"],
         ended=row["ended"], flagged=row["flagged"] or "", why=_error(row["why"]), outputs=_json(row["outputs"], {}))
-
-
-def curves(store: Store, identity: str) -> Curves:
-    """The run's own series and the machine's during the run, thinned to CHART_POINTS each.
-
-    Step series (train.*) have the training step as x; the others the minutes since the run started.
-    """
-    row = store.row("SELECT started, ended FROM runs WHERE id = ?", (identity,))
-    if row is None or row["started"] is None:
-        return {}
-    start, end = float(row["started"]), row["ended"]
-    own = store.rows("SELECT name, at, x, value FROM metrics WHERE run = ? ORDER BY id", (identity,))
-    machine = store.rows("SELECT name, at, NULL AS x, value FROM metrics WHERE run = '' AND at BETWEEN ? AND ? "
-                         "ORDER BY id", (start, end if end is not None else 9e12))
-    found: Curves = {}
-    for point in [*own, *machine]:
-        x = point["x"] if point["x"] is not None else (point["at"] - start) / 60
-        found.setdefault(point["name"], []).append((float(x), float(point["value"])))
-    speed = [((point["at"] - start) / 60, float(point["value"])) for point in own
-             if point["name"] == "train.tokens_per_second"]
-    if speed:
-        found["train.tokens_per_second"] = speed
-    return {name: _thin(points) for name, points in found.items()}
-
-
-def _thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    if len(points) <= CHART_POINTS:
-        return points
-    stride = -(-len(points) // CHART_POINTS)
-    return [*points[:-1:stride], points[-1]]
 
 
 def events(store: Store, identity: str, limit: int = EVENTS) -> list[Event]:

@@ -73,7 +73,7 @@ PARTS = {
     "gateway": Part("gateway_overhead.py", (), gateway),
     "stream": Part("gateway_overhead.py", ("--stream",), gateway),
     "serving": Part("serving_speed.py", (), serving),
-    "window": Part("window_start.py", (), as_printed),
+    "window": Part("window.py", (), as_printed),
     "training": Part("training_speed.py", (), training),
     "near": Part("near_duplicates.py", (), as_printed),
     "redaction": Part("redaction_quality.py", (), as_printed),

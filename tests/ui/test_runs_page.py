@@ -6,10 +6,17 @@ import sys
 import types
 
 import pytest
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QWheelEvent
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
+from app.store import Store
+from app.store.series import SeriesWriter
 from ui.widgets.chart import Axes, Chart, Series, nice_ticks, tick_labels
 from ui.widgets.text import Label
+
+LEFT = Qt.MouseButton.LeftButton
 
 
 def _opened(qtbot, window, run):
@@ -128,9 +135,6 @@ def test_a_failed_run_can_be_resumed(qtbot, window, runs, commands):
 
 
 def test_a_new_figure_reaches_the_curve_by_itself(qtbot, window, runs, profile):
-    from app.store import Store
-    from app.store.series import SeriesWriter
-
     pane = _opened(qtbot, window, runs["running"])
     before = len(pane.charts.cards["loss"].chart.raw().splitlines())
     with Store.open(profile) as store, SeriesWriter(store, runs["running"], "train") as series:
@@ -160,3 +164,81 @@ def test_no_two_ticks_have_the_same_label(top: float) -> None:
     labels = tick_labels(nice_ticks(top))
     assert len(labels) == len(set(labels)) > 1
     assert [float(label.replace(",", "")) for label in labels] == pytest.approx(nice_ticks(top))
+
+
+# ---- looking closely ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def chart(qtbot, qapp):
+    made = Chart("Mistakes")
+    qtbot.addWidget(made)
+    made.resize(400, 180)
+    made.show_series([Series("training", [(float(x), 1.0 + x % 7) for x in range(1001)])], Axes("steps"))
+    made.show()
+    return made
+
+
+def wheel(chart, x: float, turn: int, modifier=Qt.KeyboardModifier.ControlModifier) -> None:
+    event = QWheelEvent(QPointF(x, 90), chart.mapToGlobal(QPointF(x, 90)), QPoint(), QPoint(0, turn), Qt.MouseButton.NoButton, modifier,
+                        Qt.ScrollPhase.NoScrollPhase, False)
+    chart.wheelEvent(event)
+
+
+def test_the_wheel_zooms_at_the_pointer_and_scrolls_without_ctrl(chart):
+    under = chart._under(200)
+    wheel(chart, 200, 240, Qt.KeyboardModifier.NoModifier)
+    assert chart.span() == (0.0, 1000.0)
+    wheel(chart, 200, 480)
+    low, high = chart.span()
+    assert high - low == pytest.approx(1000 / 1.0015**480)
+    assert chart._under(200) == pytest.approx(under, rel=1e-6)
+    wheel(chart, 200, -4800)
+    assert chart.span() == (0.0, 1000.0), "never past what there is"
+
+
+def test_dragging_moves_a_part_stops_at_the_ends_and_a_click_still_pins(qtbot, chart):
+    chart.look_at((400.0, 600.0))
+    QTest.mousePress(chart, LEFT, pos=QPoint(300, 90))
+    QTest.mouseMove(chart, QPoint(100, 90))
+    QTest.mouseRelease(chart, LEFT, pos=QPoint(100, 90))
+    assert chart.span() == pytest.approx((500.0, 700.0))
+    assert not chart._pinned
+    chart.move_by(9)
+    assert chart.span() == pytest.approx((800.0, 1000.0))
+    QTest.mouseClick(chart, LEFT, pos=QPoint(200, 90))
+    assert chart._pinned
+    QTest.mouseDClick(chart, LEFT, pos=QPoint(200, 90))
+    assert chart.span() == (0.0, 1000.0)
+
+
+@pytest.mark.parametrize(("key", "span"), [
+    pytest.param(Qt.Key.Key_Plus, (433.3, 566.7), id="closer"), pytest.param(Qt.Key.Key_Minus, (350.0, 650.0), id="further"),
+    pytest.param(Qt.Key.Key_Right, (440.0, 640.0), id="right"), pytest.param(Qt.Key.Key_0, (0.0, 1000.0), id="all"),
+])
+def test_keys_zoom_and_move(chart, key, span):
+    chart.look_at((400.0, 600.0))
+    QTest.keyClick(chart, key)
+    assert chart.span() == pytest.approx(span, abs=0.1)
+
+
+def test_what_is_drawn_of_a_part_reaches_over_both_ends(chart):
+    chart.look_at((400.3, 400.6))
+    assert [x for x, _ in chart._drawn()[0].points] == [400.0, 401.0]
+    chart.show_part(300.0, 500.0, [Series("training", [(400.0, 1.0), (400.4, 5.0), (401.0, 1.0)])])
+    assert [y for _, y in chart._drawn()[0].points] == [1.0, 5.0, 1.0]
+    chart.look_at((0.0, 300.0))
+    assert len(chart._drawn()[0].points) == 302, "another part is drawn from what there is of all"
+
+
+def test_a_part_of_a_long_run_gets_its_own_points(qtbot, window, runs, profile):
+    with Store.open(profile) as store, SeriesWriter(store, runs["done"], "train") as series:
+        for step in range(241, 6000):
+            series.metric("train.loss", 1.0, x=step)
+    pane = _opened(qtbot, window, runs["done"])
+    chart = pane.charts.cards["loss"].chart
+    qtbot.waitUntil(lambda: chart.span()[1] >= 5999, timeout=5000)
+    whole = len(chart._series[0].points)
+    assert whole <= 801
+    chart.look_at((1000.0, 1010.0))
+    qtbot.waitUntil(lambda: [x for x, _ in chart._drawn()[0].points] == [float(x) for x in range(999, 1012)], timeout=5000)

@@ -61,16 +61,20 @@ def test_rising_mistakes_are_not_called_improving(view):
     assert word == "Not improving so far"
 
 
-def test_curves_are_thinned_and_keep_their_last_point(store, runs):
+def test_curves_are_thinned_and_keep_peaks_and_their_last_point(store, runs):
     from app.store.series import SeriesWriter
-    from app.workflow import views
+    from app.workflow.curves import CHART_POINTS, curves
 
     with SeriesWriter(store, runs["running"], "train") as series:
         for step in range(5000):
-            series.metric("train.extra", step, x=step)
-    points = views.curves(store, runs["running"])["train.extra"]
-    assert len(points) <= views.CHART_POINTS + 1
-    assert points[-1] == (4999.0, 4999.0)
+            series.metric("train.extra", 1.0 if step != 1234 else 9.0, x=step)
+    points = curves(store, runs["running"])["train.extra"]
+    assert CHART_POINTS / 2 <= len(points) <= CHART_POINTS + 1
+    assert points[-1] == (4999.0, 1.0)
+    assert (1234.0, 9.0) in points, "no peak is lost"
+    assert [x for x, _ in points] == sorted(x for x, _ in points)
+    part = curves(store, runs["running"], ["train.extra"], (1200.0, 1300.0))
+    assert part == {"train.extra": [(float(x), 9.0 if x == 1234 else 1.0) for x in range(1200, 1301)]}
 
 
 def test_marks_of_the_rail(store, runs):

@@ -1,4 +1,7 @@
-"""A small line chart drawn with QPainter: few points, few ticks, no frame.
+"""A small line chart drawn with QPainter: few ticks, no frame; a part of it can be looked at closely.
+
+It is given at most a few hundred points a curve, however many were measured (app/workflow/curves.py).  Who looks at a part is shown
+these first, and ``looked`` asks for those that lie between them.
 
 pyqtgraph would do, but it brings numpy: about 1.5 s of import and 46 MB (measured), which the window's budgets of
 100 ms and 120 MB cannot pay for curves of some hundred points.
@@ -7,16 +10,33 @@ pyqtgraph would do, but it brings numpy: about 1.5 s of import and 46 MB (measur
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QAction, QContextMenuEvent, QGuiApplication, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import (
+    QContextMenuEvent,
+    QGuiApplication,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPolygonF,
+    QWheelEvent,
+)
 from PySide6.QtWidgets import QMenu, QSizePolicy, QWidget
 
+from ui.language import tr
 from ui.theme import font, theme, tokens
 
 Points = list[tuple[float, float]]
 _BOTTOM, _TOP = 20, 14
+SMALLEST = 1e-6
+"""Of the whole x axis, what can be looked at."""
+LOOK_MS = 120
+DRAG = 4
+"""px from which a press that moves is no click."""
 
 
 @dataclass(slots=True)
@@ -50,6 +70,12 @@ def tick_labels(ticks: list[float]) -> list[str]:
     return [f"{tick:,.{digits}f}" if tick else "0" for tick in ticks]
 
 
+def ticks_around(low: float, top: float, most: int = 3) -> list[float]:
+    """Round numbers from the last at or before ``low`` to the first at or after ``top``."""
+    step = nice_ticks(top - low, most)[1]
+    return [step * number for number in range(math.floor(low / step + 1e-9), math.ceil(top / step - 1e-9) + 1)]
+
+
 def nice_ticks(top: float, most: int = 4) -> list[float]:
     """Round numbers from 0 to at least ``top``, at most ``most`` steps."""
     if not math.isfinite(top) or top <= 0:
@@ -60,8 +86,62 @@ def nice_ticks(top: float, most: int = 4) -> list[float]:
     return [step * number for number in range(math.ceil(top / step - 1e-9) + 1)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """From figures to px and back.  low, high: of the x axis; top: of the y axis, which begins at 0."""
+
+    frame: QRectF
+    low: float
+    high: float
+    top: float
+
+    def x(self, value: float) -> float:
+        return self.frame.left() + self.frame.width() * (value - self.low) / (self.high - self.low)
+
+    def point(self, point: tuple[float, float]) -> QPointF:
+        return QPointF(self.x(point[0]), self.frame.bottom() - self.frame.height() * max(min(point[1] / self.top, 1.05), 0.0))
+
+    def value(self, x: float) -> float:
+        return self.low + (x - self.frame.left()) / max(self.frame.width(), 1.0) * (self.high - self.low)
+
+
+def _between(points: Points, low: float, high: float) -> Points:
+    """Those from the last before ``low`` to the first behind ``high``; points may come back on the axis (a run that was resumed)."""
+    first = next((number for number, point in enumerate(points) if point[0] >= low), len(points))
+    last = next((number for number in range(len(points) - 1, -1, -1) if points[number][0] <= high), -1)
+    return points[max(first - 1, 0) : last + 2]
+
+
+def _curve(painter: QPainter, series: Series, place: _Place) -> None:
+    if not series.points:
+        return
+    places = [place.point(point) for point in series.points]
+    if series.fill:
+        area = QPolygonF([QPointF(places[0].x(), place.frame.bottom()), *places, QPointF(places[-1].x(), place.frame.bottom())])
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(theme.color(series.fill))
+        painter.drawPolygon(area)
+    pen = QPen(theme.color(series.token), tokens()["stroke"]["chart"])
+    if series.dash:
+        pen.setDashPattern([3, 2])
+    painter.setPen(pen)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.drawPolyline(QPolygonF(places))
+    if series.dots or len(places) == 1:
+        painter.setPen(QPen(theme.color("surface"), 1))
+        painter.setBrush(theme.color(series.token))
+        for spot in places:
+            painter.drawEllipse(spot, 3.2, 3.2)
+
+
 class Chart(QWidget):
-    """Curves over steps or minutes; crosshair on hover, pinned by a click; raw data by right click."""
+    """Curves over steps or minutes; crosshair on hover, pinned by a click; raw data by right click.
+
+    Ctrl and the wheel zoom into the x axis, dragging moves along it, a double click shows all; with the keyboard +, -, the arrows, 0.
+    """
+
+    looked = Signal(float, float)
+    """A part of the x axis is looked at: its points may be shown with ``show_part``."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -70,6 +150,19 @@ class Chart(QWidget):
         self._axes = Axes()
         self._cursor: float | None = None
         self._pinned = False
+        self._part: tuple[float, float] | None = None
+        """What of the x axis is shown; None for all."""
+        self._close: tuple[float, float, list[Series]] | None = None
+        """A part with its own points."""
+        self._fresh = False
+        """Whether they are from after the newest of all points."""
+        self._grip: tuple[float, float] | None = None
+        """Where a drag began and where it is, px."""
+        self._look = QTimer(self)
+        self._look.setSingleShot(True)
+        self._look.setInterval(LOOK_MS)
+        self._look.timeout.connect(self._ask)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setMouseTracking(True)
         self.setMinimumHeight(90)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -85,7 +178,71 @@ class Chart(QWidget):
             return
         self._series, self._axes = series, axes
         self.setAccessibleName(self._sentence())
+        if self._part is not None:
+            self._fresh = False
+            self.look_at(self._part)
         self.update()
+
+    def show_all(self) -> None:
+        """Something else is about to be drawn."""
+        self._close = None
+        self.look_at(None)
+
+    def show_part(self, low: float, high: float, series: list[Series]) -> None:
+        """The points of a part, all that were measured there or its lowest and highest ones; drawn while what is looked at lies in it."""
+        self._close, self._fresh = (low, high, series), True
+        self.update()
+
+    # ---- a part of it --------------------------------------------------------------------------------------------
+
+    def _whole(self) -> float:
+        """The right end of the whole x axis: what is expected, else a round number, so that it does not move with every point."""
+        last = max((point[0] for series in self._series for point in series.points), default=0.0)
+        return max(last, self._axes.x_end or (nice_ticks(last, 3)[-1]))
+
+    def span(self) -> tuple[float, float]:
+        """What of the x axis is shown."""
+        return self._part or (0.0, self._whole())
+
+    def look_at(self, part: tuple[float, float] | None) -> None:
+        """Show a part of the x axis, moved to where there is something; None or all of it shows all."""
+        whole = self._whole()
+        if part is not None and part[1] - part[0] < whole:
+            wide = max(part[1] - part[0], whole * SMALLEST)
+            low = min(max(part[0], 0.0), whole - wide)
+            self._part = (low, low + wide)
+            self._look.start()
+        else:
+            self._part = None
+            self._look.stop()
+        self.update()
+
+    def zoom(self, factor: float, around: float | None = None) -> None:
+        """factor: above 1 shows less of the axis; around: a place on it that stays where it is, by default the middle."""
+        low, high = self.span()
+        spot = (low + high) / 2 if around is None else around
+        self.look_at((spot - (spot - low) / factor, spot + (high - spot) / factor))
+
+    def move_by(self, share: float) -> None:
+        """Along the axis by a share of what is shown."""
+        low, high = self.span()
+        if self._part is not None:
+            self.look_at((low + share * (high - low), high + share * (high - low)))
+
+    def _ask(self) -> None:
+        low, high = self.span()
+        near = self._close if self._fresh else None
+        if near is None or not (near[0] <= low and high <= near[1] and near[1] - near[0] <= 4 * (high - low)):
+            self.looked.emit(max(low - (high - low), 0.0), high + (high - low))
+
+    def _drawn(self) -> list[Series]:
+        """The curves cut to what is shown, with one point beyond each end."""
+        if self._part is None:
+            return self._series
+        low, high = self._part
+        near = self._close
+        series = near[2] if near is not None and near[0] <= low and high <= near[1] else self._series
+        return [replace(one, points=_between(one.points, low, high)) for one in series]
 
     def _sentence(self) -> str:
         for series in self._series:
@@ -98,12 +255,9 @@ class Chart(QWidget):
 
     # ---- geometry ----------------------------------------------------------------------------------------------
 
-    def _ends(self) -> tuple[list[float], list[float]]:
-        xs = [point[0] for series in self._series for point in series.points]
-        ys = [point[1] for series in self._series for point in series.points]
-        x_end = max([*xs, self._axes.x_end or 0.0], default=1.0)
-        y_end = self._axes.y_end or max(ys, default=1.0)
-        return nice_ticks(x_end, 3) if x_end > 0 else [0.0, 1.0], nice_ticks(y_end, 3)
+    def _ends(self, drawn: list[Series]) -> tuple[list[float], list[float]]:
+        ys = [point[1] for series in drawn for point in series.points]
+        return ticks_around(*self.span()), nice_ticks(self._axes.y_end or max(ys, default=1.0), 3)
 
     def _frame(self, labels: list[str]) -> QRectF:
         metrics = self.fontMetrics()
@@ -119,23 +273,30 @@ class Chart(QWidget):
         if not any(series.points for series in self._series):
             painter.setPen(theme.color("textTertiary"))
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "Nothing measured yet")
-            painter.end()
-            return
-        x_ticks, y_ticks = self._ends()
-        frame = self._frame(tick_labels(y_ticks))
-        x_top = self._x_top(x_ticks)
-        self._grid(painter, frame, x_ticks, x_top, y_ticks)
-        for series in self._series:
-            self._curve(painter, series, frame, x_top, y_ticks[-1])
-        self._note(painter, frame, x_top, y_ticks[-1])
-        self._crosshair(painter, frame, x_top, y_ticks[-1])
+        else:
+            self._draw(painter)
+        if self.hasFocus():
+            painter.setPen(QPen(theme.color("focus"), 2))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 4, 4)
         painter.end()
 
-    def _x_top(self, ticks: list[float]) -> float:
-        xs = [point[0] for series in self._series for point in series.points]
-        return max([*xs, self._axes.x_end or ticks[-1]])
+    def _draw(self, painter: QPainter) -> None:
+        drawn = self._drawn()
+        x_ticks, y_ticks = self._ends(drawn)
+        place = _Place(self._frame(tick_labels(y_ticks)), *self.span(), y_ticks[-1])
+        self._grid(painter, place, x_ticks, y_ticks)
+        painter.save()
+        if self._part is not None:
+            painter.setClipRect(place.frame.adjusted(-1, -_TOP, 1, 1))
+        for series in drawn:
+            _curve(painter, series, place)
+        self._note(painter, place)
+        painter.restore()
+        self._crosshair(painter, place, drawn)
 
-    def _grid(self, painter: QPainter, frame: QRectF, x_ticks: list[float], x_top: float, y_ticks: list[float]) -> None:
+    def _grid(self, painter: QPainter, place: _Place, x_ticks: list[float], y_ticks: list[float]) -> None:
+        frame = place.frame
         for tick, label in zip(y_ticks, tick_labels(y_ticks), strict=True):
             y = frame.bottom() - frame.height() * tick / y_ticks[-1]
             painter.setPen(QPen(theme.color("chart.grid"), 1))
@@ -143,66 +304,51 @@ class Chart(QWidget):
             painter.setPen(theme.color("chart.axis"))
             painter.drawText(QRectF(0, y - 8, frame.left() - 6, 16),
                              Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, label)
-        last = f"{x_top:,.0f} {self._axes.x_unit}" if x_top >= 3 else f"{x_top:.1f} {self._axes.x_unit}"
+        last = self._last_words(place.high)
         right = frame.right() - painter.fontMetrics().horizontalAdvance(last)
         painter.drawText(QPointF(right, self.height() - 4), last)
         for tick, label in zip(x_ticks, tick_labels(x_ticks), strict=True):
             width = painter.fontMetrics().horizontalAdvance(label)
-            x = frame.left() + frame.width() * tick / x_top - width / 2
-            if x + width < right - 10:
+            x = place.x(tick) - width / 2
+            if tick >= place.low and x + width < right - 10:
                 painter.drawText(QPointF(max(x, frame.left() - 4), self.height() - 4), label)
 
-    def _place(self, point: tuple[float, float], frame: QRectF, x_top: float, y_top: float) -> QPointF:
-        return QPointF(frame.left() + frame.width() * point[0] / x_top,
-                       frame.bottom() - frame.height() * max(min(point[1] / y_top, 1.05), 0.0))
+    def _last_words(self, high: float) -> str:
+        if self._part is not None:
+            low, high = self._part
+            digits = max(0, 1 - math.floor(math.log10(high - low)))
+            return f"{high:,.{digits}f} {self._axes.x_unit}"
+        return f"{high:,.0f} {self._axes.x_unit}" if high >= 3 else f"{high:.1f} {self._axes.x_unit}"
 
-    def _curve(self, painter: QPainter, series: Series, frame: QRectF, x_top: float, y_top: float) -> None:
-        if not series.points:
-            return
-        places = [self._place(point, frame, x_top, y_top) for point in series.points]
-        if series.fill:
-            area = QPolygonF([QPointF(places[0].x(), frame.bottom()), *places, QPointF(places[-1].x(), frame.bottom())])
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(theme.color(series.fill))
-            painter.drawPolygon(area)
-        pen = QPen(theme.color(series.token), tokens()["stroke"]["chart"])
-        if series.dash:
-            pen.setDashPattern([3, 2])
-        painter.setPen(pen)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawPolyline(QPolygonF(places))
-        if series.dots or len(places) == 1:
-            painter.setPen(QPen(theme.color("surface"), 1))
-            painter.setBrush(theme.color(series.token))
-            for place in places:
-                painter.drawEllipse(place, 3.2, 3.2)
-
-    def _note(self, painter: QPainter, frame: QRectF, x_top: float, y_top: float) -> None:
+    def _note(self, painter: QPainter, place: _Place) -> None:
         if self._axes.note is None:
             return
         x, y, words = self._axes.note
-        place = self._place((x, y), frame, x_top, y_top)
+        spot, frame = place.point((x, y)), place.frame
+        if not frame.left() <= spot.x() <= frame.right():
+            return
         width = painter.fontMetrics().horizontalAdvance(words)
-        top = max(place.y() - 30, frame.top() - 4)
+        top = max(spot.y() - 30, frame.top() - 4)
         painter.setPen(QPen(theme.color("textTertiary"), 1))
-        painter.drawLine(QPointF(place.x(), top + 4), QPointF(place.x(), place.y() - 6))
+        painter.drawLine(QPointF(spot.x(), top + 4), QPointF(spot.x(), spot.y() - 6))
         painter.setPen(theme.color("text"))
-        left = min(max(place.x() - width / 2, frame.left()), frame.right() - width)
+        left = min(max(spot.x() - width / 2, frame.left()), frame.right() - width)
         painter.drawText(QPointF(left, top), words)
 
     # ---- looking closely -----------------------------------------------------------------------------------------
 
-    def _crosshair(self, painter: QPainter, frame: QRectF, x_top: float, y_top: float) -> None:
+    def _crosshair(self, painter: QPainter, place: _Place, drawn: list[Series]) -> None:
+        frame = place.frame
         if self._cursor is None or not frame.left() <= self._cursor <= frame.right():
             return
-        at = (self._cursor - frame.left()) / frame.width() * x_top
+        at = place.value(self._cursor)
         lines = [f"{self._axes.x_unit} {at:,.1f}"]
-        for series in self._series:
+        for series in drawn:
             if near := self._nearest(series, at):
                 lines.append(f"{series.name} {near[1]:,.4g}")
                 painter.setBrush(theme.color(series.token))
                 painter.setPen(Qt.PenStyle.NoPen)
-                painter.drawEllipse(self._place(near, frame, x_top, y_top), 3.5, 3.5)
+                painter.drawEllipse(place.point(near), 3.5, 3.5)
         painter.setPen(QPen(theme.color("borderStrong"), 1, Qt.PenStyle.DashLine))
         painter.drawLine(QPointF(self._cursor, frame.top()), QPointF(self._cursor, frame.bottom()))
         self._bubble(painter, lines)
@@ -224,18 +370,56 @@ class Chart(QWidget):
         for number, line in enumerate(lines):
             painter.drawText(QPointF(x + 8, _TOP + 16 + 15 * number), line)
 
+    def _under(self, x: float) -> float:
+        """The place on the x axis under a px."""
+        _, y_ticks = self._ends(self._drawn())
+        return _Place(self._frame(tick_labels(y_ticks)), *self.span(), y_ticks[-1]).value(x)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Ctrl zooms at the pointer; without it the page scrolls."""
+        if event.modifiers() & Qt.KeyboardModifier.ControlModifier and self._series:
+            self.zoom(1.0015 ** (event.angleDelta().y() or event.angleDelta().x()), self._under(event.position().x()))
+            event.accept()
+        else:
+            event.ignore()
+
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """The crosshair follows until it is pinned."""
+        """The crosshair follows until it is pinned; a drag moves what is shown."""
+        x = event.position().x()
+        if self._grip is not None and self._part is not None:
+            self.move_by((self._grip[1] - x) / max(self.width(), 1))
+            self._grip = (self._grip[0], x)
         if not self._pinned:
-            self._cursor = event.position().x()
+            self._cursor = x
             self.update()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """A click pins the crosshair, another frees it."""
+        """A drag or a click begins."""
         if event.button() == Qt.MouseButton.LeftButton:
+            self._grip = (event.position().x(), event.position().x())
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """A click pins the crosshair, another frees it."""
+        grip, self._grip = self._grip, None
+        if grip is not None and abs(event.position().x() - grip[0]) < DRAG:
             self._pinned = not self._pinned
             self._cursor = event.position().x()
             self.update()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Show all again."""
+        self.look_at(None)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Zoom and move as with the mouse."""
+        deeds: dict[int, Callable[[], object]] = {
+            Qt.Key.Key_Plus: lambda: self.zoom(1.5), Qt.Key.Key_Minus: lambda: self.zoom(1 / 1.5), Qt.Key.Key_0: lambda: self.look_at(None),
+            Qt.Key.Key_Left: lambda: self.move_by(-0.2), Qt.Key.Key_Right: lambda: self.move_by(0.2)}
+        deed = deeds.get(event.key())
+        if deed is None:
+            super().keyPressEvent(event)
+        else:
+            deed()
 
     def leaveEvent(self, event: object) -> None:
         """The crosshair goes with the mouse, unless pinned."""
@@ -244,11 +428,11 @@ class Chart(QWidget):
             self.update()
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
-        """Copy the figures behind the picture."""
+        """Copy the figures behind the picture, zoom."""
         menu = QMenu(self)
-        action = QAction("Copy the raw data", menu)
-        action.triggered.connect(lambda _checked=False: QGuiApplication.clipboard().setText(self.raw()))
-        menu.addAction(action)
+        menu.addAction(tr("Copy the raw data"), lambda: QGuiApplication.clipboard().setText(self.raw()))
+        menu.addAction(tr("Zoom in") + "\tCtrl+Wheel", lambda: self.zoom(2))
+        menu.addAction(tr("Show all"), lambda: self.look_at(None)).setEnabled(self._part is not None)
         menu.exec(event.globalPos())
         menu.deleteLater()
 
