@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from app.config import offline
-from app.errors import NeuroWeaverError, Place, UsageError
+from app.errors import NeuroWeaverError, Place, UsageError, as_installed
 from app.store import Profile, Store
 
 Handler = Callable[[argparse.Namespace], int]
@@ -30,7 +30,7 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = _Parser(
-        prog="main.py", description="NeuroWeaver: specialise a language model on private data. Without a command: the window."
+        prog=as_installed("main.py"), description="NeuroWeaver: specialise a language model on private data. Without a command: the window."
     )
     top.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
@@ -299,7 +299,7 @@ def _kits_import(given: argparse.Namespace) -> int:
     return show(
         given,
         {"kit": done.name, "title": done.title, "version": done.version, "needs_data": list(done.needs_data)},
-        [f"{done.title}, version {done.version}, {words}. Run it on your data: main.py run {done.name} --data FILE"],
+        [as_installed(f"{done.title}, version {done.version}, {words}. Run it on your data: main.py run {done.name} --data FILE")],
     )
 
 
@@ -316,7 +316,7 @@ def _datasets(given: argparse.Namespace) -> int:
         + ", ".join(f"v{version['version']}: {version['rows']:,} rows" for version in one["versions"])
         for one in found
     ]
-    return show(given, {"datasets": found}, lines or ["No data yet. Import a file with: main.py datasets import FILE"])
+    return show(given, {"datasets": found}, lines or [as_installed("No data yet. Import a file with: main.py datasets import FILE")])
 
 
 def _datasets_import(given: argparse.Namespace) -> int:
@@ -359,7 +359,7 @@ def _models(given: argparse.Namespace) -> int:
         for model in found
     ]
     lines = [f"{one.id}  {one.state}{'  live' if one.live else ''}" for model in found for one in model.versions]
-    return show(given, {"models": models}, lines or ["No model yet. A run makes one: main.py run legal"])
+    return show(given, {"models": models}, lines or [as_installed("No model yet. A run makes one: main.py run legal")])
 
 
 def _models_import(given: argparse.Namespace) -> int:
@@ -375,7 +375,7 @@ def _deploy(given: argparse.Namespace) -> int:
 
     with Store.open() as store:
         alias = deploy(store, given.model, given.alias)
-    return show(given, {"model": alias, "state": "starting"}, [f"{alias} is served by the endpoint (main.py service)"])
+    return show(given, {"model": alias, "state": "starting"}, [as_installed(f"{alias} is served by the endpoint (main.py service)")])
 
 
 def _chat(given: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from app.errors import NeuroWeaverError
+from app.errors import NeuroWeaverError, as_installed
 from app.store import Profile, Store
 from app.store.profile import share_dir
 
@@ -47,7 +47,7 @@ def checks() -> list[dict[str, str]]:
             results = [
                 (check.__name__.strip("_"), "error", f"{type(problem).__name__}: {problem}", "Run packaging/setup.sh again.")
             ]
-        found += [{"name": name, "status": status, "detail": detail, "hint": hint} for name, status, detail, hint in results]
+        found += [{"name": name, "status": status, "detail": detail, "hint": as_installed(hint)} for name, status, detail, hint in results]
     return found
 
 

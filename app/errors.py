@@ -19,9 +19,17 @@ Cancelling is not an error: see :class:`Cancelled`.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+
+def as_installed(words: str) -> str:
+    """Instructions in terms of what the user has: a clone has main.py and packaging/setup.sh, a package one program."""
+    if not getattr(sys, "frozen", False):
+        return words
+    return words.replace("main.py", "neuroweaver").replace("packaging/setup.sh", "the installer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,7 @@ class NeuroWeaverError(Exception):
         self.what = what
         self.where = where or Place()
         self.why = why
-        self.remedy = remedy
+        self.remedy = as_installed(remedy)
         self.others = others
 
     @property

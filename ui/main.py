@@ -63,6 +63,7 @@ def make_application(argv: Sequence[str]) -> QApplication:
     existing = QApplication.instance()
     app = existing if isinstance(existing, QApplication) else QApplication(list(argv) or ["neuroweaver"])
     app.setApplicationName("NeuroWeaver")
+    app.setDesktopFileName("neuroweaver")  # packaging/bundle/neuroweaver.desktop: desktops find name and icon by it
     app.setStyle("Fusion")
     load_fonts()
     theme.apply("system")

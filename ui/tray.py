@@ -9,15 +9,14 @@ from PySide6.QtCore import QObject, QTimer
 from PySide6.QtGui import QGuiApplication, QIcon
 from PySide6.QtWidgets import QMenu, QSystemTrayIcon
 
-from ui.theme import RESOURCES, pixmap
+from ui.theme import RESOURCES
 
 NOTICE_MS = 8000
 
 
 def app_icon() -> QIcon:
-    """The product's icon; drawn from its file, or the workflow sign where that is missing."""
-    file = RESOURCES / "icons" / "neuroweaver.svg"
-    return QIcon(str(file)) if file.exists() else QIcon(pixmap("workflow", "accent", 64))
+    """The product's icon."""
+    return QIcon(str(RESOURCES / "icons" / "neuroweaver.svg"))
 
 
 class Tray(QObject):

@@ -11,7 +11,7 @@ from typing import Any
 
 from app.config.presence import Presence, find_service
 from app.config.subprocess_tools import start_child
-from app.errors import Place, WorkflowError
+from app.errors import Place, WorkflowError, as_installed
 from app.store import Store
 from app.store.profile import project_dir
 from app.store.watcher import Watcher
@@ -42,8 +42,8 @@ class Keeper:
     def farewell(self, number: int) -> str:
         """What to tell a user who stops following run ``number``."""
         if self._process is None:
-            return f"The run goes on in the background. Stop it with: main.py cancel {number}"
-        return f"Saving and stopping. Go on later with: main.py resume {number}"
+            return as_installed(f"The run goes on in the background. Stop it with: main.py cancel {number}")
+        return as_installed(f"Saving and stopping. Go on later with: main.py resume {number}")
 
     def stop(self) -> None:
         """End it if it is ours; running work saves and pauses."""

@@ -135,16 +135,19 @@ def command(store: Store, run: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', row['name']).strip('-.') or 'workflow'}.yaml"
     file.write_text(_document(row), encoding="utf-8")
-    return shlex.join([_python(), "main.py", "run", str(file)])
+    return shlex.join([*_program(), "run", str(file)])
 
 
-def _python() -> str:
+def _program() -> list[str]:
+    """What starts this product on a command line: the interpreter and main.py, or a package's program."""
     import sys
 
     from app.store.profile import project_dir
 
     python = Path(sys.executable)
-    return str(python.relative_to(project_dir())) if python.is_relative_to(project_dir()) else str(python)
+    if getattr(sys, "frozen", False):
+        return [str(python)]
+    return [str(python.relative_to(project_dir())) if python.is_relative_to(project_dir()) else str(python), "main.py"]
 
 
 def _row(store: Store, run: str) -> dict[str, Any]:
