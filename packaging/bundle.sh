@@ -29,5 +29,5 @@ NEUROWEAVER_VENV=$VENV NEUROWEAVER_ICONS=$WORK/icons "$BUILDER" -m PyInstaller -
 
 say "compiling" # where it is installed the user may not write, so it would be compiled at every start
 INSIDE=$TARGET/neuroweaver/_internal
-"$PYTHON" -m compileall -q -j 0 --invalidation-mode unchecked-hash "$INSIDE/packages" "$INSIDE/app" "$INSIDE/ui" || true # some files are templates
+"$PYTHON" -m compileall -qq -j 0 --invalidation-mode unchecked-hash "$INSIDE/packages" "$INSIDE/app" "$INSIDE/ui" || true # some files are for other Pythons
 say "done: $(du -sm "$TARGET/neuroweaver" | cut -f1) MB in $TARGET/neuroweaver"
