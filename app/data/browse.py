@@ -17,7 +17,7 @@ import orjson
 
 from app.data.search import match_of
 from app.store import Store
-from app.store.datasets import DatasetDb, open_dataset
+from app.store.datasets import DatasetDb, reading
 from app.store.records import Row, decode
 
 State = Literal["", "kept", "removed", "changed", "added", "back", "set_aside"]
@@ -99,7 +99,7 @@ class WholeRow:
 
 def find(store: Store, dataset: str, version: int, wanted: RowFilter, after: tuple[float, ...] | None = None) -> Part:
     """The next slice of what a filter finds; begins without ``after``.  Raises UsageError for words that cannot be looked for."""
-    with open_dataset(store, dataset) as db:
+    with reading(store, dataset) as db:
         if after is None and (whole := _all_of(store, db, version, wanted)) is not None:
             return Part(whole)
         walk = _Walk(db, version, wanted, base_of(store, dataset, version, wanted))
@@ -111,7 +111,7 @@ def in_order(store: Store, dataset: str, version: int, wanted: RowFilter, places
     if not wanted.score:
         return array("I", sorted(places))
     order = "DESC" if wanted.descending else "ASC"
-    with open_dataset(store, dataset) as db:
+    with reading(store, dataset) as db:
         found = db.conn.execute(
             "SELECT json_group_array(position) FROM (SELECT v.position FROM json_each(:places) j CROSS JOIN version_rows v ON v.version = "
             ":version AND v.position = j.value JOIN scores s ON s.row = v.row AND s.name = :score "
@@ -264,7 +264,7 @@ _READ = """SELECT v.position, v.split, v.state, v.reason, v.detail, p.state, p.r
 
 def read_rows(store: Store, dataset: str, version: int, places: Sequence[int], wanted: RowFilter) -> list[RowView]:
     """The rows at some places, in their order; wanted: the filter that found them."""
-    with open_dataset(store, dataset) as db:
+    with reading(store, dataset) as db:
         if wanted.state == "set_aside":
             return _read_rejects(db, places)
         base = base_of(store, dataset, version, wanted)
@@ -305,7 +305,7 @@ def cut(text: str) -> str:
 
 def whole_row(store: Store, dataset: str, version: int, place: int, wanted: RowFilter) -> WholeRow | None:
     """One row with everything known of it; None if there is none at this place."""
-    with open_dataset(store, dataset) as db:
+    with reading(store, dataset) as db:
         if wanted.state == "set_aside":
             found = db.conn.execute("SELECT number, reason, raw FROM rejects WHERE rowid = ?", (place,)).fetchone()
             return None if found is None else WholeRow(found[0], "", "set_aside", found[1], "", None, raw=found[2])
@@ -334,7 +334,7 @@ def number_of(places: Sequence[int], position: int) -> int:
 def reasons(store: Store, dataset: str, version: int) -> dict[str, dict[str, int]]:
     """Rows of a version by state and reason: {"removed": {"near_duplicate": 3}, "kept": {"redacted": 5}}."""
     found: dict[str, dict[str, int]] = {}
-    with open_dataset(store, dataset) as db:
+    with reading(store, dataset) as db:
         for state, reason, count in db.conn.execute(
             "SELECT state, reason, count(*) FROM version_rows WHERE version = ? AND reason IS NOT NULL AND reason != '' GROUP BY 1, 2",
             (version,)):
@@ -344,7 +344,7 @@ def reasons(store: Store, dataset: str, version: int) -> dict[str, dict[str, int
 
 def row_in_use(store: Store, dataset: str, version: int, position: int) -> Row | None:
     """The kept row at a position, or the first one at all for position 0."""
-    with open_dataset(store, dataset) as db:
+    with reading(store, dataset) as db:
         compare = "v.position > ?" if position == 0 else "v.position = ?"
         found = db.conn.execute(
             "SELECT v.position, v.split, r.hash, r.payload FROM version_rows v JOIN rows r ON r.id = v.row WHERE v.version = ? "
@@ -355,7 +355,7 @@ def row_in_use(store: Store, dataset: str, version: int, position: int) -> Row |
 def neighbour(store: Store, dataset: str, version: int, position: int, step: int) -> int:
     """The position of the kept row after (step 1) or before (-1) another one; that one at the end."""
     compare, order = (">", "ASC") if step > 0 else ("<", "DESC")
-    with open_dataset(store, dataset) as db:
+    with reading(store, dataset) as db:
         found = db.conn.execute(f"SELECT position FROM version_rows WHERE version = ? AND position {compare} ? AND state = 'kept' "
                                 f"ORDER BY position {order} LIMIT 1", (version, position)).fetchone()
     return int(found[0]) if found else position

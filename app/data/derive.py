@@ -239,15 +239,7 @@ class Derivation:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """What this version did to its parent so far, by reason: {"removed", "changed", "added", "flagged"}."""
-        found: dict[str, Counter[str]] = {"removed": Counter(), "changed": Counter(), "added": Counter(), "flagged": Counter()}
-        for kind, reason, count in self.db.conn.execute(
-            "SELECT CASE WHEN p.position IS NULL THEN 'added' WHEN v.state != p.state THEN 'removed' "
-            "WHEN v.row != p.row THEN 'changed' ELSE 'flagged' END, v.reason, "
-            "count(*) FROM version_rows v LEFT JOIN version_rows p ON p.version = ? AND p.position = v.position WHERE v.version = ? "
-            "AND (p.position IS NULL OR v.state != p.state OR v.row != p.row OR v.reason IS NOT p.reason OR v.detail IS NOT p.detail) "
-            "GROUP BY 1, 2", (self.parent, self.version)):
-            found[kind][reason or ""] += count
-        return {kind: dict(sorted(counter.items())) for kind, counter in found.items()}
+        return counts(self.db, self.parent, self.version)
 
     def _report(self, full: Mapping[str, Any]) -> Report:
         content = orjson.dumps(full, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
@@ -323,6 +315,19 @@ def figures(db: DatasetDb, version: int) -> Derived:
     return Derived(db.dataset, version, splits.total(), {} if set(splits) <= {""} else dict(splits), digest.hexdigest())
 
 
+def counts(db: DatasetDb, parent: int, version: int) -> dict[str, dict[str, int]]:
+    """What a version did to its parent, by reason: {"removed", "changed", "added", "flagged"}, and "restored" where rows are back."""
+    found: dict[str, Counter[str]] = {"removed": Counter(), "changed": Counter(), "added": Counter(), "flagged": Counter()}
+    for kind, reason, count in db.conn.execute(
+        "SELECT CASE WHEN p.position IS NULL THEN 'added' WHEN v.state != p.state THEN iif(v.state = 'kept', 'restored', 'removed') "
+        "WHEN v.row != p.row THEN 'changed' ELSE 'flagged' END, v.reason, "
+        "count(*) FROM version_rows v LEFT JOIN version_rows p ON p.version = ? AND p.position = v.position WHERE v.version = ? "
+        "AND (p.position IS NULL OR v.state != p.state OR v.row != p.row OR v.reason IS NOT p.reason OR v.detail IS NOT p.detail) "
+        "GROUP BY 1, 2", (parent, version)):
+        found.setdefault(kind, Counter())[reason or ""] += count
+    return {kind: dict(sorted(counter.items())) for kind, counter in found.items()}
+
+
 # -- undo --------------------------------------------------------------------------------------------------------------------
 
 
@@ -338,7 +343,7 @@ def undo(store: Store, dataset: str, version: int, positions: Iterable[int]) -> 
         with VersionWriter(store, db, origin=origin, parent=version, note="Changes undone") as writer:
             with db.write() as conn:
                 copy_places(conn, version, writer.version)
-                _take_back(conn, writer.version, _line(store, dataset, version), wanted)
+                take_back(conn, writer.version, ancestors(store, dataset, version), wanted)
             made = figures(db, writer.version)
             left = dict(db.conn.execute("SELECT reason, count(*) FROM version_rows WHERE version = ? AND state = 'removed' "
                                         "GROUP BY reason", (writer.version,)).fetchall())
@@ -348,7 +353,7 @@ def undo(store: Store, dataset: str, version: int, positions: Iterable[int]) -> 
     return Derived(dataset, made.version, made.rows, made.splits, made.content_hash, report)
 
 
-def _line(store: Store, dataset: str, version: int) -> list[int]:
+def ancestors(store: Store, dataset: str, version: int) -> list[int]:
     """The ancestors of a version, its parent first."""
     parents = {row["version"]: row["parent"] for row in
                store.rows("SELECT version, parent FROM dataset_versions WHERE dataset = ?", (dataset,))}
@@ -358,7 +363,11 @@ def _line(store: Store, dataset: str, version: int) -> list[int]:
     return line
 
 
-def _take_back(conn: Any, version: int, line: list[int], wanted: list[int]) -> None:
+def take_back(conn: Any, version: int, line: list[int], wanted: Iterable[int]) -> None:
+    """Put the rows at these positions back to what they were in the last of the ancestors (``line``) in which they were different.
+
+    Raises UsageError dataset.nothing_to_undo.
+    """
     divided = conn.execute("SELECT 1 FROM version_rows WHERE version = ? AND state = 'kept' AND split != '' LIMIT 1",
                            (version,)).fetchone() is not None
     for position in wanted:

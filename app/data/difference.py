@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.store import Store
-from app.store.datasets import open_dataset
+from app.store.datasets import reading
 
 MOST_WORDS = 3_000
 """Longer texts that differ in the middle are shown as replaced whole: comparing takes time with the square of the words."""
@@ -39,7 +39,7 @@ class Difference:
 def compare(store: Store, dataset: str, old: int, new: int) -> Difference:
     """Count what differs, by reason; about a second for a million rows."""
     kinds: dict[str, dict[str, int]] = {}
-    with open_dataset(store, dataset) as db:
+    with reading(store, dataset) as db:
         for kind, reason, count in db.conn.execute(
             "SELECT CASE WHEN p.position IS NULL THEN 'added' WHEN v.state = p.state THEN 'changed' WHEN v.state = 'removed' "
             "THEN 'removed' ELSE 'back' END, coalesce(v.reason, ''), count(*) FROM version_rows v LEFT JOIN version_rows p "

@@ -41,7 +41,7 @@ class Story:
 
 def history(store: Store, dataset: str) -> list[Story]:
     """All versions that were not taken out again, the newest first."""
-    used = _used(store, dataset)
+    used = uses(store, dataset)
     runs = {row["id"]: _run(row) for row in store.rows("SELECT id, number, name FROM runs")}
     found = store.rows("SELECT * FROM dataset_versions WHERE dataset = ? AND state != 'failed' ORDER BY version DESC", (dataset,))
     return [_story(row, orjson.loads(row["origin"]), orjson.loads(row["report"]), runs, used.get(row["version"], [])) for row in found]
@@ -49,7 +49,7 @@ def history(store: Store, dataset: str) -> list[Story]:
 
 def _story(row: Mapping[str, Any], origin: Mapping[str, Any], report: Mapping[str, Any], runs: Mapping[str, Use],
            used: list[Use]) -> Story:
-    did = {kind: {str(name): int(count) for name, count in report[kind].items()} for kind in ("removed", "changed", "added")
+    did = {kind: {str(name): int(count) for name, count in report[kind].items()} for kind in ("removed", "changed", "added", "restored")
            if isinstance(report.get(kind), dict) and report[kind]}
     if "undone" in origin:  # its report lists what is still removed
         did = {"restored": {"": int(report.get("restored", 0))}}
@@ -59,7 +59,7 @@ def _story(row: Mapping[str, Any], origin: Mapping[str, Any], report: Mapping[st
                  row["rejected"], row["created"], did, run, tuple(one for one in used if run is None or one.id != run.id))
 
 
-def _used(store: Store, dataset: str) -> dict[int, list[Use]]:
+def uses(store: Store, dataset: str) -> dict[int, list[Use]]:
     """Runs in which a step gave this version to the next, and models trained on it, by version."""
     found: dict[int, list[Use]] = {}
     for row in store.rows(

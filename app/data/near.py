@@ -27,7 +27,9 @@ SMALL_GROUP = 8
 """Texts that share a rare shingle; larger groups lose the repeats of their best text first."""
 ROUNDS = 64
 WINDOW = 64
-"""A text is compared with this many following ones of each group that is left."""
+"""A text is compared with this many following ones of each group that is left, however many groups there are."""
+MOST_FURTHER = 30_000_000
+"""Pairs further apart than that which are compared too; one that need not be compared counts a sixteenth."""
 MOST_PAIRS = 1_000_000
 MOST_POSTINGS = 4_000_000
 """More rare shingles than these are looked at in several passes over the file, so that memory stays bounded."""
@@ -39,7 +41,7 @@ _SPARE = 1e-9
 class Near:
     """For each text the number of the one that stays in its place (its own if it stays), and how alike they are, 0..1.
 
-    unchecked: texts in groups so large that not every pair was compared.
+    unchecked: texts in groups so large that not every pair was compared; all others are exact.
     """
 
     keeper: Numbers
@@ -76,6 +78,15 @@ class _Postings:
         starts = np.flatnonzero(np.concatenate([[True], self.shingle[1:] != self.shingle[:-1]])) if len(self.text) else _NONE
         return starts, np.diff(starts, append=len(self.text))
 
+    def wider(self, distance: int, together: Numbers | None) -> _Postings:
+        """Groups of more than ``distance`` texts that are not all together (of one number in ``together``)."""
+        starts, lengths = self.groups()
+        left = lengths > distance
+        if together is not None and len(starts):
+            sets = together[self.text]
+            left &= np.minimum.reduceat(sets, starts) != np.maximum.reduceat(sets, starts)
+        return self.take(np.repeat(left, lengths))
+
     def shared(self) -> _Postings:
         """Without shingles that one text alone has."""
         _, lengths = self.groups()
@@ -104,9 +115,10 @@ def find_near(
     return search.decide(search.thin_out(postings))
 
 
-def find_clusters(file: ShingleFile, threshold: float, tell: Tell) -> Numbers:
-    """(texts,) the number of the first text of each one's cluster: texts are together where a chain of pairs that are
-    ``threshold`` alike links them.  (In groups of more than WINDOW texts near ones in the file alone are compared.)"""
+def find_clusters(file: ShingleFile, threshold: float, tell: Tell) -> tuple[Numbers, int]:
+    """((texts,) the number of the first text of each one's cluster, texts that were not compared with all they could be like).
+
+    Texts are together where a chain of pairs that are ``threshold`` alike links them."""
     total = len(file.sizes)
     search = _Search(file, np.arange(total), threshold, tell)
     return search.clusters(search.postings(np.ones(total, bool)))
@@ -219,34 +231,47 @@ class _Search:
 
     def decide(self, postings: _Postings) -> Near:
         """Compare what is left, and keep each text that repeats no better one that is kept."""
-        _, lengths = postings.groups()
-        large = np.repeat(lengths > WINDOW, lengths)
-        self._found.unchecked = len(np.unique(postings.text[large]))
         self._found.settle(self._rank, [edge for keys in _bunches(self._neighbours(postings)) for edge in self._alike(keys)])
         return self._found
 
-    def clusters(self, postings: _Postings) -> Numbers:
-        """The first text of each one's cluster.  Texts that are known to be together are not compared again."""
+    def clusters(self, postings: _Postings) -> tuple[Numbers, int]:
+        """The first text of each one's cluster, and how many were not compared with all.  Texts that are known to be together are
+        not compared again."""
         first = np.arange(len(self._rank))
-        for keys in self._neighbours(postings):
-            one, other = np.divmod(keys, len(first))
-            edges = list(self._alike(keys[first[one] != first[other]]))
+        for keys in self._neighbours(postings, first):
+            edges = list(self._alike(keys))
             if edges:
-                first = linked(first, *(np.concatenate(column) for column in list(zip(*edges, strict=True))[:2]))
-        return first
+                first[:] = linked(first, *(np.concatenate(column) for column in list(zip(*edges, strict=True))[:2]))
+        return first, self._found.unchecked
 
-    def _neighbours(self, postings: _Postings) -> Iterator[Numbers]:
-        """Pairs of texts that share a rare shingle, as better * texts + worse, at most MOST_PAIRS at once."""
-        for distance in range(1, WINDOW + 1):
+    def _neighbours(self, postings: _Postings, together: Numbers | None = None) -> Iterator[Numbers]:
+        """Pairs of texts that share a rare shingle, as better * texts + worse, at most MOST_PAIRS at once, those that stand near each
+        other in their group first.  Says at the end how many texts are in groups so large that pairs had to be left out.
+
+        together: no pairs of one number in it; it may change on the way.
+        """
+        distance, further = 0, 0
+        while further <= MOST_FURTHER:
+            distance += 1
+            if distance > WINDOW and (distance == WINDOW + 1 or not distance & (distance - 1)):
+                postings = postings.wider(distance, together)
             same = np.flatnonzero(postings.shingle[distance:] == postings.shingle[:-distance])
             if not len(same):
-                break
+                return
             for part in range(0, len(same), MOST_PAIRS):
-                at = same[part : part + MOST_PAIRS]
-                first, second = postings.take(at), postings.take(at + distance)
-                possible = self._possible(first, second)
-                yield np.unique(self._keys(first.take(possible), second.take(possible)))
-            self._tell(0.7 + 0.3 * distance / WINDOW, "Comparing rows that share rare words")
+                found = self._candidates(postings, same[part : part + MOST_PAIRS], distance, together)
+                further += (len(found) + len(same[part : part + MOST_PAIRS]) // 16) if distance > WINDOW else 0
+                yield found
+            self._tell(0.7 + 0.3 * distance / (distance + WINDOW), "Comparing rows that share rare words")
+        self._found.unchecked = len(np.unique(postings.wider(distance + 1, together).text))
+
+    def _candidates(self, postings: _Postings, at: Numbers, distance: int, together: Numbers | None) -> Numbers:
+        """Those of the pairs (place, place + distance) that can be alike enough."""
+        if together is not None:
+            at = at[together[postings.text[at]] != together[postings.text[at + distance]]]
+        first, second = postings.take(at), postings.take(at + distance)
+        possible = self._possible(first, second)
+        return np.unique(self._keys(first.take(possible), second.take(possible)))
 
     def _keys(self, better: _Postings, worse: _Postings) -> Numbers:
         return better.text.astype(np.int64) * len(self._rank) + worse.text

@@ -13,7 +13,7 @@ import orjson
 
 from app.data.measures import BY_NAME, MEASURES, Measure
 from app.store import Store
-from app.store.datasets import open_dataset
+from app.store.datasets import reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,6 @@ def _distribution(name: str, said: Mapping[str, Any], part: float | None) -> Dis
 
 def scores_of(store: Store, dataset: str) -> list[Measure]:
     """Measures of which rows of this dataset have scores."""
-    with open_dataset(store, dataset) as db:
+    with reading(store, dataset) as db:
         return [measure for measure in MEASURES
                 if db.conn.execute("SELECT 1 FROM scores WHERE name = ? LIMIT 1", (measure.name,)).fetchone()]

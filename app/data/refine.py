@@ -46,18 +46,21 @@ def refine(ctx: StepContext, rows: Rows, rules: Rules, params: Mapping[str, obje
         for row in d.rows():
             if reason := bad(row, rules):
                 d.remove(row, *reason)
-        _compare(d, ctx, rules.repeats)
+        unchecked = _compare(d, ctx, rules.repeats)
         d.save()
         split = d.db.conn.execute("SELECT 1 FROM version_rows WHERE version = ? AND split != '' LIMIT 1", (d.parent,)).fetchone()
         warnings = [] if split else divide(d, rules.split, lambda share, words: ctx.progress(COMPARED + 0.04 * share, words))
-        return d.finish({"warnings": warnings, "rules": {
+        if unchecked:
+            warnings.append(f"{unchecked:,} rows share rare words with so many others that not every pair of them was compared; near "
+                            "duplicates can be left among them.")
+        return d.finish({"warnings": warnings, "not_all_compared": unchecked, "rules": {
             "near_duplicates": rules.repeats.near, "semantic_duplicates": rules.repeats.meaning,
             "contradictions": rules.repeats.contradictions, "languages": list(rules.languages),
             "shortest": rules.shortest, "longest": rules.longest}})
 
 
-def _compare(d: Derivation, ctx: StepContext, rules: RepeatRules) -> None:
-    """Decide about rows that repeat others."""
+def _compare(d: Derivation, ctx: StepContext, rules: RepeatRules) -> int:
+    """Decide about rows that repeat others; how many were not compared with all."""
     half = (ALONE + COMPARED) / 2
     with Repeats(d.db, d.parent, rules, d.total) as repeats:
         for count, row in enumerate(_good(d), start=1):
@@ -66,6 +69,7 @@ def _compare(d: Derivation, ctx: StepContext, rules: RepeatRules) -> None:
                 ctx.progress(ALONE + (half - ALONE) * count / d.total, f"{count:,} of {d.total:,} rows read for comparison")
         for verdict in repeats.verdicts(lambda share, words: ctx.progress(half + (COMPARED - half) * share, words)):
             (d.remove if verdict.removed else d.flag)(verdict.position, verdict.reason, verdict.detail)
+        return repeats.unchecked
 
 
 def _good(d: Derivation) -> Iterator[Row]:

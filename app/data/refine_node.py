@@ -8,6 +8,7 @@ from pydantic import Field
 
 from app.config.artifacts import Artifact, Report, Rows
 from app.config.node import SHAREABLE, Node, Params, StepContext, node
+from app.data.reasons import reason_words
 
 
 class NearDuplicates(Params):
@@ -76,6 +77,8 @@ class Refine(Node[RefineParams]):
         )
         made = refine(ctx, ctx.input("rows"), rules, given.model_dump(mode="json"))
         report: dict[str, Any] = made["report"].summary  # type: ignore[attr-defined]
+        for warning in report["warnings"]:
+            ctx.event(warning, level="warning")
         removed = sum(report["removed"].values())
         ctx.metric("rows_removed", removed, unit="rows")
         ctx.event(f"{removed:,} of {report['checked']:,} rows removed{_reasons(report['removed'])}", level="good", kind="refine")
@@ -83,5 +86,5 @@ class Refine(Node[RefineParams]):
 
 
 def _reasons(removed: dict[str, Any]) -> str:
-    parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in sorted(removed.items())]
+    parts = [f"{count:,} {reason_words(name, count)}" for name, count in sorted(removed.items())]
     return f": {', '.join(parts)}" if parts else ""

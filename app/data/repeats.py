@@ -65,6 +65,8 @@ class Repeats:
 
     def __init__(self, db: DatasetDb, version: int, rules: RepeatRules, rows: int) -> None:
         self._db, self._version, self._rules = db, version, rules
+        self.unchecked = 0
+        """Rows that were not compared with every row they could nearly repeat; told by :meth:`verdicts`."""
         self._ranking = Ranking()
         self._file = ShingleFile(Path(db.store.profile.cache), rows)
 
@@ -81,7 +83,7 @@ class Repeats:
         if self._rules.exact:
             found.exact()
         if self._rules.near is not None:
-            found.near(self._rules.near, tell)
+            self.unchecked = found.near(self._rules.near, tell)
         yield from found.contradictions(self._rules.contradictions)
         if self._rules.meaning is not None:
             found.meaning(self._rules.meaning, self._db, self._version, tell)
@@ -148,11 +150,12 @@ class _Decision:
         self._kind[self._keeper != self._rows] = _KINDS.index(EXACT)
         self._alike[self._keeper != self._rows] = 1.0
 
-    def near(self, threshold: float, tell: Tell) -> None:
-        """Rows that share most of their shingles."""
+    def near(self, threshold: float, tell: Tell) -> int:
+        """Rows that share most of their shingles; how many were not compared with all."""
         stays = self._stays()
         found = find_near(self._file, self._order.rank, stays, threshold, tell, barred=self._contradict)
         self._replace(found, NEAR)
+        return found.unchecked
 
     def meaning(self, threshold: float, db: DatasetDb, version: int, tell: Tell) -> None:
         """Rows that say the same in other words."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.store import Store
-from app.store.datasets import DatasetDb, open_dataset
+from app.store.datasets import DatasetDb, open_dataset, reading
 
 SLICE_SECONDS = 0.25
 BATCH = 10_000
@@ -53,16 +53,20 @@ def prepare(store: Store, dataset: str, version: int, words: bool = True) -> Pre
 
     words: the full-text index too, else only what leads from a row's content to its places.
     """
-    with open_dataset(store, dataset) as db:
+    with reading(store, dataset) as db:
+        now = _state(db, version) if words else Prepared(True, 1.0)
+        if has_places(db) and now.complete:
+            return now
+    with open_dataset(store, dataset) as db:  # one of its own: what is made here fills the page cache
         if not has_places(db):
             with db.write() as conn:
                 conn.execute(_PLACES)
-        return _add_rows(db, version) if words else Prepared(True, 1.0)
+        return _add_rows(db, version) if words else now
 
 
 def state(store: Store, dataset: str, version: int) -> Prepared:
     """How far the full-text index of a version is, without making any of it."""
-    with open_dataset(store, dataset) as db:
+    with reading(store, dataset) as db:
         return _state(db, version)
 
 
@@ -101,6 +105,14 @@ def _add_batch(conn: Any, version: int) -> None:
         conn.execute(_ADD, {"version": version, "after": after, "until": until})
     conn.execute("INSERT OR REPLACE INTO row_words_done (version, row, complete) VALUES (?, ?, ?)",
                  (version, until or after, count < BATCH))
+
+
+def add_rows(conn: Any, version: int, positions: str | bytes) -> None:
+    """Put rows (a JSON list of positions) into the index, where there is one: for a version that changes after its index was made."""
+    if conn.execute("SELECT 1 FROM sqlite_master WHERE name = 'row_words'").fetchone():
+        conn.execute(f"INSERT INTO row_words (rowid, words) SELECT id, {_TEXT} FROM (SELECT DISTINCT r.id, CAST(r.payload AS TEXT) AS p "
+                     "FROM json_each(?) j CROSS JOIN version_rows v ON v.version = ? AND v.position = j.value JOIN rows r ON r.id = v.row "
+                     "WHERE r.id NOT IN (SELECT id FROM row_words_docsize))", (positions, version))
 
 
 def match_of(words: str) -> str:

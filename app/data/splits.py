@@ -83,15 +83,20 @@ def divide(d: Derivation, rules: SplitRules, tell: Tell, *, again: bool = False)
         rows = _read(d, rules, file if rules.near is not None else None, again, tell)
         _, firsts, member = np.unique(np.array(rows.groups, np.uint64), return_index=True, return_inverse=True)
         together: Numbers = firsts[member]
+        unchecked = 0
         if rules.near is not None and len(together):
             file.seal()
-            clusters = find_clusters(file, rules.near, lambda share, words: tell(0.4 + 0.5 * share, words))
+            clusters, unchecked = find_clusters(file, rules.near, lambda share, words: tell(0.4 + 0.5 * share, words))
             together = linked(together, np.arange(len(together)), clusters)
     chosen = _choose(rows, together, rules)
     for position, before, now in zip(rows.positions, rows.splits, chosen.tolist(), strict=True):
         if now != before:
             d.set_split(position, ORDER[now])
-    return _warnings(rows, together, chosen, rules)
+    warnings = _warnings(rows, together, chosen, rules)
+    if unchecked:
+        warnings.append(f"{unchecked:,} rows share rare words with so many others that not every pair of them was compared; rows that "
+                        "are alike can stand in different splits.")
+    return warnings
 
 
 def _read(d: Derivation, rules: SplitRules, file: ShingleFile | None, again: bool, tell: Tell) -> _Rows:

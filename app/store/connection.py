@@ -16,6 +16,7 @@ from sqlcipher3 import dbapi2 as sqlcipher
 from app.errors import StoreError
 from app.store import opening
 from app.store.faults import damaged, translate, unavailable
+from app.store.idle import Idle
 from app.store.key import CatalogueKey, check_key, obtain_key
 from app.store.light import Database
 from app.store.profile import Profile
@@ -75,6 +76,8 @@ class Store:
         self.key = key
         self.gap = ""
         """What :meth:`open` found missing, in words; "" if nothing is."""
+        self.idle = Idle()
+        """Connections to datasets that wait for their next reader; see datasets.reading."""
         self._local = threading.local()
         self._all = _Connections(profile)
         self._at_end = weakref.finalize(self, self._all.end)
@@ -163,6 +166,7 @@ class Store:
 
     def close(self) -> None:
         """Close every connection of this process."""
+        self.idle.end()
         self._all.end()
         self._local = threading.local()
 

@@ -20,7 +20,8 @@ from app.store.connection import Store, connect
 from app.store.records import Row, decode, encode
 
 __all__ = [
-    "DatasetDb", "create_dataset", "decode", "disk_full", "encode", "erase_dataset", "open_dataset", "order_name", "remove_files",
+    "DatasetDb", "create_dataset", "decode", "disk_full", "encode", "erase_dataset", "open_dataset", "order_name", "reading",
+    "remove_files",
 ]
 
 CIPHER = ("cipher_page_size = 16384", "cipher_hmac_algorithm = HMAC_SHA256")
@@ -55,6 +56,8 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS derivations (version INTEGER PRIMARY KEY, done INTEGER NOT NULL)",
     ROW_INDEX,
 )
+WARM_KB = -8192
+"""Page cache of a connection that stays open for reading."""
 SCHEMA_VERSION = 2
 """Raised with _SCHEMA; kept in each file as PRAGMA user_version."""
 
@@ -72,13 +75,20 @@ def disk_full(path: Path, why: str) -> StoreError:
 
 
 class DatasetDb:
-    """The database of one dataset.  Use :func:`open_dataset`; close it, or use it in ``with``."""
+    """The database of one dataset.  Use :func:`open_dataset` (close it, or use it in ``with``) or :func:`reading`.
 
-    def __init__(self, store: Store, dataset: str, key_hex: str) -> None:
+    conn: a connection to it that is open already.
+    """
+
+    def __init__(self, store: Store, dataset: str, key_hex: str, conn: Any = None) -> None:
         self.store = store
         self.dataset = dataset
         self.path: Path = store.profile.datasets / f"{dataset}.db"
-        self.conn = connect(self.path, key_hex, CIPHER)
+        self.conn = conn or connect(self.path, key_hex, CIPHER)
+        if conn is None:
+            self._migrate()
+
+    def _migrate(self) -> None:
         found = int(self.conn.execute("PRAGMA user_version").fetchone()[0])
         if found > SCHEMA_VERSION:
             self.conn.close()
@@ -171,16 +181,39 @@ def create_dataset(store: Store, name: str, origin: dict[str, Any] | None = None
 
 def open_dataset(store: Store, dataset: str) -> DatasetDb:
     """Open a dataset's database.  Raises DatasetError if there is none of that id or it was erased."""
+    return DatasetDb(store, dataset, _key(store, dataset))
+
+
+@contextlib.contextmanager
+def reading(store: Store, dataset: str) -> Iterator[DatasetDb]:
+    """As :func:`open_dataset`, for somebody who asks again and again: the connection stays open for the next one, its pages warm."""
+    key = _key(store, dataset)
+    waiting = store.idle.take(dataset)
+    db = DatasetDb(store, dataset, key, waiting)
+    if waiting is None:
+        db.conn.execute(f"PRAGMA cache_size = {WARM_KB}")
+    try:
+        yield db
+    finally:
+        if db.conn.broken or db.conn.in_transaction:
+            db.close()
+        else:
+            store.idle.give(dataset, db.conn)
+
+
+def _key(store: Store, dataset: str) -> str:
     found = store.row("SELECT key FROM datasets WHERE id = ?", (dataset,))
     if found is None or found["key"] is None:
+        store.idle.end(dataset)
         raise DatasetError("dataset.unknown", f"There is no dataset {dataset!r}.",
                            why="It was erased." if found else "", remedy="List the datasets with: main.py datasets")
-    return DatasetDb(store, dataset, found["key"])
+    return str(found["key"])
 
 
 def erase_dataset(store: Store, dataset: str) -> None:
     """Erase a dataset for good: its key goes first, so that what is left of its file cannot be read by anybody."""
     store.db.execute("UPDATE datasets SET key = NULL, erased = ? WHERE id = ?", (time.time(), dataset))
+    store.idle.end(dataset)
     remove_files(store, dataset)
 
 

@@ -105,7 +105,8 @@ def test_the_same_content_twice_is_found_at_both_places(store, small_slices):
     assert places(store, dataset, 1, RowFilter(words="twin")) == [1, 3]
 
 
-def test_states_are_told_against_the_parent_or_another_version(store, dataset, small_slices):
+def test_states_are_told_against_the_parent_or_another_version(store, dataset, small_slices, monkeypatch):
+    monkeypatch.setattr(by_hand, "SITTING_SECONDS", -1.0)  # each change is a version
     by_hand.take_out(store, dataset, 1, [2, 3])
     by_hand.edit(store, dataset, 2, 7, {"messages.1": "BSD"})
     derive.undo(store, dataset, 3, [3])
@@ -136,9 +137,9 @@ def test_what_was_set_aside_is_read_by_its_number(store, dataset, small_slices):
 
 def test_a_later_version_adds_only_its_new_rows(store, dataset):
     prepare(store, dataset)
-    by_hand.edit(store, dataset, 1, 7, {"messages.1": "Mozilla"})
     with open_dataset(store, dataset) as db:
         before = db.conn.execute("SELECT count(*) FROM row_words_docsize").fetchone()[0]
+    by_hand.edit(store, dataset, 1, 7, {"messages.1": "Mozilla"})
     assert not search.state(store, dataset, 2).complete
     prepare(store, dataset, 2)
     with open_dataset(store, dataset) as db:

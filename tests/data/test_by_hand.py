@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from app.data import by_hand, derive, difference, lineage
+from app.data import browse, by_hand, derive, difference, lineage, search
 from app.errors import DatasetError, UsageError
 from app.store.datasets import open_dataset
 from app.store.records import Row
@@ -84,10 +84,97 @@ def test_every_text_of_a_row_can_be_mended(row):
     assert by_hand.with_texts(other, texts).payload() == row.payload()
 
 
+# ---- one sitting -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def each_alone(monkeypatch):
+    """Every change begins another sitting."""
+    monkeypatch.setattr(by_hand, "SITTING_SECONDS", -1.0)
+
+
+def versions(store, dataset):
+    return [story.version for story in lineage.history(store, dataset)]
+
+
+def test_what_is_mended_in_one_sitting_is_one_version(store, dataset):
+    made = by_hand.edit(store, dataset, 1, 1, {"messages.1": "BSD"})
+    for number in (2, 3, 4):
+        made = by_hand.edit(store, dataset, made.version, number, {"messages.1": f"BSD-{number}"})
+    made = by_hand.take_out(store, dataset, made.version, [6])
+    assert versions(store, dataset) == [2, 1]
+    assert answers(store, dataset, 2) == {1: "BSD", 2: "BSD-2", 3: "BSD-3", 4: "BSD-4", 5: "MIT"}
+    assert set(answers(store, dataset, 1).values()) == {"MIT"}
+    story = lineage.history(store, dataset)[0]
+    assert (story.note, story.rows, story.removed) == ("Changed by hand", 5, 1)
+    assert story.did["changed"] == {"edited_by_hand": 4}
+    assert story.did["removed"] == {"removed_by_hand": 1}
+    with open_dataset(store, dataset) as db:
+        assert made.content_hash == derive.figures(db, 2).content_hash
+
+
+def test_changes_of_a_sitting_are_taken_back_one_by_one(store, dataset):
+    for text in ("BSD", "Apache"):
+        by_hand.edit(store, dataset, max(versions(store, dataset)), 3, {"messages.1": text})
+    by_hand.take_out(store, dataset, 2, [3])
+    seen = []
+    for _ in range(3):
+        made = by_hand.take_back(store, dataset, 2, [3])
+        seen.append(answers(store, dataset, 2)[3])
+    assert seen == ["Apache", "BSD", "MIT"]
+    assert made.report["restored"] == 1
+    assert versions(store, dataset) == [2, 1]
+    with pytest.raises(UsageError, match="not changed"):
+        by_hand.take_back(store, dataset, 2, [3])
+    assert answers(store, dataset, 2) == answers(store, dataset, 1)
+
+
+def run_on(store, dataset, version):
+    store.db["runs"].insert({"id": "r", "number": 1, "name": "Run", "document": "", "document_hash": "", "resolved": "{}",
+                             "state": "done", "seed": 0, "created": 0})
+    rows = {"kind": "rows", "dataset": dataset, "version": version, "rows": 6, "content_hash": "0", "splits": {}}
+    store.db["steps"].insert({"run": "r", "id": "open", "position": 0, "node": "dataset.open", "title": "", "needs": "[]", "params": "{}",
+                              "bindings": "{}", "state": "done", "outputs": json.dumps({"rows": rows})})
+
+
+@pytest.mark.parametrize("end", [
+    pytest.param(lambda store, dataset: store.db.execute("UPDATE dataset_versions SET finished = finished - 3600"), id="an hour ago"),
+    pytest.param(lambda store, dataset: run_on(store, dataset, 2), id="a run took it"),
+    pytest.param(lambda store, dataset: store.db["runs"].insert(
+        {"id": "r", "number": 1, "name": "Run", "document": "", "document_hash": "", "resolved": f'{{"dataset": "{dataset}"}}',
+         "state": "queued", "seed": 0, "created": 0}), id="a run waits for it"),
+    pytest.param(lambda store, dataset: derive.undo(store, dataset, 2, [1]), id="another version came of it"),
+])
+def test_a_version_that_something_may_rest_on_is_not_changed(store, dataset, end):
+    by_hand.edit(store, dataset, 1, 1, {"messages.1": "BSD"})
+    end(store, dataset)
+    made = by_hand.edit(store, dataset, 2, 2, {"messages.1": "BSD"})
+    assert made.version == max(versions(store, dataset)) > 2
+    assert answers(store, dataset, 2)[2] == "MIT"
+
+
+def test_a_change_that_fails_leaves_the_sitting_as_it_was(store, dataset, monkeypatch):
+    by_hand.edit(store, dataset, 1, 1, {"messages.1": "BSD"})
+    before = store.row("SELECT * FROM dataset_versions WHERE version = 2")
+    monkeypatch.setattr(by_hand.search, "add_rows", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        by_hand.edit(store, dataset, 2, 2, {"messages.1": "BSD"})
+    assert store.row("SELECT * FROM dataset_versions WHERE version = 2") == before
+    assert answers(store, dataset, 2)[2] == "MIT"
+
+
+def test_a_row_mended_after_the_index_was_made_is_found_by_its_new_words(store, dataset):
+    by_hand.edit(store, dataset, 1, 1, {"messages.1": "BSD"})
+    while not search.prepare(store, dataset, 2).complete:
+        pass
+    by_hand.edit(store, dataset, 2, 2, {"messages.1": "Mozilla"})
+    assert list(browse.find(store, dataset, 2, browse.RowFilter(words="mozilla")).places) == [2]
+
+
 # ---- two versions ----------------------------------------------------------------------------------------------------------
 
 
-def test_two_versions_differ_by_kind_and_reason(store, dataset):
+def test_two_versions_differ_by_kind_and_reason(store, dataset, each_alone):
     by_hand.take_out(store, dataset, 1, [1, 2])
     by_hand.edit(store, dataset, 2, 4, {"messages.1": "BSD"})
     derive.undo(store, dataset, 3, [2])

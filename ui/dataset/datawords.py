@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from app.data.reasons import reason_words
 from ui.widgets.table import Cell, Column
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from app.data.views import VersionView
 
 SPLIT_WORDS = {"train": "training", "calibration": "checks in training", "test": "held back", "": "not split"}
-REASON_WORDS = {"near_duplicate": ("near duplicate", "near duplicates"), "exact_duplicate": ("duplicate", "duplicates"),
-                "leak": ("leak into the test", "leaks into the test")}
 STATE_WORDS = {"ready": "", "writing": "being written", "failed": "failed", "paused": "paused"}
 ROW_STATES = {"": "All rows", "kept": "In use", "removed": "Removed", "changed": "Changed", "added": "Added", "back": "Restored",
               "set_aside": "Set aside at import"}
@@ -26,12 +25,6 @@ FIELD_WORDS = {"system": "System", "user": "Question", "assistant": "Answer", "t
 KIND_WORDS = {"removed": "removed", "changed": "changed", "added": "added", "restored": "restored", "back": "restored", "gone": "gone"}
 SHARED_FROM = 24
 """A shorter common start of all questions is shown with each."""
-
-
-def reason_words(name: str, count: int = 1) -> str:
-    """A reason as the store writes it, for a person: "near duplicates"."""
-    plain = name.replace("_", " ")
-    return REASON_WORDS.get(name, (plain, plain))[count != 1]
 
 
 def state_words(one: RowView | WholeRow) -> str:

@@ -8,7 +8,8 @@ from PySide6.QtCore import QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QFrame, QGridLayout, QLineEdit, QWidget
 
-from ui.dataset.datawords import RATING_WORDS, ROW_STATES, SPLIT_WORDS, reason_words
+from app.data.reasons import reason_words
+from ui.dataset.datawords import RATING_WORDS, ROW_STATES, SPLIT_WORDS
 from ui.language import tr
 from ui.theme import icon
 from ui.widgets.buttons import Button, Choice

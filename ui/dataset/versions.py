@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QStackedWidget, QWidget
 
+from app.data.reasons import reason_words
 from ui import words
 from ui.background import query
-from ui.dataset.datawords import KIND_WORDS, STATE_WORDS, RowCells, reason_words, rows_words, story_words
+from ui.dataset.datawords import KIND_WORDS, STATE_WORDS, RowCells, rows_words, story_words
 from ui.dataset.rowpanel import field_words
 from ui.widgets.buttons import Button, Choice
 from ui.widgets.feedback import LoadingBar

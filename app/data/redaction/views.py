@@ -17,7 +17,7 @@ from app.data.redaction.redact import measured, report, statement
 from app.data.redaction.rows import replaced, texts_of, with_texts
 from app.errors import UsageError
 from app.store import Store
-from app.store.datasets import DatasetDb, open_dataset
+from app.store.datasets import DatasetDb, open_dataset, reading
 from app.store.records import Row, decode, encode
 from app.store.versions import VersionWriter
 
@@ -119,7 +119,7 @@ class Summary:
 
 def open_findings(store: Store, dataset: str, version: int) -> int | None:
     """Findings of a version that wait for a person; None where it was never redacted."""
-    with open_dataset(store, dataset) as db:
+    with reading(store, dataset) as db:
         found = db.conn.execute(
             "SELECT count(*), coalesce(sum(decision = 'open'), 0) FROM findings WHERE version = ?", (version,)
         ).fetchone()
@@ -128,7 +128,7 @@ def open_findings(store: Store, dataset: str, version: int) -> int | None:
 
 def summary(store: Store, dataset: str, version: int) -> Summary:
     """What was found and decided so far, by entity, the most frequent first."""
-    with open_dataset(store, dataset) as db:
+    with reading(store, dataset) as db:
         told = report(db.conn, version, Settings())
         changed = db.conn.execute(
             "SELECT count(*) FROM findings WHERE version = ? AND decided_by = ?", (version, PERSON)
@@ -160,7 +160,7 @@ def _recall(known: Mapping[str, Any], entity: str) -> tuple[float, float, float]
 def review_page(store: Store, dataset: str, version: int, after: int = 0, *, only_open: bool = True) -> list[ReviewRow]:
     """PAGE_ROWS rows with findings behind a position, by the key; only those where one waits, or all."""
     waits = "AND decision = 'open'" if only_open else ""
-    with open_dataset(store, dataset) as db:
+    with reading(store, dataset) as db:
         places = [
             row[0]
             for row in db.conn.execute(
