@@ -9,7 +9,9 @@ their own, so that a long import never holds up a page.
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from app.store import Profile, Store
 
 POLL_SECONDS = 0.25
+BEHIND = 10
+"""Niceness of work of minutes that nobody waits for."""
 _STOP = object()
 
 
@@ -43,10 +47,13 @@ class _Job:
 
 
 class _Lane:
-    """Threads that take jobs from one queue.  They live as long as the window, so that each keeps its connection."""
+    """Threads that take jobs from one queue.  They live as long as the window, so that each keeps its connection.
 
-    def __init__(self, name: str, threads: int, run: Callable[[_Job], None]) -> None:
-        self._name, self._count, self._run = name, threads, run
+    behind: they stand back where the processor is wanted for something else.
+    """
+
+    def __init__(self, name: str, threads: int, run: Callable[[_Job], None], *, behind: bool = False) -> None:
+        self._name, self._count, self._run, self._behind = name, threads, run, behind
         self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
@@ -59,6 +66,9 @@ class _Lane:
         self._jobs.put(job)
 
     def _loop(self) -> None:
+        if self._behind and sys.platform == "linux":  # elsewhere a priority is a whole process's
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BEHIND)
         while (job := self._jobs.get()) is not _STOP:
             self._run(job)
 
@@ -85,7 +95,8 @@ class Background(QObject):
         super().__init__(parent)
         self._profile = profile
         self.store: Store | None = None
-        self._lanes = {"quick": _Lane("quick", 1, self._run), "slow": _Lane("slow", 2, self._run), "scan": _Lane("scan", 1, self._run)}
+        self._lanes = {"quick": _Lane("quick", 1, self._run), "slow": _Lane("slow", 2, self._run),
+                       "scan": _Lane("scan", 1, self._run, behind=True)}
         self._newest: dict[tuple[int, str], int] = {}
         self._behind: dict[tuple[int, str], deque[_Job]] = {}  # commands under way, and those that wait for them
         self._order = threading.Lock()

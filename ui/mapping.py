@@ -1,12 +1,13 @@
-"""The mapping editor: what a file holds, which column plays which part, and the first rows as they will be stored.
+"""The mapping editor: what a file (or a dataset) holds, which column plays which part, and the first rows as they will be stored.
 
-The file is read on the slow lane by :func:`app.data.views.preview_mapping`; each change of the mapping asks again, and
-only the newest answer is shown.
+It is read on the slow lane by :func:`app.data.views.preview_mapping`, or :func:`app.data.remap.preview`; each change of the mapping asks
+again, and only the newest answer is shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,45 +27,74 @@ if TYPE_CHECKING:
 UNSET = "(none)"
 PARTS = {"system": "System", "user": "Question", "assistant": "Answer", "tool": "Tool", "chosen": "Preferred",
          "rejected": "Rejected", "text": "Text"}
-WAIT = "Import: the file is being read"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is mapped.  verb, deed: of the button, and its tooltip; note: what becomes of the rest; recognised: what is said of the first
+    mapping shown; read(store, *values, mapping): the preview."""
+
+    title: str
+    verb: str
+    deed: str
+    note: str
+    recognised: str
+    read: Callable[..., MappingPreview]
+    values: tuple[Any, ...]
+    more: str = ""
+
+    @property
+    def wait(self) -> str:
+        """Why the button cannot be pressed yet."""
+        return f"{self.verb}: the rows are being read"
+
+
+def of_file(path: Path, left: int = 0) -> Source:
+    """A file to be imported.  left: how many more files wait to be shown after this one."""
+    return Source(f"Import {path.name}", "Import", "Import the whole file",
+                  "The file is copied into the encrypted store, never changed. Columns without a part stay with their row.",
+                  "recognised from the columns; change it if it is wrong", _read, (str(path),), f", {left} more to come" if left else "")
+
+
+def of_version(name: str, dataset: str, version: int) -> Source:
+    """A version of a dataset, whose columns get other parts."""
+    return Source(f"Map the columns of {name} anew", "Map anew", "Make a new version of all rows with these parts",
+                  "This makes a new version; the one before stays. Columns without a part stay with their row.",
+                  "as it is now", _read_version, (dataset, version))
 
 
 class MappingDialog(QDialog):
-    """Shows what an import would do.  ``take`` gets the mapping when the user says Import; Esc cancels.
+    """Shows what a mapping would do.  ``take`` gets it when the user presses the button; Esc cancels."""
 
-    left: how many more files wait to be shown after this one.
-    """
-
-    def __init__(self, parent: QWidget, background: Background, path: Path, take: Callable[[dict[str, Any]], object],
-                 left: int = 0) -> None:
+    def __init__(self, parent: QWidget, background: Background, source: Source, take: Callable[[dict[str, Any]], object]) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setWindowTitle(f"Import {path.name}" + (f", {left} more to come" if left else ""))
+        self.setWindowTitle(source.title + source.more)
         self.setModal(True)
         self.resize(920, 720)
-        self._background, self._path, self._take = background, path, take
+        self._background, self._source, self._take = background, source, take
         self.preview: MappingPreview | None = None
         self._roles: dict[str, Choice] = {}
         self._filling = False
         self.shape = Choice("Shape of the rows")
         self.shape.setMinimumWidth(240)
         self.shape.activated.connect(lambda _index: self._ask_shape())
-        self._found = Label("Reading the file", "body", "secondary")
+        self._found = Label("Reading the rows", "body", "secondary")
         self._loading = LoadingBar()
         self._fields = QGridLayout()
         self._fields.setHorizontalSpacing(12)
         self._fields.setVerticalSpacing(8)
         self._fields.setColumnStretch(3, 1)
-        self._columns = Table([Column("Column", 190), Column("Becomes", 150), Column("The first values")], "Columns of the file")
+        self._columns = Table([Column("Column", 190), Column("Becomes", 150), Column("The first values")], "Columns")
         self._columns.verticalHeader().setDefaultSectionSize(28)
         self._rows = column(gap=10)
         self._problems = column(gap=4)
         self._banner = ErrorBanner()
         self._banner.closed.connect(self._banner.hide)
         self._banner.hide()
-        self.import_button = Button("Import", "filled", "upload", clicked=self._import)
+        self.import_button = Button(source.verb, "filled", "upload", clicked=self._import)
         self.import_button.setDefault(True)
-        self.import_button.allow(WAIT)
+        self.import_button.allow(self._source.wait)
         self._lay_out()
         self.ask(None)
 
@@ -80,12 +110,11 @@ class MappingDialog(QDialog):
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setWidget(inner)
-        area.setAccessibleName("How the file is understood")
-        copied = Label("The file is copied into the encrypted store, never changed. Columns without a part stay with their row.",
-                       "small", "tertiary", elide=True)
+        area.setAccessibleName("How the rows are understood")
+        copied = Label(self._source.note, "small", "tertiary", elide=True)
         foot = row(copied, Button("Cancel", "outline", clicked=self.reject), self.import_button, gap=8)
         foot.setStretch(0, 1)
-        whole = column(column(Label(f"Import {self._path.name}", "title"), margins=(24, 20, 24, 10)), self._loading,
+        whole = column(column(Label(self._source.title, "title"), margins=(24, 20, 24, 10)), self._loading,
                        column(self._banner, margins=(24, 0, 24, 0)), area, Line(), column(self._problems, margins=(24, 10, 24, 0)),
                        column(foot, margins=(24, 10, 24, 16)))
         whole.setStretch(3, 1)
@@ -96,9 +125,9 @@ class MappingDialog(QDialog):
     def ask(self, mapping: dict[str, str] | None) -> None:
         """Read the first rows with a mapping, or with what is recognised."""
         self._loading.begin()
-        self.import_button.allow(WAIT)
-        self._background.submit(self, _read, str(self._path), mapping, lane="slow", key="mapping", done=self.show_preview,
-                                failed=self._failed)
+        self.import_button.allow(self._source.wait)
+        self._background.submit(self, self._source.read, *self._source.values, mapping, lane="slow", key="mapping",
+                                done=self.show_preview, failed=self._failed)
 
     def _ask_shape(self) -> None:
         if not self._filling:
@@ -126,7 +155,7 @@ class MappingDialog(QDialog):
         self._show_fields(found)
         self._filling = False
         if recognised:
-            self._found.say("recognised from the columns; change it if it is wrong")
+            self._found.say(self._source.recognised)
         elif not found.shape:
             self._found.say("not recognised: choose what the rows are")
         else:
@@ -181,14 +210,14 @@ class MappingDialog(QDialog):
             holder = QWidget()
             holder.setLayout(line)
             self._problems.addWidget(holder)
-        why = f"Import: {found.problems[0] if found.problems else 'choose the columns first'}"
-        self.import_button.allow("" if found.usable else why, "Import the whole file")
+        why = f"{self._source.verb}: {found.problems[0] if found.problems else 'choose the columns first'}"
+        self.import_button.allow("" if found.usable else why, self._source.deed)
 
     def _failed(self, problem: NeuroWeaverError) -> None:
         self._loading.end()
         self._found.say("")
         self._banner.show_problem(problem)
-        self.import_button.allow(f"Import: {problem.what}")
+        self.import_button.allow(f"{self._source.verb}: {problem.what}")
 
     def _import(self) -> None:
         if self.preview is not None and self.preview.usable:
@@ -200,6 +229,12 @@ def _read(_store: object, path: str, mapping: dict[str, str] | None) -> MappingP
     from app.data.views import preview_mapping
 
     return preview_mapping(path, mapping)
+
+
+def _read_version(store: Any, dataset: str, version: int, mapping: dict[str, str] | None) -> MappingPreview:
+    from app.data import remap
+
+    return remap.preview(store, dataset, version, mapping)
 
 
 def _column_cells(one: Any, labels: dict[str, str]) -> list[Cell]:

@@ -174,10 +174,10 @@ class Window(QMainWindow):
 
     def _ask_mapping(self) -> None:
         """One dialog at a time: the next file is shown when the one before is imported or put aside."""
-        from ui.mapping import MappingDialog
+        from ui.mapping import MappingDialog, of_file
 
         path, left = self._to_import[0], len(self._to_import) - 1
-        dialog = MappingDialog(self, self.background, path, partial(self._import, path), left)
+        dialog = MappingDialog(self, self.background, of_file(path, left), partial(self._import, path))
         dialog.finished.connect(self._mapping_done)
         dialog.open()
 

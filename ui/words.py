@@ -19,7 +19,8 @@ VERDICTS = {"better": ("Better", "success", "trending-up"), "worse": ("Worse", "
 NOT_MEASURED = ("Not measured yet", "neutral", "circle-dashed")
 STEP_WORDS = {
     "hub.download": ("Fetch", "From the Hub, checked"),
-    "dataset.import": ("Import", "Read the data"), "data.refine": ("Refine", "Remove duplicates and leaks"),
+    "dataset.import": ("Import", "Read the data"), "dataset.open": ("Open", "A dataset in the store"),
+    "data.remap": ("Map anew", "Other parts for the columns"), "data.refine": ("Refine", "Remove duplicates and leaks"),
     "data.clean": ("Clean", "Mend letters, take out markup"), "data.redact": ("Redact", "Hide private data"),
     "data.split": ("Split", "Hold rows back"),
     "train.qlora": ("Train", "Teach the model"), "evaluate.compare": ("Evaluate", "Base against tuned"),

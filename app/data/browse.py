@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import orjson
@@ -25,6 +25,7 @@ FIRST_SECONDS, SLICE_SECONDS = 0.02, 0.1
 SPAN, FIRST_BATCH, BATCH = 16_384, 500, 32_768
 """Positions looked at, and rows found by content, in one go.  A query by words begins anew each time: so few and large ones."""
 PREVIEW_CHARACTERS = 400
+MANY = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,15 @@ class RowFilter:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some more of what a filter finds.  places: positions, in order.  after: where to go on; None at the end.  share: looked through."""
+    """Some more of what a filter finds.  places: positions, in order.  after: where to go on; None at the end.  share: looked through.
+
+    rows: those at the first places, where they were asked for.
+    """
 
     places: Sequence[int]
     after: tuple[float, ...] | None = None
     share: float = 1.0
+    rows: Sequence[RowView] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +111,16 @@ def find(store: Store, dataset: str, version: int, wanted: RowFilter, after: tup
         return walk.slice(after)
 
 
+def find_first(store: Store, dataset: str, version: int, wanted: RowFilter, rows: int) -> Part:
+    """The first slice, and some of its rows read with it: one question where the window would ask two."""
+    part = find(store, dataset, version, wanted)
+    return replace(part, rows=read_rows(store, dataset, version, part.places[:rows], wanted))
+
+
 def in_order(store: Store, dataset: str, version: int, wanted: RowFilter, places: Sequence[int]) -> Sequence[int]:
     """All places that were found by content, in the order a filter asks for: by a score, or by position."""
     if not wanted.score:
-        return array("I", sorted(places))
+        return _sorted(places)
     order = "DESC" if wanted.descending else "ASC"
     with reading(store, dataset) as db:
         found = db.conn.execute(
@@ -118,6 +129,15 @@ def in_order(store: Store, dataset: str, version: int, wanted: RowFilter, places
             f"ORDER BY s.value {order}, v.position)",
             {"places": orjson.dumps(list(places)), "version": version, "score": wanted.score}).fetchone()[0]
     return array("I", orjson.loads(found))
+
+
+def _sorted(places: Sequence[int]) -> Sequence[int]:
+    """The places in rising order.  Many of them by numpy, which lets the window go on meanwhile."""
+    if len(places) < MANY or not isinstance(places, array):
+        return array("I", sorted(places))
+    import numpy as np
+
+    return array("I", np.sort(np.frombuffer(places, np.uint32)).tobytes())
 
 
 def base_of(store: Store, dataset: str, version: int, wanted: RowFilter) -> int:
@@ -154,13 +174,13 @@ class _Walk:
     def slice(self, after: tuple[float, ...] | None) -> Part:
         places = array("I")
         ends = time.monotonic() + (SLICE_SECONDS if after else FIRST_SECONDS)
-        self._batch = BATCH if after else FIRST_BATCH
+        self._batch, most = (BATCH, 2**32) if after else (FIRST_BATCH, FIRST_BATCH)
         step = self._step()
         share = 0.0
         while True:
             found, after, share = step(after)
             places.extend(found)
-            if after is None or time.monotonic() > ends:
+            if after is None or len(places) >= most or time.monotonic() > ends:
                 return Part(places, after, share)
 
     def _step(self) -> Any:
@@ -198,17 +218,17 @@ class _Walk:
         return found, (number, found[-1]), 0.5
 
     def _by_words(self, after: tuple[float, ...] | None) -> tuple[list[int], tuple[float, ...] | None, float]:
-        return self._by_rows("SELECT json_group_array(row), max(row) FROM (SELECT rowid AS row FROM row_words "
+        return self._by_rows("SELECT json_group_array(row), max(row), count(*) FROM (SELECT rowid AS row FROM row_words "
                              "WHERE row_words MATCH :match AND rowid > :after ORDER BY rowid LIMIT :batch)", after)
 
     def _by_rating(self, after: tuple[float, ...] | None) -> tuple[list[int], tuple[float, ...] | None, float]:
-        return self._by_rows("SELECT json_group_array(row), max(row) FROM (SELECT row FROM ratings WHERE rating = :rating AND row > :after "
-                             "ORDER BY row LIMIT :batch)", after)
+        return self._by_rows("SELECT json_group_array(row), max(row), count(*) FROM (SELECT row FROM ratings WHERE rating = :rating "
+                             "AND row > :after ORDER BY row LIMIT :batch)", after)
 
     def _by_rows(self, sql: str, after: tuple[float, ...] | None) -> tuple[list[int], tuple[float, ...] | None, float]:
-        rows, last = self._one(sql, after=int(after[0]) if after else 0, batch=self._batch)
+        rows, last, count = self._one(sql, after=int(after[0]) if after else 0, batch=self._batch)
         newest = self._one("SELECT max(id) FROM rows")[0] or 1
-        ended = len(orjson.loads(rows)) < self._batch
+        ended = count < self._batch
         return self._places(rows), None if ended else (last,), 1.0 if ended else last / newest
 
     def _by_score(self, after: tuple[float, ...] | None) -> tuple[list[int], tuple[float, ...] | None, float]:

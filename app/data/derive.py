@@ -56,10 +56,12 @@ class Derivation:
 
     node: the node's name ("data.clean").  note: shown in the list of versions.  params: part of what names the work: with other
     parameters, another parent or another seed it starts anew.  share: of the progress bar, for :meth:`rows`.
+    origin: what the version says of where its rows came from, where that is not what its parent says.
     """
 
     def __init__(
-        self, ctx: StepContext, rows: Rows, *, node: str, note: str, params: Mapping[str, Any], share: float = ITERATING
+        self, ctx: StepContext, rows: Rows, *, node: str, note: str, params: Mapping[str, Any], share: float = ITERATING,
+        origin: Mapping[str, Any] | None = None,
     ) -> None:
         self._ctx, self._node, self._share = ctx, node, share
         self.parent = rows.version
@@ -68,7 +70,8 @@ class Derivation:
             _drop_stale(ctx.store, self.db, self.parent, node, key := self._key(rows, params))
             self._writer = VersionWriter(
                 ctx.store, self.db, parent=self.parent, note=note, resume=key,
-                origin={**inherited_origin(ctx.store, rows.dataset, self.parent), "node": node, "run": ctx.run, "step": ctx.step},
+                origin={**inherited_origin(ctx.store, rows.dataset, self.parent), **(origin or {}), "node": node, "run": ctx.run,
+                        "step": ctx.step},
                 wait=lambda: ctx.progress(0.0, "Waiting for another writer of this dataset"),
             )
             self.version = self._writer.version
@@ -80,6 +83,8 @@ class Derivation:
             raise
         self.total = self._count("WHERE version = ? AND state = 'kept'", self.parent)
         self._next_position = self._count("WHERE version = ?", self.version, "coalesce(max(position), 0)") + 1
+        self.added = self._next_position - 1 - self._count("WHERE version = ?", self.parent, "coalesce(max(position), 0)")
+        """Rows that an earlier attempt has appended."""
         self._pending: list[_Statement] = []
         self._of_row: list[_Statement] = []
         self._row: Row | None = None
@@ -216,11 +221,12 @@ class Derivation:
 
     # -- ending -------------------------------------------------------------------------------------------------------------
 
-    def finish(self, report: Mapping[str, Any]) -> dict[str, Artifact]:
+    def finish(self, report: Mapping[str, Any], *, shape: str = "") -> dict[str, Artifact]:
         """Close the version: {"rows": Rows, "report": Report}.
 
         report: what the node did, plain values; what was removed and changed by reason, kept rows and splits are added to it
-        (``removed``, ``changed``, ``added``: counts of this step alone).  Raises UsageError dataset.nothing_left.
+        (``removed``, ``changed``, ``added``: counts of this step alone).  shape: of its rows, where it is not the parent's.
+        Raises UsageError dataset.nothing_left.
         """
         self._flush()
         self._ctx.progress(0.95, "Writing the new version")
@@ -230,8 +236,9 @@ class Derivation:
                              why=f"Removed: {counts['removed']}.", remedy="Relax its rules, or look at the rows first.")
         full = {"checked": self.total, "kept": made.rows, "splits": made.splits, **counts, **report}
         self._writer.finish(rows=made.rows, removed=self._count("WHERE version = ? AND state = 'removed'", self.version),
-                            splits=made.splits, shape=shape_of(self._ctx.store, self.db.dataset, self.parent),
-                            content_hash=made.content_hash, report=full)
+                            splits=made.splits,
+                            shape=shape or shape_of(self._ctx.store, self.db.dataset, self.parent), content_hash=made.content_hash,
+                            report=full)
         with self.db.write() as conn:
             conn.execute("DELETE FROM derivations WHERE version = ?", (self.version,))
         self._finished = True

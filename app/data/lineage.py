@@ -22,6 +22,16 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
+class Making:
+    """How a step that makes rows fared.  cost: in ``currency``, None where it was not measured."""
+
+    candidates: int
+    made: int
+    cost: float | None = None
+    currency: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """One version.  did: rows by kind ("removed", "changed", "added") and reason, of this step alone.  run: the one that made it."""
 
@@ -37,6 +47,7 @@ class Story:
     did: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     run: Use | None = None
     used_by: tuple[Use, ...] = ()
+    making: Making | None = None
 
 
 def history(store: Store, dataset: str) -> list[Story]:
@@ -56,7 +67,15 @@ def _story(row: Mapping[str, Any], origin: Mapping[str, Any], report: Mapping[st
     run = runs.get(str(origin.get("run", "")))
     file = str(origin.get("file", "")) if row["parent"] is None else ""
     return Story(row["version"], row["parent"], row["state"], row["note"] or "", file, row["rows"], row["removed"],
-                 row["rejected"], row["created"], did, run, tuple(one for one in used if run is None or one.id != run.id))
+                 row["rejected"], row["created"], did, run, tuple(one for one in used if run is None or one.id != run.id),
+                 _making(report))
+
+
+def _making(report: Mapping[str, Any]) -> Making | None:
+    if "candidates" not in report or "made" not in report:
+        return None
+    cost = report.get("cost") or {}
+    return Making(int(report["candidates"]), int(report["made"]), cost.get("amount"), str(cost.get("currency", "")))
 
 
 def uses(store: Store, dataset: str) -> dict[int, list[Use]]:

@@ -5,7 +5,7 @@ The file is read by the limited child (see parsing.py), whatever its size; this 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,7 +135,11 @@ def preview_mapping(
     """
     from app.data.parsing import read_sample
 
-    found = read_sample(Path(path), mapping, rows)
+    return shown(read_sample(Path(path), mapping, rows))
+
+
+def shown(found: Sample) -> MappingPreview:
+    """A sample as the editor shows it."""
     return MappingPreview(
         [ColumnView(name, role, samples) for name, role, samples in found.columns],
         found.shape,
@@ -160,10 +164,15 @@ def sample_file(job: Job) -> Sample:
     from app.data.parsing import look_at, nothing_usable
 
     source, start = look_at(job)
-    records = [(number, record) for number, record, _ in start if isinstance(record, Mapping)]
-    if not records:
+    if not any(isinstance(record, Mapping) for _, record, _ in start):
         raise nothing_usable(Path(job.path), [(number, str(reason)) for number, reason, _ in start])
-    shape, chosen, problems = _understood(job, [record for _, record in records])
+    return sample([(number, record) for number, record, _ in start], job.mapping, Path(job.path), job.sample, list(source.warnings))
+
+
+def sample(start: Sequence[tuple[int, Any]], asked: Mapping[str, Any] | None, file: Path | None, rows: int, notes: list[str]) -> Sample:
+    """What the first records come to: each a mapping, or the reason why it is none.  asked: a mapping, None: recognise."""
+    records = [(number, record) for number, record in start if isinstance(record, Mapping)]
+    shape, chosen, problems = _understood(asked, file, [record for _, record in records])
     names = list(dict.fromkeys(str(name) for _, record in records for name in record))
     chosen = {role: chosen[role] for role in (one.role for one in roles_of(shape)) if chosen.get(role)}
     problems += _missing(shape, chosen, names)
@@ -172,26 +181,27 @@ def sample_file(job: Job) -> Sample:
     columns = [[name, _role(name, chosen, split), _samples(name, records)] for name in names]
     made = [_stored(number, record, shape, chosen, split) for number, record in records] if usable else []
     bad = [(row["number"], row["problem"]) for row in made if row["problem"]]
-    bad += [(number, str(reason)) for number, reason, _ in start if not isinstance(reason, Mapping)]
+    bad += [(number, str(reason)) for number, reason in start if not isinstance(reason, Mapping)]
     if usable and bad:
         number, reason = min(bad)
         problems.append(f"{len(bad)} of the first {len(start)} rows would be set aside; row {number}: {reason}.")
-    return Sample(columns, shape, chosen, made[: job.sample], problems, list(source.warnings), usable and len(bad) < len(start))
+    return Sample(columns, shape, chosen, made[:rows], problems, notes, usable and len(bad) < len(start))
 
 
-def _understood(job: Job, records: list[Mapping[str, Any]]) -> tuple[str, dict[str, str], list[str]]:
-    """(shape, {role: column}, problems) of the job's mapping, or of what the columns look like."""
+def _understood(asked: Mapping[str, Any] | None, file: Path | None,
+                records: list[Mapping[str, Any]]) -> tuple[str, dict[str, str], list[str]]:
+    """(shape, {role: column}, problems) of the mapping asked for, or of what the columns look like."""
     from app.data.mapping import mapping_of, recognise
     from app.errors import DatasetError, Place
 
-    place = Place.of(job.path)
+    place = Place.of(file) if file else Place()
     try:
-        found = recognise(records, place) if job.mapping is None else mapping_of(job.mapping, place)
+        found = recognise(records, place) if asked is None else mapping_of(asked, place)
     except DatasetError as problem:
-        why = "The shape was not recognised: say which column plays which part." if job.mapping is None else problem.why
+        why = "The shape was not recognised: say which column plays which part." if asked is None else problem.why
         return "", {}, [why]
-    asked = str((job.mapping or {}).get("shape") or "")
-    shape = asked if asked in ("prompt", "instruction") else found.kind()
+    said = str((asked or {}).get("shape") or "")
+    shape = said if said in ("prompt", "instruction") else found.kind()
     return shape, {role: str(column) for role, column in found.model_dump().items() if role != "shape"}, []
 
 

@@ -25,7 +25,7 @@ REASONS = {
     "contradictory": ("contradiction", "contradictions"),
     "best_of_repeats": ("best of its duplicates", "best of their duplicates"),
     # redaction
-    "redacted": ("private data redacted", "private data redacted"),
+    "redacted": ("redacted", "redacted"),
     # selection
     "not_selected": ("not selected", "not selected"),
     # rows made by a model
@@ -40,6 +40,10 @@ REASONS = {
     "reworded_spacing": ("reworded with other blanks", "reworded with other blanks"),
     "reworded_numbers": ("reworded with other forms of numbers", "reworded with other forms of numbers"),
     "reworded_paraphrase": ("paraphrased by a model", "paraphrased by a model"),
+    # columns mapped anew
+    "does_not_fit": ("row that does not fit the mapping", "rows that do not fit the mapping"),
+    "fits_now": ("set aside before, fits now", "set aside before, fit now"),
+    "mapped_anew": ("mapped anew", "mapped anew"),
     # by hand
     "edited_by_hand": ("edited by hand", "edited by hand"),
     "removed_by_hand": ("removed by hand", "removed by hand"),

@@ -197,8 +197,8 @@ def reading(store: Store, dataset: str) -> Iterator[DatasetDb]:
     finally:
         if db.conn.broken or db.conn.in_transaction:
             db.close()
-        else:
-            store.idle.give(dataset, db.conn)
+        elif not store.idle.give(dataset, db.conn):
+            remove_files(store, dataset)  # it was erased meanwhile, and opening it may have made a file anew
 
 
 def _key(store: Store, dataset: str) -> str:

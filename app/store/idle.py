@@ -23,14 +23,19 @@ class Idle:
             place = next((place for place, one in reversed(list(enumerate(self._waiting))) if one[0] == name), None)
             return None if place is None else self._waiting.pop(place)[1]
 
-    def give(self, name: str, connection: Any) -> None:
-        """Keep a connection for the next use; the one that waited longest is closed where there are too many."""
+    def give(self, name: str, connection: Any) -> bool:
+        """Keep a connection for the next use; the one that waited longest is closed where there are too many.
+
+        False, and this one is closed, where its name has ended meanwhile.
+        """
         with self._lock:
-            gone = [(name, connection)] if name in self._ended else []
-            if not gone:
+            ended = name in self._ended
+            gone = [(name, connection)] if ended else []
+            if not ended:
                 self._waiting.append((name, connection))
                 gone, self._waiting = self._waiting[:-MOST], self._waiting[-MOST:]
         _close(gone)
+        return not ended
 
     def end(self, name: str = "") -> None:
         """Close those of a name for good (those in use when they come back), or all that wait."""

@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from app.data import by_hand, cleaning, repeats
+from app.data import by_hand, cleaning, remap, repeats
 from app.data.augment_node import Method
 from app.data.methods import VERSIONS
 from app.data.reasons import REASONS, reason_words
@@ -43,6 +43,7 @@ MADE_UP = {
         (Row("text", text=" "), Rules()), (Row("text", text="a \ufffd"), Rules()), (Row("text", text="a"), Rules(shortest=2)),
         (Row("text", text="ab"), Rules(longest=1)), (Row("text", text="a plain English sentence"), Rules(languages=("de",))),
     ) if (found := bad(row, rules))],
+    "remap.UNFIT": [remap.UNFIT], "remap.MAPPED": [remap.MAPPED], "remap.FITS_NOW": [remap.FITS_NOW],
     "did[0][0]": [cleaning.MARKUP, cleaning.BOILERPLATE, cleaning.LETTERS, cleaning.BLANKS],
     "f'made_{task.method}'": [f"made_{name}" for name in VERSIONS],
     "f'reworded_{task.method}'": [f"reworded_{name}" for name in get_args(Method)],

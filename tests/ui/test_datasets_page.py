@@ -11,6 +11,7 @@ from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QApplication, QDialog, QLineEdit, QPushButton
 
 from app.data import browse, by_hand, lineage, views
+from app.data.lineage import Making
 from app.store import Store
 from app.store.datasets import open_dataset
 from app.store.records import Row
@@ -18,7 +19,10 @@ from tests.data.versions import imported
 from tests.ui.conftest import shut
 from tests.ui.filled_datasets import fill_datasets
 from ui.dataset import datawords
+from ui.dataset.more import MoreRowsDialog
 from ui.main import open_window
+from ui.mapping import MappingDialog
+from ui.pages.runs import RunsPage
 from ui.widgets.histogram import Histogram
 from ui.widgets.rows import PAGE
 from ui.widgets.table import _fitted, _metrics
@@ -45,7 +49,7 @@ def window(store: Store, dataset, qtbot) -> Iterator[Window]:
 def page(window, qtbot):
     window.go("datasets")
     shown = window.page()
-    qtbot.waitUntil(lambda: ready(shown) and len(shown.rows.table.places) == ROWS, timeout=10_000)
+    qtbot.waitUntil(lambda: ready(shown) and len(shown.rows.table.places) == ROWS and bool(shown.rows._measures), timeout=10_000)
     return shown
 
 
@@ -222,8 +226,23 @@ def test_a_row_is_mended_in_a_new_version_and_that_is_undone(page, qtbot, window
     assert browse.whole_row(store, dataset, 4, 12, browse.RowFilter()).row.answer == "Exclusion of liability"
     assert "Row 12 is changed in version 4." in window._toast.accessibleName()
     window._toast._act()
-    qtbot.waitUntil(lambda: page._version == 5, timeout=10_000)
-    assert browse.whole_row(store, dataset, 5, 12, browse.RowFilter()).row.answer != "Exclusion of liability"
+    qtbot.waitUntil(lambda: window._toast.accessibleName() == "Undone in version 4.", timeout=10_000)  # one sitting, one version
+    assert browse.whole_row(store, dataset, 4, 12, browse.RowFilter()).row.answer != "Exclusion of liability"
+
+
+def test_rows_mended_one_after_the_other_are_one_version_and_the_table_stays_where_it_is(page, qtbot, store, dataset):
+    for number in (12, 13, 14):
+        panel = choose(page, qtbot, number)
+        panel.edit()
+        panel._fields["messages.1"].setPlainText(f"Label {number}")
+        panel.save.click()
+        qtbot.waitUntil(lambda number=number: page.rows._version == 4 and ready(page)
+                        and browse.whole_row(store, dataset, 4, number, browse.RowFilter()).row.answer == f"Label {number}", timeout=10_000)
+        if number == 12:  # a version begins, which is shown from its top
+            qtbot.waitUntil(lambda panel=panel: not panel.isVisible(), timeout=10_000)
+    assert panel.isVisible()
+    assert page.rows.table.place() == 14
+    assert [story.version for story in lineage.history(store, dataset)] == [4, 3, 2, 1]
 
 
 def test_escape_leaves_the_fields_then_the_panel(page, qtbot):
@@ -335,7 +354,7 @@ def test_erasing_asks_to_type_the_name_and_lists_what_goes(page, qtbot, store, d
     page._ask_erase()
     qtbot.waitUntil(lambda: [view.name for view in views.overview(store)] == ["Licence notices"], timeout=10_000)
     assert seen == [("Erase Contract archive?", False)]
-    assert not list(store.profile.datasets.glob(f"{dataset}.db*"))
+    qtbot.waitUntil(lambda: not list(store.profile.datasets.glob(f"{dataset}.db*")), timeout=10_000)
     qtbot.waitUntil(lambda: "Licence notices" in page.header.subtitle.words(), timeout=10_000)
 
 
@@ -432,3 +451,51 @@ def test_a_cell_is_cut_where_it_ends(qapp, text, room):
     if room >= 40:  # room for an ellipsis
         assert _metrics("body").horizontalAdvance(shown) <= room + 2
         assert (shown == text) == (_metrics("body").horizontalAdvance(text) <= room)
+
+
+# ---- runs that the page starts ---------------------------------------------------------------------------------------------
+
+
+def steps_of(store):
+    rows = store.rows("SELECT node, params FROM steps ORDER BY position")
+    return [(row["node"], json.loads(row["params"])) for row in rows]
+
+
+def test_more_rows_are_made_by_a_run_on_the_version_shown(page, qtbot, window, store, dataset):
+    page.ask_more_rows()
+    dialog = window.findChild(MoreRowsDialog)
+    qtbot.waitUntil(lambda: dialog.model.count() > 0, timeout=10_000)
+    assert not dialog.model.isEnabled()  # rules need none
+    dialog.count.setValue(30)
+    dialog.make.click()
+    qtbot.waitUntil(lambda: isinstance(window.page(), RunsPage), timeout=10_000)
+    (opened, given), (made, params) = steps_of(store)
+    assert (opened, given["dataset"], given["version"], made) == ("dataset.open", dataset, 3, "data.augment")
+    assert params["copies"] * params["share"] * 300 == pytest.approx(30, rel=0.2)
+
+
+@pytest.mark.parametrize(("way", "node"), [("paraphrase", "data.augment"), ("model", "data.synthesise")])
+def test_a_model_that_makes_rows_is_named(page, qtbot, window, store, way, node):
+    page.make_rows(way, 25, "house", "")
+    qtbot.waitUntil(lambda: isinstance(window.page(), RunsPage), timeout=10_000)
+    (_, (found, params)) = steps_of(store)
+    assert (found, params["model"]) == (node, "house")
+    assert params.get("methods", ["paraphrase"]) == ["paraphrase"] or params["rows"] == 25
+
+
+def test_what_making_rows_cost_stands_under_versions():
+    assert datawords.making_words(Making(40, 12, 0.0042, "EUR")) == "12 of 40 candidates passed, €0.004"
+    assert datawords.making_words(Making(40, 12)) == "12 of 40 candidates passed"
+    assert datawords.making_words(None) == ""
+
+
+def test_columns_are_mapped_anew_by_a_run(page, qtbot, window, store, dataset):
+    page.ask_mapping()
+    dialog = window.findChild(MappingDialog)
+    qtbot.waitUntil(lambda: dialog.preview is not None, timeout=10_000)
+    assert dialog.import_button.text().strip() == "Map anew"
+    assert dialog.mapping()["shape"] == dialog.preview.shape
+    page.map_anew({"shape": "prompt", "prompt": "completion", "answer": "prompt"})
+    qtbot.waitUntil(lambda: isinstance(window.page(), RunsPage), timeout=10_000)
+    assert steps_of(store)[1][0] == "data.remap"
+    assert steps_of(store)[1][1]["mapping"]["prompt"] == "completion"

@@ -6,7 +6,7 @@ import pytest
 from PySide6.QtWidgets import QLabel
 
 from app.data.views import overview
-from ui.mapping import MappingDialog
+from ui.mapping import MappingDialog, of_file
 
 FOREIGN = "frage,antwort,topic\nWhich law?,Swedish law,law\n,No question here,law\n"
 
@@ -19,7 +19,7 @@ def show(qtbot, window, tmp_path):
     def opened(name: str, text: str) -> MappingDialog:
         file = tmp_path / name
         file.write_text(text, encoding="utf-8")
-        dialog = MappingDialog(window, window.background, file, taken.append)
+        dialog = MappingDialog(window, window.background, of_file(file), taken.append)
         dialog.open()
         dialog.taken = taken
         qtbot.waitUntil(lambda: dialog.preview is not None or not dialog._banner.isHidden(), timeout=10_000)

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.data.reasons import reason_words
+from ui import words
 from ui.widgets.table import Cell, Column
 
 if TYPE_CHECKING:
     from app.data.browse import RowView, WholeRow
-    from app.data.lineage import Story
+    from app.data.lineage import Making, Story
     from app.data.views import VersionView
 
 SPLIT_WORDS = {"train": "training", "calibration": "checks in training", "test": "held back", "": "not split"}
@@ -113,6 +114,14 @@ def story_words(story: Story) -> str:
     did = counts_words(story.did)
     origin = f"from {story.file}" if story.file else ""
     return did or origin or (f"{story.rejected:,} rows set aside" if story.rejected else "no row changed")
+
+
+def making_words(making: Making | None) -> str:
+    """How a step that made rows fared: "12 of 40 candidates passed, €0.004"."""
+    if making is None:
+        return ""
+    cost = f", {words.money(making.cost, making.currency)}" if making.cost is not None else ""
+    return f"{making.made:,} of {making.candidates:,} candidates passed{cost}"
 
 
 def rows_words(first: int, last: int, total: int, complete: bool) -> str:

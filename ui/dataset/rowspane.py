@@ -49,6 +49,9 @@ class RowsPane(QWidget):
         self._wanted: RowFilter | None = None
         self._places: Sequence[int] = range(0)
         self._complete = True
+        self._offers_due = False
+        self._indexed: set[tuple[str, int, bool]] = set()
+        """Of which it is known that they are whole."""
         self._measures: list[Measure] = []
         self._asked_at = 0.0
         self.filters = FilterBar()
@@ -133,17 +136,22 @@ class RowsPane(QWidget):
 
     def show_version(self, dataset: str, one: VersionView) -> None:
         """Show the rows of a version; the filter stays as it is."""
-        from app.data import browse, quality_views
-
         same = (dataset, one.version) == (self._dataset, self._version)
         self._dataset, self._version, self._total = dataset, one.version, one.rows + one.removed
-        query(self._page, browse.reasons, dataset, one.version, done=self._offer_reasons, key="reasons", scan=True)
-        query(self._page, quality_views.scores_of, dataset, done=self._offer_measures, key="measures")
         self._reasons: dict[str, int] = {}
+        self._offers_due = True
         if same and self._wanted is not None:
             self.table.reload()
         else:
             self.look_for()
+
+    def _ask_offers(self) -> None:
+        """What the filter offers: asked for when the rows stand, because the reasons of a million rows take a core's tenth of a second."""
+        from app.data import browse, quality_views
+
+        self._offers_due = False
+        query(self._page, browse.reasons, self._dataset, self._version, done=self._offer_reasons, key="reasons", scan=True)
+        query(self._page, quality_views.scores_of, self._dataset, done=self._offer_measures, key="measures")
 
     def _offer_reasons(self, found: dict[str, dict[str, int]]) -> None:
         self._reasons = {}
@@ -163,7 +171,7 @@ class RowsPane(QWidget):
         if not self._version:
             return
         self._wanted = wanted = self.filters.wanted()
-        if not wanted.by_content:
+        if not wanted.by_content or self._index() in self._indexed:
             self._stop_preparing()
             self._find()
             return
@@ -172,6 +180,10 @@ class RowsPane(QWidget):
         query(self._page, search.prepare, self._dataset, self._version, bool(wanted.words.strip()), done=self._prepared, key="prepare",
               scan=True)
 
+    def _index(self) -> tuple[str, int, bool]:
+        """Names the index that the search needs."""
+        return self._dataset, self._version, self._wanted is not None and bool(self._wanted.words.strip())
+
     def _prepared(self, state: Prepared) -> None:
         """The index is further; go on until it is complete, and show meanwhile what it holds."""
         from app.data import search
@@ -179,6 +191,7 @@ class RowsPane(QWidget):
         if self._wanted is None or not self._wanted.by_content:
             return
         if state.complete:
+            self._indexed.add(self._index())
             self._stop_preparing()
             self._find()
             return
@@ -202,20 +215,21 @@ class RowsPane(QWidget):
     def _find(self) -> None:
         from app.data import browse
 
-        query(self._page, browse.find, self._dataset, self._version, self._wanted, done=self._found, key="find")
+        query(self._page, browse.find_first, self._dataset, self._version, self._wanted, self.table.page_rows(), done=self._found,
+              key="find")
 
     def _found(self, part: Part) -> None:
         self._complete = part.after is None
         self._places = part.places if isinstance(part.places, range) else array("I", part.places)
         self._cells.begin()
+        self._cells.see(part.rows)
         self.table.retitle(RowCells.QUALITY, self.filters.score())
-        self._show_first()
-        self._go_on(part)
-
-    def _show_first(self) -> None:
         self._close_panel()
-        self.table.show_places(self._places)
+        self.table.show_places(self._places, part.rows)
         self._say_where()
+        self._go_on(part)
+        if self._offers_due:
+            QTimer.singleShot(0, self, self._ask_offers)
 
     def _go_on(self, part: Part) -> None:
         from app.data import browse
@@ -334,9 +348,10 @@ class RowsPane(QWidget):
         from app.data import by_hand
 
         if positions := self._positions():
-            command(self._page, by_hand.rate, self._dataset, self._version, positions, value, done=lambda _count: self._rated())
+            command(self._page, by_hand.rate, self._dataset, self._version, positions, value, done=lambda _count: self._read_again())
 
-    def _rated(self) -> None:
+    def _read_again(self) -> None:
+        """What is shown of the chosen rows."""
         self.table.reload()
         self._ask_whole(self.table.place())
 
@@ -349,7 +364,7 @@ class RowsPane(QWidget):
                     done=lambda made: self._made(made, f"Row {position:,} is changed", [position]))
 
     def remove(self) -> None:
-        """Take the selected rows out, in a new version."""
+        """Take the selected rows out."""
         from app.data import by_hand
 
         if positions := self._positions():
@@ -357,7 +372,7 @@ class RowsPane(QWidget):
                     done=lambda made: self._made(made, _counted(len(positions), "removed"), positions))
 
     def undo(self) -> None:
-        """The selected rows as they were before, in a new version."""
+        """The selected rows as they were before."""
         from app.data import by_hand
 
         if positions := self._positions():
@@ -367,6 +382,8 @@ class RowsPane(QWidget):
     def _made(self, made: Any, words: str, positions: list[int]) -> None:
         self._page.shell.toast(f"{words} in version {made.version}.", action="Undo" if positions else "",
                                then=lambda: self._undo_made(made.version, positions))
+        if made.version == self._version:  # the same sitting: these rows alone are other ones now
+            self._read_again()
         self.changed.emit(made.version)
 
     def _undo_made(self, version: int, positions: list[int]) -> None:

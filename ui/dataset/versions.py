@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QStackedWidget, QW
 from app.data.reasons import reason_words
 from ui import words
 from ui.background import query
-from ui.dataset.datawords import KIND_WORDS, STATE_WORDS, RowCells, rows_words, story_words
+from ui.dataset.datawords import KIND_WORDS, STATE_WORDS, RowCells, making_words, rows_words, story_words
 from ui.dataset.rowpanel import field_words
 from ui.widgets.buttons import Button, Choice
 from ui.widgets.feedback import LoadingBar
@@ -89,7 +89,7 @@ class VersionsPane(QWidget):
             head.addWidget(Button(f"Compare with {parent}", "quiet", size="small", tooltip="What this version changed, row by row",
                                   clicked=lambda: self.show_difference(parent, story.version)))
         facts = [f"{story.rows:,} rows", f"{story.removed:,} removed" if story.removed else "", words.day(story.created),
-                 f"made from version {story.parent}" if story.parent is not None else ""]
+                 f"made from version {story.parent}" if story.parent is not None else "", making_words(story.making)]
         card = Card()
         body = column(head, Label(", ".join(fact for fact in facts if fact), "small", "tertiary"),
                       Label(_sentence(story_words(story)), "body", wrap=True), gap=3, margins=(14, 8, 12, 10))

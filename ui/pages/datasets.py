@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from ui.widgets.text import Card, Icon, Label, Line, clear, column, row
 
 if TYPE_CHECKING:
     from app.data.views import DatasetView, VersionView
+    from app.data.workflows import Way
 
 LIST_WIDTH = 200
 LIST_HIDDEN_BELOW = 1000
@@ -43,6 +45,8 @@ class DatasetsPage(Page):
         """List, figures, tabs."""
         self._dataset, self._version = "", 0
         self._views: list[DatasetView] = []
+        self._lines: list[tuple[str, str, str]] = []
+        self._entries: dict[str, Entry] = {}
         self._position = 0
         self._make_actions()
         self._stack = QStackedWidget()
@@ -62,11 +66,14 @@ class DatasetsPage(Page):
                               clicked=self._open_review)
         self._compare = Button("Compare versions", "outline", "git-branch", clicked=self._compare_versions)
         self._export = Button("Export", "outline", "download", clicked=self._export_file)
-        self._more = Button("", "outline", "ellipsis", tooltip="Rename or erase this dataset", clicked=self._open_menu)
+        self._more = Button("", "outline", "ellipsis", tooltip="More rows, other columns, another name, erase", clicked=self._open_menu)
         self._import = Button("Import", "filled", "upload", clicked=self.shell.import_file)
         for button in (self._review, self._compare, self._export, self._more, self._import):
             self.header.actions.addWidget(button)
         self.menu = QMenu(self)
+        self.menu.addAction("Make more rows from this dataset", self.ask_more_rows)
+        self.menu.addAction("Map its columns anew", self.ask_mapping)
+        self.menu.addSeparator()
         self.menu.addAction("Rename this dataset", self._rename)
         self.menu.addAction("Erase this dataset", self._ask_erase)
 
@@ -130,24 +137,29 @@ class DatasetsPage(Page):
         ids = [view.id for view in found]
         if self._dataset not in ids:
             self._dataset, self._version = (ids[0], 0) if ids else ("", 0)
-        clear(self._list)
-        for view in found:
-            self._list.addWidget(self._entry(view))
         chosen = self._chosen()
         if chosen is not None:
             versions = [one.version for one in chosen.versions]
             if self._version not in versions:
                 self._version = chosen.newest.version if chosen.newest else versions[0] if versions else 0
             self._show_version(chosen)
+        self._show_list()
         self._show_actions()
 
     def _chosen(self) -> DatasetView | None:
         return next((view for view in self._views if view.id == self._dataset), None)
 
-    def _entry(self, view: DatasetView) -> QWidget:
-        newest = view.newest
-        note = f"{newest.rows:,} rows, version {newest.version}" if newest else "no version can be read"
-        return Entry(view.name, note, chosen=view.id == self._dataset, clicked=lambda: self._choose(view.id))
+    def _show_list(self) -> None:
+        """The entries stay while they say the same; another one is the chosen one."""
+        lines = [(view.id, view.name, _list_note(view)) for view in self._views]
+        if lines != self._lines:
+            self._lines = lines
+            clear(self._list)
+            self._entries = {key: Entry(name, note, clicked=partial(self._choose, key)) for key, name, note in lines}
+            for entry in self._entries.values():
+                self._list.addWidget(entry)
+        for key, entry in self._entries.items():
+            entry.setChecked(key == self._dataset)
 
     def _choose(self, dataset: str) -> None:
         self._dataset, self._version, self._position = dataset, 0, 0
@@ -161,12 +173,12 @@ class DatasetsPage(Page):
         one = next((version for version in view.versions if version.version == self._version), None)
         if one is None:
             return
+        if one.state == "ready":
+            self.rows.show_version(self._dataset, one)  # first: they are read while the rest of the page is filled
         state = STATE_WORDS.get(one.state, one.state)
         self.header.say("Datasets", f"{view.name}, version {one.version}{', ' + state if state else ''}")
         self._show_figures(one)
         self.tabs.count("versions", len([version for version in view.versions if version.state != "failed"]))
-        if one.state == "ready":
-            self.rows.show_version(self._dataset, one)
         self._show_tab(self.tabs.choice())
 
     def _show_figures(self, one: VersionView) -> None:
@@ -268,6 +280,46 @@ class DatasetsPage(Page):
     def _open_menu(self) -> None:
         self.menu.popup(self._more.mapToGlobal(self._more.rect().bottomLeft()))
 
+    def ask_more_rows(self) -> None:
+        """Ask how, then make rows from the version shown."""
+        from ui.dataset.more import MoreRowsDialog
+
+        if (found := self._shown()) is not None:
+            MoreRowsDialog(self, found[0].name, self.make_rows).open()
+
+    def make_rows(self, way: Way, wanted: int, model: str, base: str) -> None:
+        """Start a run that makes some rows from the version shown."""
+        from app.data import workflows
+
+        if (found := self._shown()) is not None:
+            view, one = found
+            sources = one.splits.get("train", 0) if one.splits else one.rows
+            self._start(workflows.more_rows(view.name, view.id, one.version, way, wanted, sources, model=model, base=base))
+
+    def ask_mapping(self) -> None:
+        """Show which column of the version shown plays which part, and start a run that changes it."""
+        from ui.mapping import MappingDialog, of_version
+
+        if (found := self._shown()) is not None:
+            view, one = found
+            MappingDialog(self, self.background, of_version(view.name, view.id, one.version), self.map_anew).open()
+
+    def map_anew(self, mapping: dict[str, str]) -> None:
+        """Start a run that gives the columns of the version shown other parts."""
+        from app.data import workflows
+
+        if (found := self._shown()) is not None:
+            self._start(workflows.remap(found[0].name, found[0].id, found[1].version, mapping))
+
+    def _shown(self) -> tuple[DatasetView, VersionView] | None:
+        """The dataset and its version on the page, if that can be read."""
+        view = self._chosen()
+        one = next((one for one in view.versions if one.version == self._version and one.state == "ready"), None) if view else None
+        return (view, one) if view is not None and one is not None else None
+
+    def _start(self, document: str) -> None:
+        command(self, _submit, document, busy=self._more, done=lambda run: self.shell.go("runs", run))
+
     def _rename(self) -> None:
         from ui.dialogs import ask_text
 
@@ -306,6 +358,17 @@ class DatasetsPage(Page):
         from app.data import views
 
         command(self, views.erase_for_window, dataset, busy=self._more, done=lambda _none: self.shell.toast("The dataset is erased."))
+
+
+def _list_note(view: DatasetView) -> str:
+    newest = view.newest
+    return f"{newest.rows:,} rows, version {newest.version}" if newest else "no version can be read"
+
+
+def _submit(store: Any, document: str) -> str:
+    from app.workflow import runs
+
+    return runs.submit_text(store, document)
 
 
 def _open_findings(store: Any, dataset: str, version: int) -> int | None:

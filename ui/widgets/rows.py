@@ -16,7 +16,7 @@ from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QWidget
 
 from ui.theme import theme
-from ui.widgets.table import AnyIndex, Cell, CellModel, CellView, Column
+from ui.widgets.table import AnyIndex, Cell, CellModel, CellPen, CellView, Column
 
 PAGE, MOST_PAGES = 16, 256
 WAITING = Cell("", "textTertiary")
@@ -45,15 +45,22 @@ class _Pages(CellModel):
         held = self._held(row)
         return held[0] if held else None
 
+    def cells(self, row: int) -> Sequence[Cell] | None:
+        """What stands in a row, or None if it has not been read."""
+        held = self._held(row)
+        return held[1] if held else None
+
     def _held(self, row: int) -> tuple[Any, Sequence[Cell]] | None:
         page = self._pages.get(row // PAGE)
         return page[row % PAGE] if page is not None and row % PAGE < len(page) else None
 
-    def begin(self, places: Sequence[int]) -> None:
-        """Show other rows."""
+    def begin(self, places: Sequence[int], first: Sequence[Any] = ()) -> None:
+        """Show other rows; the first of them may be there already."""
         self.beginResetModel()
         self.places, self._shown = places, len(places)
         self._pages.clear()
+        for start in range(0, len(first), PAGE):
+            self._pages[start // PAGE] = [(one, self._cells(one)) for one in first[start : start + PAGE]]
         self.endResetModel()
 
     def grow(self) -> None:
@@ -114,10 +121,10 @@ class RowsTable(CellView):
         """Where the rows are, in order."""
         return self._pages.places
 
-    def show_places(self, places: Sequence[int]) -> None:
-        """Show these rows from the top."""
+    def show_places(self, places: Sequence[int], first: Sequence[Any] = ()) -> None:
+        """Show these rows from the top.  first: records of the first of them, whole pages unless there are no more."""
         self._under_way = []
-        self._pages.begin(places)
+        self._pages.begin(places, first)
         self.scrollToTop()
         self.picked.emit(-1)
         self.look()
@@ -156,6 +163,10 @@ class RowsTable(CellView):
         first = self.rowAt(0)
         last = self.rowAt(self.viewport().height() - 1)
         return (0, -1) if total == 0 else (max(first, 0), last if last >= 0 else total - 1)
+
+    def page_rows(self) -> int:
+        """Rows of the pages that can be seen at the top."""
+        return PAGE * (self.viewport().height() // self.verticalHeader().defaultSectionSize() // PAGE + 1)
 
     def look(self) -> None:
         """Ask for the pages that can be seen and are missing."""
@@ -228,14 +239,22 @@ class RowsTable(CellView):
         self._look.start()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """The rows; where none of them has been read yet, nothing, because they come in a moment."""
+        """All rows that can be seen, in one go: Qt's way over a delegate takes twice as long.  Rows that come in a moment stay blank."""
         first, last = self.in_view()
-        missing = self._pages.missing(first, last) if last >= first else []
-        if missing and not self._under_way:
+        if last >= first and self._pages.missing(first, last) and not self._under_way:
             self._look.start()
-        if missing and len(missing) == last // PAGE - first // PAGE + 1:
-            painter = QPainter(self.viewport())
-            painter.fillRect(event.rect(), theme.color("surface"))
-            painter.end()
-        else:
-            super().paintEvent(event)
+        painter = QPainter(self.viewport())
+        painter.fillRect(event.rect(), theme.color("surface"))
+        header, pen, chosen = self.horizontalHeader(), CellPen(painter), self.selectionModel()
+        columns = [(number, header.sectionViewportPosition(number), header.sectionSize(number), column.right)
+                   for number, column in enumerate(self._pages.columns) if not header.isSectionHidden(number)]
+        height, width = self.verticalHeader().defaultSectionSize(), header.length()
+        for row in range(first, last + 1):
+            held = self._pages.cells(row)
+            if held is None:
+                continue
+            top = self.rowViewportPosition(row)
+            pen.ground(0, top, width, height, chosen.isRowSelected(row))
+            for number, left, wide, right in columns:
+                pen.write(held[number], left, top, wide, height, right)
+        painter.end()

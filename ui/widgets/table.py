@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QPointF, QRect, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QFontMetricsF, QPainter
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QFontMetricsF, QPainter, QPixmap
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -24,6 +24,8 @@ from ui.language import tr
 from ui.theme import font, theme, tokens
 
 AnyIndex = QModelIndex | QPersistentModelIndex
+DOT = 9
+"""Width of a dot's picture, px."""
 FIRST_JOINED = "\u0590"
 """From here on there are scripts whose letters change with their neighbours (Hebrew, Arabic, Devanagari, ...)."""
 
@@ -109,6 +111,7 @@ def _font(cell: Cell) -> QFont:
 def _made_font(role: str, struck: bool) -> QFont:
     made = font(role)
     made.setStrikeOut(struck)
+    made.setStyleStrategy(QFont.StyleStrategy.PreferNoShaping)  # Latin without kerning in two thirds of the time; what must be shaped is
     return made
 
 
@@ -165,41 +168,69 @@ def _colour(_mode: str, token: str) -> QColor:
     return theme.color(token)
 
 
-class _Delegate(QStyledItemDelegate):
-    """Draws a cell itself: through the style sheet a screen of rows takes 35 ms.
+@functools.cache
+def _dot(_mode: str, token: str, scale: float) -> QPixmap:
+    """A state's dot, DOT px wide."""
+    found = QPixmap(round(DOT * scale), round(DOT * scale))
+    found.setDevicePixelRatio(scale)
+    found.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(found)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(_colour(_mode, token))
+    painter.drawEllipse(QPointF(DOT / 2, DOT / 2), 3.5, 3.5)
+    painter.end()
+    return found
 
-    It is called for every cell that is seen, so colours, fonts and cut texts are kept, and nothing is drawn by layout flags.
+
+class CellPen:
+    """Draws cells itself: through the style sheet a screen of rows takes 35 ms.
+
+    It is called for every cell that is seen, so colours, fonts, dots and cut texts are kept, what is set already is not set again, and
+    nothing is drawn by layout flags.
     """
+
+    def __init__(self, painter: QPainter) -> None:
+        self._painter, self._mode, self._scale = painter, theme.mode, painter.device().devicePixelRatioF()
+        self._font: tuple[str, bool] = ("", False)
+        self._tone = ""
+
+    def ground(self, left: int, top: int, width: int, height: int, selected: bool) -> None:
+        """What lies behind the cells of a row."""
+        if selected:
+            self._painter.fillRect(left, top, width, height, _colour(self._mode, "selected"))
+        self._painter.fillRect(left, top + height - 1, width, 1, _colour(self._mode, "borderSubtle"))
+
+    def write(self, cell: Cell, left: int, top: int, width: int, height: int, right: bool) -> None:
+        """What stands in a cell."""
+        if not cell.text:
+            return
+        painter, indent = self._painter, 10
+        if cell.dot:
+            indent = 20
+            painter.drawPixmap(QPointF(left + 8 - DOT / 2, top + (height - DOT) / 2), _dot(self._mode, cell.dot, self._scale))
+        role = "code" if cell.mono else "bodyStrong" if cell.strong else "body"
+        text, wide = _fitted(cell.text, width - indent - 10, role)
+        if self._font != (role, cell.struck):
+            self._font = role, cell.struck
+            painter.setFont(_made_font(role, cell.struck))
+        if self._tone != cell.tone:
+            self._tone = cell.tone
+            painter.setPen(_colour(self._mode, cell.tone))
+        painter.drawText(left + width - 10 - wide if right else left + indent, top + height // 2 + _baseline(role), text)
+
+
+class _Delegate(QStyledItemDelegate):
+    """One cell at a time, for tables of some rows."""
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: AnyIndex) -> None:
         model: Any = index.model()
         column = index.column()
-        cell: Cell = model.cell(index.row(), column)
         rectangle: QRect = option.rect
-        left, top, width, height = rectangle.x(), rectangle.y(), rectangle.width(), rectangle.height()
-        if option.state & QStyle.StateFlag.State_Selected:
-            painter.fillRect(rectangle, _colour(theme.mode, "selected"))
-        painter.fillRect(left, top + height - 1, width, 1, _colour(theme.mode, "borderSubtle"))
-        if not cell.text:
-            return
-        if cell.dot:
-            self._dot(painter, rectangle, cell.dot)
-        indent = 20 if cell.dot else 10
-        role = "code" if cell.mono else "bodyStrong" if cell.strong else "body"
-        text, wide = _fitted(cell.text, width - indent - 10, role)
-        painter.setFont(_made_font(role, cell.struck))
-        painter.setPen(_colour(theme.mode, cell.tone))
-        start = left + width - 10 - wide if model.columns[column].right else left + indent
-        painter.drawText(start, top + height // 2 + _baseline(role), text)
-
-    @staticmethod
-    def _dot(painter: QPainter, rectangle: QRect, token: str) -> None:
-        painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(_colour(theme.mode, token))
-        painter.drawEllipse(QPointF(rectangle.left() + 8, rectangle.center().y() + 0.5), 3.5, 3.5)
-        painter.restore()
+        place = rectangle.x(), rectangle.y(), rectangle.width(), rectangle.height()
+        pen = CellPen(painter)
+        pen.ground(*place, selected=bool(option.state & QStyle.StateFlag.State_Selected))
+        pen.write(model.cell(index.row(), column), *place, right=model.columns[column].right)
 
 
 class CellView(QTableView):
