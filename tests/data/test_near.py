@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from app.data import near
-from app.data.near import Near, find_near
+from app.data.near import Near, find_clusters, find_near
 from app.data.shingle_file import ShingleFile
 from app.data.shingles import Shingler
 
@@ -132,6 +132,56 @@ def test_what_stays_is_what_brute_force_keeps(threshold: float, small_group: int
                 assert keeper[kept] == kept, "a removed text names one that stays"
                 assert found.alike[number] == jaccard(shingles(texts[number]), shingles(texts[kept])) >= threshold
     assert removed > 20
+
+
+# -- crowds larger than the window ------------------------------------------------------------------------------------------
+
+
+def crowd() -> list[str]:
+    """Texts of three families in turn, all with the same rare words: near ones in the file are not alike."""
+    chance = random.Random(8)
+    common = [f"common{place}" for place in range(30)]
+    roots = [[*common, *(f"f{family}x{place}" for place in range(25))] for family in range(3)]
+    return [" ".join([*roots[number % 3][:50], *(f"own{chance.randrange(9)}" for _ in range(5))]) for number in range(60)]
+
+
+def clusters_by_brute_force(texts: list[str], threshold: float) -> list[int]:
+    """The lowest member of each text's set, sets being linked by pairs that are alike."""
+    sets, first = [shingles(text) for text in texts], list(range(len(texts)))
+    for one in range(len(texts)):
+        for other in range(one):
+            if jaccard(sets[one], sets[other]) >= threshold and first[one] != first[other]:
+                low, high = sorted((first[one], first[other]))
+                first = [low if number == high else number for number in first]
+    return first
+
+
+@pytest.mark.parametrize("threshold", [0.4, 0.6, 0.8])
+@pytest.mark.parametrize("window", [1, 4, 64])
+def test_clusters_are_those_of_brute_force_whatever_the_window(threshold: float, window: int, tmp_path: Path,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near, "WINDOW", window)
+    texts = crowd() + [text for seed in range(4) for text in families(seed)]
+    texts = [text for text in texts if shingles(text)]
+    with ShingleFile(tmp_path, len(texts)) as file:
+        for text in texts:
+            file.add(text)
+        file.seal()
+        found, unchecked = find_clusters(file, threshold, lambda _share, _words: None)
+    assert unchecked == 0
+    assert found.tolist() == clusters_by_brute_force(texts, threshold)
+
+
+def test_what_the_bound_leaves_out_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near, "WINDOW", 2)
+    monkeypatch.setattr(near, "SMALL_GROUP", 1_000)
+    texts = crowd()
+    whole = search(tmp_path, texts, list(range(60)), 0.6)
+    assert whole.unchecked == 0
+    monkeypatch.setattr(near, "MOST_FURTHER", 3)
+    cut = search(tmp_path, texts, list(range(60)), 0.6)
+    assert 0 < cut.unchecked <= 60
+    assert (cut.keeper == np.arange(60)).sum() > (whole.keeper == np.arange(60)).sum()
 
 
 def _copy(words: list[str], changed: int, number: int) -> str:

@@ -10,13 +10,13 @@ import pytest
 from pydantic import ValidationError
 
 from app.config.artifacts import Rows
-from app.data import api
+from app.data import api, near
 from app.data.refine_node import Refine, RefineParams
 from app.errors import Cancelled, UsageError
 from app.store import Store
 from app.store.datasets import open_dataset
 from tests.context import FakeContext
-from tests.data.test_near import jaccard, shingles
+from tests.data.test_near import crowd, jaccard, shingles
 
 
 def _text(start: int, length: int = 60) -> str:
@@ -88,6 +88,15 @@ def test_near_repeats_stay_where_they_are_not_looked_for(bench: Bench) -> None:
         [{"text": _text(1)}, {"text": _changed(_text(1), 2)}], near_duplicates={"enabled": False}
     )
     assert bench.removed(rows) == {}
+
+
+def test_rows_that_were_not_compared_with_all_are_counted_and_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("WINDOW", 2), ("SMALL_GROUP", 1_000), ("MOST_FURTHER", 3)):
+        monkeypatch.setattr(near, name, value)
+    _, report, ctx = bench.refine([{"text": text} for text in crowd()], near_duplicates={"threshold": 0.6})
+    assert report["not_all_compared"] > 0
+    assert any("not every pair of them was compared" in warning for warning in report["warnings"])
+    assert ctx.said("near duplicates can be left among them")
 
 
 def test_of_a_leak_the_test_row_stays(bench: Bench) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from app.config.artifacts import Rows
+from app.data import near
 from app.data.split_node import Split, SplitParams
 from app.data.splitting import assign, draw, fill
 from app.errors import UsageError
@@ -17,6 +18,7 @@ from app.store import Store
 from app.store.datasets import open_dataset
 from app.store.records import Row
 from tests.context import FakeContext, make_rows
+from tests.data.test_near import crowd
 
 SHARES = {"test": 0.1, "calibration": 0.05}
 NAMES = ("train", "test", "calibration")
@@ -95,6 +97,16 @@ def test_near_duplicates_stay_together_by_a_chain_too(bench: Bench) -> None:
     assert set.union(*groups) == {"train", "test"}
     apart = bench.split(windows, shares={"test": 0.4}, near_duplicates={"enabled": False})
     assert any(len({apart[4 * chain + step] for step in range(1, 5)}) > 1 for chain in range(120))
+
+
+@pytest.mark.parametrize("most", [near.MOST_FURTHER, 3], ids=["all compared", "not all compared"])
+def test_a_crowd_is_kept_together_or_it_is_said_that_it_may_not_be(bench: Bench, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(near, "WINDOW", 2)
+    monkeypatch.setattr(near, "MOST_FURTHER", most)
+    places = bench.split([Row("text", text=words) for words in crowd()], shares={"test": 0.4}, near_duplicates={"threshold": 0.6})
+    families = [{places[number + 1] for number in range(family, 60, 3)} for family in range(3)]
+    together = {len(splits) for splits in families} == {1}
+    assert together != bench.ctx.said("rows that are alike can stand in different splits")
 
 
 def test_document_and_its_near_duplicate_in_another_stay_together(bench: Bench) -> None:

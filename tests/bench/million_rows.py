@@ -1,0 +1,233 @@
+"""Every step of the refinery on a million rows: rows a second, highest memory, how soon a stop is obeyed.
+
+    .venv/bin/python tests/bench/million_rows.py [--rows 1000000] [--redact 20000] [--diverse 5000] [--home FOLDER] [STEP ...]
+
+Each step runs in a process of its own over the same seeded rows, as the step worker runs it, twice: once to its end, once stopped after
+a few seconds ("stopped in": from the request to the end of the process's work, its rows kept).  ``redact`` and ``diverse`` take the first rows
+alone (of patterns without the names model; of vectors that the packaged encoder makes), because a million would take hours: the line says how
+many.  ``--home`` keeps the dataset for another run; STEP names those to run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+os.environ |= {"NEUROWEAVER_KEYRING": "off", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+ROWS, BLOCK = 1_000_000, 5_000
+STOP_AFTER = 8.0
+STEPS: dict[str, tuple[str, dict[str, Any]]] = {
+    "clean": ("data.clean", {}),
+    "refine": ("data.refine", {}),
+    "split": ("data.split", {"again": True}),
+    "assess": ("data.assess", {"relevance": {"rows": 0}}),
+    "random": ("data.select", {"method": "random", "budget": {"share": 0.3}}),
+    "stratified": ("data.select", {"method": "stratified", "by": "topic", "budget": {"share": 0.3}}),
+    "diverse": ("data.select", {"method": "diverse", "budget": {"rows": 500}}),
+    "augment": ("data.augment", {"share": 0.2}),
+    "redact": ("data.redact", {"names_model": False}),
+    "remap": ("data.remap", {"mapping": {"shape": "chat", "prompt": "answer", "answer": "prompt"}}),
+}
+TOPICS = ("billing", "delivery", "returns", "accounts", "repairs", "contracts", "insurance", "travel", "payroll", "leases")
+SUBJECTS = ("customer", "tenant", "courier", "clerk", "landlord", "driver", "nurse", "agent", "buyer", "supplier", "auditor", "witness")
+VERBS = ("asked about", "disputed", "confirmed", "cancelled", "returned", "mislaid", "signed", "renewed", "queried", "forwarded")
+OBJECTS = ("invoice", "parcel", "refund", "contract", "deposit", "licence", "warranty", "receipt", "statement", "ticket", "policy", "claim")
+ROT = ("<p>{}</p>", "{}   \u00a0 ", "caf\u00c3\u00a9 {}", "{}\n\nUnsubscribe here", "{}\x07")
+
+
+def rows(count: int) -> Iterator[Any]:
+    """Questions and answers of 40 to 90 words in ten topics: 8 % nearly repeat an earlier one, 2 % repeat it, 5 % are soiled, 1 % break off."""
+    from app.store.records import Row
+
+    chance = random.Random(11)
+    recent: list[tuple[str, str]] = []
+    words = [f"{chance.choice('bcdfghklmnprstvw')}{chance.choice('aeiou')}{chance.choice('lmnrst')}{chance.choice('aeiou')}{number:x}"
+             for number in range(30_000)]
+    for number in range(1, count + 1):
+        draw = chance.random()
+        if recent and draw < 0.10:
+            question, answer = chance.choice(recent)
+            if draw < 0.08:
+                answer = f"{answer.rsplit(' ', 2)[0]} {chance.choice(words)}."
+        else:
+            said = " ".join(f"The {chance.choice(SUBJECTS)} {chance.choice(VERBS)} the {chance.choice(OBJECTS)} {' '.join(chance.choices(words, k=5))}."
+                            for _ in range(chance.randint(2, 4)))
+            question = f"{said} What happens to case {number}?"
+            answer = f"Case {number} goes to {chance.choice(TOPICS)}: {' '.join(chance.choices(words, k=chance.randint(8, 25)))}."
+        if draw > 0.95:
+            question = chance.choice(ROT).format(question)
+        elif draw > 0.94:
+            answer = answer[: len(answer) // 2]
+        if draw > 0.9:
+            question += f" Write to {chance.choice(words)}@example.com or call +44 20 7946 0{chance.randrange(100, 999)}."
+        recent.append((question, answer))
+        if len(recent) > 2000:
+            recent.pop(chance.randrange(2000))
+        yield Row("chat", [{"role": "user", "content": question}, {"role": "assistant", "content": answer}],
+                  meta={"topic": chance.choice(TOPICS), "source": f"mailbox-{number % 977}"})
+
+
+def make(home: Path, name: str, count: int) -> str:
+    """A dataset of so many rows; returns its id."""
+    from app.store import Profile, Store
+    from app.store.blocks import pack
+    from app.store.datasets import create_dataset, open_dataset
+    from app.store.records import encode
+    from app.store.versions import VersionWriter
+
+    with Store.open(Profile(home)) as store:
+        if there := store.row("SELECT id FROM datasets WHERE name = ?", (name,)):
+            return str(there["id"])
+        dataset, source = create_dataset(store, name), rows(count)
+        with open_dataset(store, dataset) as db, VersionWriter(store, db, origin={
+                "file": "million.jsonl", "mapping": {"shape": "chat", "prompt": "prompt", "answer": "answer"}}) as writer:
+            for start in range(1, count + 1, BLOCK):
+                positions = list(range(start, min(start + BLOCK, count + 1)))
+                splits = ["test" if place % 20 == 0 else "train" for place in positions]
+                encoded = [encode(next(source)) for _ in positions]
+                writer.write(pack(positions, *zip(*encoded, strict=True), splits))  # type: ignore[arg-type]
+            held = count // 20
+            writer.finish(rows=count, content_hash=dataset, splits={"train": count - held, "test": held}, shape="chat")
+    return dataset
+
+
+class Watched:
+    """Highest memory of a process and its children together."""
+
+    def __init__(self, pid: int) -> None:
+        import psutil
+
+        self.megabytes = 0.0
+        self._process = psutil.Process(pid)
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        import psutil
+
+        while not self._end.wait(0.2):
+            total = 0
+            try:
+                for process in (self._process, *self._process.children(recursive=True)):
+                    total += process.memory_info().rss
+            except psutil.Error:
+                continue
+            self.megabytes = max(self.megabytes, total / 1e6)
+
+    def stop(self) -> float:
+        """The figure."""
+        self._end.set()
+        self._thread.join()
+        return self.megabytes
+
+
+def run_step(step: str, home: Path, dataset: str, stop: bool) -> int:
+    """In the child: run one step; print what came of it as JSON."""
+    from app.config.artifacts import Rows
+    from app.errors import Cancelled
+    from app.store import Profile, Store
+    from app.workflow import registry
+    from tests.context import FakeContext
+
+    name, params = STEPS[step]
+    node = registry.find(name)
+    with Store.open(Profile(home)) as store, tempfile.TemporaryDirectory() as folder:
+        found = store.row("SELECT rows, splits, content_hash FROM dataset_versions WHERE dataset = ? AND version = 1", (dataset,)) or {}
+        given = Rows(content_hash=found["content_hash"], dataset=dataset, version=1, rows=found["rows"], splits=json.loads(found["splits"]))
+        ctx = FakeContext(store, Path(folder), inputs={"rows": given}, base_model="smollm2-135m-instruct")
+        began = time.monotonic()
+        asked: list[float] = []
+
+        def cancel() -> str | None:
+            if stop and time.monotonic() - began > STOP_AFTER:
+                asked.append(time.monotonic())
+                return "save"
+            return None
+
+        ctx.cancel = cancel
+        told, longest, last = 0, 0.0, began
+        progress = ctx.progress
+
+        def tell(fraction: float, message: str = "") -> None:
+            nonlocal told, longest, last
+            now = time.monotonic()
+            told, longest, last = told + 1, max(longest, now - last), now
+            progress(fraction, message)
+
+        ctx.progress = tell  # type: ignore[method-assign]
+        summary: dict[str, Any] = {}
+        try:
+            made: dict[str, Any] = node(node.params_model.model_validate(params)).run(ctx)
+            summary = next((one.summary for one in made.values() if hasattr(one, "summary")), {})
+        except Cancelled:
+            pass
+        ended = time.monotonic()
+        due = began + STOP_AFTER
+        print(json.dumps({"seconds": ended - began, "silence": max(longest, ended - last), "told": told,
+                          "stopped": ended - due if asked else None,
+                          **{kind: sum(summary.get(kind, {}).values()) for kind in ("removed", "changed", "added")
+                             if isinstance(summary.get(kind), dict)}}))
+    return 0
+
+
+def child(step: str, home: Path, dataset: str, *, stop: bool) -> tuple[dict[str, Any], float]:
+    """(what a step in a process of its own said, MB)."""
+    command = [sys.executable, __file__, "--home", str(home), "--child", step, "--dataset", dataset, *(["--stop"] if stop else [])]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    watched = Watched(process.pid)
+    out, _ = process.communicate()
+    megabytes = watched.stop()
+    if process.returncode:
+        return {}, megabytes
+    return json.loads(out.strip().splitlines()[-1]), megabytes
+
+
+def main() -> int:
+    """Make the rows, run the steps, print a line each; 1 if one failed."""
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("steps", nargs="*", choices=[[], *STEPS], help="steps to run; none: all")
+    ask.add_argument("--rows", type=int, default=ROWS)
+    ask.add_argument("--redact", type=int, default=20_000)
+    ask.add_argument("--diverse", type=int, default=5_000)
+    ask.add_argument("--home", type=Path)
+    ask.add_argument("--child", choices=STEPS)
+    ask.add_argument("--dataset", default="")
+    ask.add_argument("--stop", action="store_true")
+    wish = ask.parse_args()
+    if wish.child:
+        return run_step(wish.child, wish.home, wish.dataset, wish.stop)
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="neuroweaver-bench-") as scratch:
+        home = wish.home or Path(scratch)
+        for step in wish.steps or STEPS:
+            count = min({"redact": wish.redact, "diverse": wish.diverse}.get(step, wish.rows), wish.rows)
+            dataset = make(home, f"rows {count}", count)
+            said, megabytes = child(step, home, dataset, stop=False)
+            if not said:
+                print(f"{step:11} {count:>9,} rows: FAILED")
+                failed = 1
+                continue
+            stopped, _ = child(step, home, dataset, stop=True) if said["seconds"] > STOP_AFTER + 2 else ({}, 0.0)
+            after = f"stopped in {stopped['stopped']:.1f} s" if stopped.get("stopped") is not None else "too short to stop"
+            did = ", ".join(f"{said[kind]:,} {kind}" for kind in ("removed", "changed", "added") if said.get(kind))
+            print(f"{step:11} {count:>9,} rows: {count / said['seconds']:9,.0f} rows/s, at most {megabytes:6,.0f} MB, longest silence "
+                  f"{said['silence']:4.1f} s, {after}" + (f"; {did}" if did else ""), flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
