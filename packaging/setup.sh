@@ -55,7 +55,7 @@ step() { # NAME KEY REMEDY COMMAND...
 # ---- system libraries -------------------------------------------------------------------------------------------
 QT_LIBS="libegl1 libgl1 libopengl0 libxkbcommon0 libxkbcommon-x11-0 libdbus-1-3 libfontconfig1 libglib2.0-0
   libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0
-  libxcb-xinerama0 libxcb-xkb1 libx11-xcb1"
+  libxcb-xinerama0 libxcb-xkb1 libx11-xcb1 libgssapi-krb5-2 libbrotli1 libzstd1"
 BUILD_TOOLS="g++ make"
 TEST_TOOLS="xvfb xdotool"
 

@@ -2,7 +2,7 @@
 # Prove that the .deb in TARGET works on a machine without Python.  Usage (as root, on Debian or Ubuntu):
 #   packaging/bundle/check.sh [TARGET]          TARGET: where packaging/bundle.sh and packaging/bundle/deb.sh worked (default: dist)
 #
-# An empty root is filled with bash, coreutils, grep, sed, curl and what the .deb says that it depends on, and nothing else; there is
+# An empty root is filled with bash, coreutils, grep, sed and what the .deb says that it depends on, and nothing else; there is
 # no Python in it and this clone cannot be seen from it.  The .deb is installed there with dpkg and used by an ordinary
 # user, in process and network namespaces of their own (only the loopback is up): doctor, kits, a whole run on the
 # starter model, the endpoint, the window on a virtual screen (a picture of it is kept in TARGET/window.png).  Then the
@@ -26,7 +26,7 @@ fill_root() {
   : >"$WORK/apt/status"
   local apt=(-q -y -o "Dir::State::status=$WORK/apt/status" -o "Dir::Cache::archives=$WORK/apt/archives" -o APT::Sandbox::User=root)
   apt-get update -q >"$WORK/apt/log" 2>&1 || say "apt-get update failed; going on with the lists that are here"
-  apt-get "${apt[@]}" install --no-install-recommends --download-only base-files bash coreutils curl grep sed "$DEB" >>"$WORK/apt/log" 2>&1 ||
+  apt-get "${apt[@]}" install --no-install-recommends --download-only base-files bash coreutils grep sed "$DEB" >>"$WORK/apt/log" 2>&1 ||
     { tail -n 5 "$WORK/apt/log" >&2; fail "apt cannot satisfy what the package depends on"; }
   for name in "$WORK"/apt/archives/*.deb; do dpkg-deb -x "$name" "$ROOT"; done
   : >"$ROOT/var/lib/dpkg/status"
@@ -35,9 +35,21 @@ someone:x:1000:1000::/home/someone:/bin/bash" >"$ROOT/etc/passwd"
   echo "root:x:0:
 someone:x:1000:" >"$ROOT/etc/group"
   echo "127.0.0.1 localhost" >"$ROOT/etc/hosts"
-  mkdir -p "$ROOT/home/someone" "$ROOT/tmp/.X11-unix"
+  mkdir -p "$ROOT/home/someone" "$ROOT/tmp/.X11-unix" "$ROOT/tmp/curl"
+  # curl and its libraries lie apart, so that the package cannot live off them
+  cp "$(command -v curl)" $(ldd "$(command -v curl)" | awk '/=> \//{print $3}' | grep -v '/libc\.so') "$ROOT/tmp/curl/"
   chown 1000:1000 "$ROOT/home/someone"
   chmod 1777 "$ROOT/tmp"
+}
+
+# Libraries that a library in the package asks for and does not get in the root.  Left aside: what only a GTK or Wayland
+# desktop loads (it has them), and parts of Qt and of scipy that find each other because Python loads them in order.
+missing_libraries() {
+  (cd "$ROOT" && find opt/neuroweaver -name '*.so*' -type f ! -name libqgtk3.so) >"$ROOT/tmp/libraries"
+  chroot "$ROOT" bash -c 'while read -r file; do
+      LD_TRACE_LOADED_OBJECTS=1 LD_LIBRARY_PATH=/opt/neuroweaver/_internal /lib64/ld-linux-*.so.* "/$file" 2>&1
+    done </tmp/libraries' | awk '/not found/{print $1}' | sort -u |
+    grep -vE '^lib(wayland-(client|cursor|egl)|Qt6(Core|Gui|Widgets)|icu(uc|i18n|data)|shiboken6|pyside6|quadmath-)' | paste -sd' '
 }
 
 # Commands inside: no variable of ours, no network but the loopback, an ordinary user.  All processes end with the shell.
@@ -63,6 +75,8 @@ say "$(ls "$WORK"/apt/archives/*.deb | wc -l) packages, no Python among them"
 
 dpkg --root="$ROOT" --force-depends -i "$DEB" >"$WORK/dpkg.log" 2>&1 || { cat "$WORK/dpkg.log" >&2; fail "dpkg did not install it"; }
 say "installed: $(du -sm "$ROOT/opt/neuroweaver" | cut -f1) MB"
+missing=$(missing_libraries || true)
+[ -z "$missing" ] || fail "libraries that nothing brings: $missing"
 install -m 755 "$HERE/check_inside.sh" "$ROOT/tmp/check_inside.sh"
 
 say "the main job, from a file to an answer of the endpoint"

@@ -34,7 +34,7 @@ EOF
   local key base
   key=$(sed -n 's/.*"key": "\([^"]*\)".*/\1/p' service.json)
   base=$(sed -n 's/.*"base_url": "\([^"]*\)".*/\1/p' service.json)
-  step "the endpoint's answer" curl -sS --fail-with-body --max-time 120 "$base/chat/completions" -H "Authorization: Bearer $key" -H 'Content-Type: application/json' \
+  step "the endpoint's answer" env LD_LIBRARY_PATH=/tmp/curl /tmp/curl/curl -sS --fail-with-body --max-time 120 "$base/chat/completions" -H "Authorization: Bearer $key" -H 'Content-Type: application/json' \
     -d '{"model": "licence-notices", "max_tokens": 12, "messages": [{"role": "user", "content": "Licensed under the MIT licence."}]}'
   grep -o '"content":"[^}]*' out.json >&2
   kill -TERM "$service"

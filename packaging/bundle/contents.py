@@ -25,7 +25,7 @@ Entry = tuple[str, Path]
 _LEFT_OUT = re.compile(
     r"""(^|/)(tests|__pycache__|benchmarks)/ | \.(pyi|pyc|pxd|pyx|qmltypes)$ | ^\.\. | ^(bin|lib|include|share|Scripts)/
     | ^torch/(test|include|share)/ | ^torch/bin/(?!torch_shm_manager) | ^torch/lib/\w*(jitbackend|torchbind)_?test
-    | ^pyarrow/(include|src)/ | ^pyarrow/(lib)?_?(arrow_)?(python_)?(flight|substrait)
+    | ^pyarrow/(include|src)/ | ^pyarrow/(lib)?_?(arrow_)?(python_)?flight
     | ^PySide6/(include|typesystems|glue|doc|scripts|QtAsyncio|Qt/(qml|metatypes|libexec|translations)|qml|metatypes|translations)/
     | ^PySide6/([a-z]+)(\.exe)?$
     | ^PySide6/(.*/)?(lib)?(Qt6?|pyside6)(Quick|Qml|qml|Designer|Help|Sql|UiTools|Labs|Lottie|EglF|Wayland\w*Compositor)

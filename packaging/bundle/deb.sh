@@ -15,7 +15,7 @@ DEB=$TARGET/neuroweaver_${VERSION}_$ARCH.deb
 # The list is set-up's; a library that Ubuntu 24.04 renamed for 64-bit time is asked for under either name.
 eval "$(sed -n '/^QT_LIBS="/,/"$/p' packaging/setup.sh)"
 GLIBC=$(find "$BUNDLE" -type f \( -name '*.so*' -o -name neuroweaver \) -exec grep -ahoE 'GLIBC_2\.[0-9]+' {} + | sort -uV | tail -n 1)
-depends="libc6 (>= ${GLIBC#GLIBC_}), libstdc++6, libgcc-s1, zlib1g"
+depends="libc6 (>= ${GLIBC#GLIBC_}), libstdc++6, libgcc-s1, libgomp1, zlib1g"
 for name in $QT_LIBS; do
   case $name in libglib2.0-0) name="libglib2.0-0t64 | libglib2.0-0" ;; esac
   depends="$depends, $name"
@@ -44,6 +44,7 @@ Installed-Size: $(du -sk "$STAGE/opt" | cut -f1)
 Section: science
 Priority: optional
 Depends: $depends
+Recommends: libwayland-client0, libwayland-cursor0, libwayland-egl1
 Description: specialise a language model on private data, on one workstation
  Imports a file, refines it, fine-tunes a small model on it, measures the tuned
  model against its base, exports it and serves it behind a local endpoint.
