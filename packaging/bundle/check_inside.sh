@@ -17,6 +17,8 @@ job() {
   grep -q '"error"' out.json && { says "doctor finds errors:"; cat out.json >&2; exit 1; }
   step "neuroweaver kits" neuroweaver kits --json
   grep -q legal out.json
+  step "every import of app/ and ui/" neuroweaver -c "$(</tmp/check_imports.py)"
+  says "$(head -n 1 out.json)"
   cat >job.yaml <<'EOF'
 extends: kits/legal
 name: Check of the package
