@@ -90,7 +90,10 @@ trap 'kill $screen 2>/dev/null || true' EXIT
 sleep 2
 inside /tmp/check_inside.sh window "DISPLAY=:$DISPLAY_NUMBER" &
 window=$!
-sleep "${WINDOW_SECONDS:-25}"
+shows() { DISPLAY=:$DISPLAY_NUMBER xdotool search --class NeuroWeaver >/dev/null 2>&1; } # the class that the desktop file names
+for _ in $(seq 120); do shows && break; sleep 1; done
+shows || fail "no window of class NeuroWeaver came up in two minutes"
+sleep 15 # until it has read its store and drawn the first page
 DISPLAY=:$DISPLAY_NUMBER QT_QPA_PLATFORM=xcb .venv/bin/python - "$TARGET/window.png" <<'EOF'
 import sys
 from PySide6.QtGui import QGuiApplication
@@ -102,7 +105,7 @@ colours = {image.pixel(x, y) for x in range(0, image.width(), 7) for y in range(
 print(f"         the screen shows {len(colours)} colours", file=sys.stderr)
 sys.exit(len(colours) < 20)
 EOF
-DISPLAY=:$DISPLAY_NUMBER xdotool search --class NeuroWeaver >/dev/null || fail "no window of class NeuroWeaver (the desktop file says so)"
+touch "$ROOT/tmp/close"
 wait "$window" || fail "the window did not close in order"
 say "picture: $TARGET/window.png"
 

@@ -47,7 +47,7 @@ window() {
   export QT_QPA_PLATFORM=xcb
   neuroweaver 2>window.txt &
   local shown=$!
-  sleep "${WINDOW_SECONDS:-40}"
+  for _ in $(seq 300); do [ -e /tmp/close ] && break; sleep 1; done
   kill -TERM "$shown"
   wait "$shown" || { says "the window ended with $?"; cat window.txt >&2; exit 1; }
 }
