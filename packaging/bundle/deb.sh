@@ -50,6 +50,6 @@ Description: specialise a language model on private data, on one workstation
  model against its base, exports it and serves it behind a local endpoint.
  Brings its own Python, libraries and starter model; needs no network.
 EOF
-dpkg-deb --root-owner-group -Zzstd -z"${ZSTD_LEVEL:-9}" --build "$STAGE" "$DEB" >&2
+dpkg-deb --root-owner-group -Zzstd -z3 --build "$STAGE" "$DEB" >&2 # half of it is models, which hardly compress
 rm -rf "$STAGE"
 echo "$DEB: $(du -m "$DEB" | cut -f1) MB, $((SECONDS - began)) s" >&2
