@@ -31,8 +31,8 @@ EOF
   step "neuroweaver run job.yaml" neuroweaver run job.yaml --json
   grep -oE '"(id|state|seconds)": ("[^"]*"|[0-9.]+)' out.json | paste -sd' ' | fold -sw 130 >&2
   neuroweaver service --json --port 18650 >service.json 2>service.txt &
-  local service=$! wait
-  for wait in $(seq 60); do [ -s service.json ] && break; sleep 1; done
+  local service=$! second
+  for second in $(seq 60); do [ -s service.json ] && break; sleep 1; done
   local key base
   key=$(sed -n 's/.*"key": "\([^"]*\)".*/\1/p' service.json)
   base=$(sed -n 's/.*"base_url": "\([^"]*\)".*/\1/p' service.json)
