@@ -3,7 +3,8 @@
     .venv/bin/python tests/bench/million_rows.py [--rows 1000000] [--redact 20000] [--diverse 5000] [--home FOLDER] [STEP ...]
 
 Each step runs in a process of its own over the same seeded rows, as the step worker runs it, twice: once to its end, once stopped after
-a few seconds ("stopped in": from the request to the end of the process's work, its rows kept).  ``redact`` and ``diverse`` take the first rows
+a few seconds ("stopped in": from the request to the end of the process's work, its rows kept).  Beside rows a second stand those a
+second of processor time, which other work on the machine hardly changes.  ``redact`` and ``diverse`` take the first rows
 alone (of patterns without the names model; of vectors that the packaged encoder makes), because a million would take hours: the line says how
 many.  ``--home`` keeps the dataset for another run; STEP names those to run.
 """
@@ -149,7 +150,7 @@ def run_step(step: str, home: Path, dataset: str, stop: bool) -> int:
         found = store.row("SELECT rows, splits, content_hash FROM dataset_versions WHERE dataset = ? AND version = 1", (dataset,)) or {}
         given = Rows(content_hash=found["content_hash"], dataset=dataset, version=1, rows=found["rows"], splits=json.loads(found["splits"]))
         ctx = FakeContext(store, Path(folder), inputs={"rows": given}, base_model="smollm2-135m-instruct")
-        began = time.monotonic()
+        began, spent = time.monotonic(), time.process_time()
         asked: list[float] = []
 
         def cancel() -> str | None:
@@ -176,8 +177,9 @@ def run_step(step: str, home: Path, dataset: str, stop: bool) -> int:
         except Cancelled:
             pass
         ended = time.monotonic()
-        due = began + STOP_AFTER
-        print(json.dumps({"seconds": ended - began, "silence": max(longest, ended - last), "told": told,
+        due, children = began + STOP_AFTER, os.times()
+        cpu = time.process_time() - spent + children.children_user + children.children_system
+        print(json.dumps({"seconds": ended - began, "cpu": cpu, "silence": max(longest, ended - last), "told": told,
                           "stopped": ended - due if asked else None,
                           **{kind: sum(summary.get(kind, {}).values()) for kind in ("removed", "changed", "added")
                              if isinstance(summary.get(kind), dict)}}))
@@ -224,7 +226,7 @@ def main() -> int:
             stopped, _ = child(step, home, dataset, stop=True) if said["seconds"] > STOP_AFTER + 2 else ({}, 0.0)
             after = f"stopped in {stopped['stopped']:.1f} s" if stopped.get("stopped") is not None else "too short to stop"
             did = ", ".join(f"{said[kind]:,} {kind}" for kind in ("removed", "changed", "added") if said.get(kind))
-            print(f"{step:11} {count:>9,} rows: {count / said['seconds']:9,.0f} rows/s, at most {megabytes:6,.0f} MB, longest silence "
+            print(f"{step:11} {count:>9,} rows: {count / said['seconds']:7,.0f} rows/s, {count / said['cpu']:7,.0f} a second of processor, at most {megabytes:6,.0f} MB, longest silence "
                   f"{said['silence']:4.1f} s, {after}" + (f"; {did}" if did else ""), flush=True)
     return failed
 
