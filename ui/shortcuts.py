@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QWidget
 
@@ -112,6 +112,19 @@ class Shortcuts(QObject):
         """The action that a pressed key means in a place or one it lies in, the nearest first; "" for none."""
         pressed = _pressed(event)
         return next((found for near in _around(place) for sequence in pressed if (found := self._deeds.get((near, sequence)))), "")
+
+    @staticmethod
+    def obeyed(event: QEvent, deed_of: Callable[[QKeyEvent], Callable[[], object] | None]) -> bool:
+        """For an event filter: do what a key means; True if it means something, so that nobody else takes it."""
+        if not isinstance(event, QKeyEvent) or event.type() not in (QEvent.Type.KeyPress, QEvent.Type.ShortcutOverride):
+            return False
+        act = deed_of(event)
+        if act is None:
+            return False
+        event.accept()
+        if event.type() == QEvent.Type.KeyPress:
+            act()
+        return True
 
     def taken(self, name: str, wanted: str) -> Key | None:
         """Another action that is heard where this one is and has one of these keys already."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from app.data.labels import MOST_FIT, LabelModels
 from app.data.measures import BY_NAME
 from app.data.quality import Languages, Values, question_of
 from app.data.relevance import Relevance
+from app.data.rowtext import in_blocks
 from app.errors import Cancelled, DatasetError, NeuroWeaverError, Place
 from app.store.datasets import DatasetDb, decode
 from app.store.records import Row
@@ -135,7 +136,7 @@ class _Assessing:
         for name in EVERY_ROW:
             self._scores[name] = np.full(self._total, np.nan, np.float32)
         done = 0
-        for rows in _blocks(self._db.iter_rows(self._version)):
+        for rows in in_blocks(self._db.iter_rows(self._version), BLOCK):
             place = slice(done, done + len(rows))
             self._positions[place] = [row.position for row in rows]
             self._hashes[16 * done : 16 * (done + len(rows))] = b"".join(bytes.fromhex(row.hash) for row in rows)
@@ -212,7 +213,7 @@ class _Assessing:
         """Score a spread of rows.  bar: start and width on the progress bar."""
         wanted = sample_rows(self._db, self._version, most, self._ctx.seed)
         found, done = np.full(self._total, np.nan, np.float32), 0
-        for rows in _blocks(wanted, SOME):
+        for rows in in_blocks(wanted, SOME):
             places = np.searchsorted(self._positions, [row.position for row in rows])
             found[places] = kept.or_make(rows, name, make)
             done += len(rows)
@@ -289,17 +290,6 @@ def _measure(name: str, values: Values) -> dict[str, Any]:
 def _weakest_name(made: dict[str, Values], number: int) -> str:
     known = {name: float(values[number]) for name, values in made.items() if not math.isnan(float(values[number]))}
     return min(known, key=known.__getitem__) if known else ""
-
-
-def _blocks(rows: Iterable[Row], size: int = BLOCK) -> Iterator[list[Row]]:
-    block: list[Row] = []
-    for row in rows:
-        block.append(row)
-        if len(block) == size:
-            yield block
-            block = []
-    if block:
-        yield block
 
 
 class _Kept:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xxhash
 
+from app.data.rowtext import in_blocks
 from app.store.records import Row
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ MOST_COMPARED = 32
 MOST_SHARING = 1000
 """Rows looked at for one hash; one that more rows share says little."""
 SAMPLE_ROWS = 400
+BLOCK = 512
 USUAL_SHARE = 0.5
 """From this share of the rows on, a shingle is part of the form and not of the content."""
 MOST_HELD_OUT = 50_000
@@ -163,7 +165,7 @@ class HeldOut:
 
     def _read(self, rows: Iterable[Row]) -> None:
         parts = []
-        for block in _blocks(rows, 512):
+        for block in in_blocks(rows, BLOCK):
             self._encoder = self._encoder or self._load()
             parts.append(self._encoder.encode([self._form.own_words(asked(row)) for row in block]))
             self._positions += [row.position for row in block]
@@ -179,9 +181,3 @@ class HeldOut:
         likeness = self._vectors @ own
         place = int(likeness.argmax())
         return (self._positions[place], float(likeness[place])) if likeness[place] >= self._meaning else None
-
-
-def _blocks(rows: Iterable[Row], size: int) -> Iterable[list[Row]]:
-    iterator = iter(rows)
-    while block := list(islice(iterator, size)):
-        yield block

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.config.cores import use_threads
+from app.data.rowtext import in_blocks
 from app.errors import EnvironmentFault
 from app.store.datasets import DatasetDb
 from app.store.records import Row
@@ -117,13 +118,7 @@ class RowVectors:
 
     def blocks(self, rows: Iterable[Row]) -> Iterator[tuple[list[Row], Vectors]]:
         """The rows in blocks with their vectors; what had to be made is kept before the block is handed out."""
-        block: list[Row] = []
-        for row in rows:
-            block.append(row)
-            if len(block) == BLOCK_ROWS:
-                yield block, self._of(block)
-                block = []
-        if block:
+        for block in in_blocks(rows, BLOCK_ROWS):
             yield block, self._of(block)
 
     def _of(self, rows: list[Row]) -> Vectors:

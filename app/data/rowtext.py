@@ -1,6 +1,9 @@
-"""The words of a row, for what compares rows."""
+"""The words of a row, for what compares rows; and rows in blocks."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from app.store.records import Row
 
@@ -23,3 +26,10 @@ def text_with_borders(row: Row) -> str:
 def question_and_answer(row: Row) -> tuple[str, str]:
     """What a chat row asks (all messages before the answer) and what it answers; ("", "") for other rows."""
     return ("\0".join(message["content"] for message in row.prompt), row.answer) if row.shape == "chat" else ("", "")
+
+
+def in_blocks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    """The rows, so many at once."""
+    iterator = iter(rows)
+    while block := list(islice(iterator, size)):
+        yield block

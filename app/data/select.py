@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from app.data import sampling
 from app.data.embedding import RowVectors, Vectors, text_vectors
 from app.data.export import find_version
 from app.data.labels import label_values
+from app.data.rowtext import in_blocks
 from app.errors import Place, UsageError
 from app.store import Store
 from app.store.datasets import DatasetDb, open_dataset
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from app.data.select_node import SelectParams
 
 MOST_QUERIES = 200
+BLOCK = 512
 RUNS_LOOKED_AT = 50
 SPARE = 1.5
 """Rows put in order for a budget in tokens, for each that an average row would need: those chosen may be shorter."""
@@ -134,7 +136,7 @@ class Selection:
 
         tokenizer: Any = AutoTokenizer.from_pretrained(str(self._base()), local_files_only=True, trust_remote_code=False)
         counts: list[int] = []
-        for rows in _blocks(self._rows()):
+        for rows in in_blocks(self._rows(), BLOCK):
             texts = [_rendered(row, tokenizer) for row in rows]
             counts += map(len, tokenizer(texts, add_special_tokens=False)["input_ids"])
             self._ctx.progress(0.1 * len(counts) / len(self._positions), f"{len(counts):,} rows counted in tokens")
@@ -255,17 +257,6 @@ def _rendered(row: Row, tokenizer: Any) -> str:
     if tokenizer.chat_template:
         return str(tokenizer.apply_chat_template([*row.prompt, *answer], tokenize=False))
     return "\n".join(message["content"] for message in [*row.prompt, *answer])
-
-
-def _blocks(rows: Iterable[Row], size: int = 512) -> Iterator[list[Row]]:
-    block: list[Row] = []
-    for row in rows:
-        block.append(row)
-        if len(block) == size:
-            yield block
-            block = []
-    if block:
-        yield block
 
 
 def _model_mark(folder: Path) -> str:

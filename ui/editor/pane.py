@@ -170,14 +170,7 @@ class TextPane(QWidget):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Keys of the text: find, replace, complete, mend, lay out."""
-        if isinstance(event, QKeyEvent) and event.type() in (QEvent.Type.KeyPress, QEvent.Type.ShortcutOverride):
-            deed = self._deed(event)
-            if deed is not None:
-                event.accept()
-                if event.type() == QEvent.Type.KeyPress:
-                    deed()
-                return True
-        return super().eventFilter(watched, event)
+        return shortcuts.obeyed(event, self._deed) or super().eventFilter(watched, event)
 
     def _deed(self, event: QKeyEvent) -> Any:
         return {"text.find": self.finder.open, "text.next": partial(self.finder.step, 1), "text.mend": self.ask_fixes,

@@ -308,14 +308,7 @@ class WorkflowPage(Page):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Undo and redo in the text are the document's, not the editor's own."""
-        if isinstance(event, QKeyEvent) and event.type() in (QEvent.Type.KeyPress, QEvent.Type.ShortcutOverride):
-            deed = self._deed(event)
-            if deed is not None:
-                event.accept()
-                if event.type() == QEvent.Type.KeyPress:
-                    deed()
-                return True
-        return super().eventFilter(watched, event)
+        return shortcuts.obeyed(event, self._deed) or super().eventFilter(watched, event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Save, undo, redo."""
