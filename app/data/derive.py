@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +28,8 @@ from app.store.versions import VersionWriter, discard_paused
 
 BATCH_ROWS, BATCH_SECONDS = 2000, 1.0
 TELL_ROWS = 200
+COPIED = 50_000
+"""Places copied, or hashed, between two looks at whether to stop."""
 ITERATING = 0.9
 """Share of the progress bar that the rows take; the rest is for writing the version."""
 _Statement = tuple[str, tuple[Any, ...]]
@@ -107,7 +109,7 @@ class Derivation:
         if found is not None:
             return int(found[0])
         with self.db.write() as conn:  # together, so that a kill between the two cannot copy them twice
-            copy_places(conn, self.parent, self.version)
+            copy_places(conn, self.parent, self.version, lambda: self._ctx.progress(0.0, "Beginning the new version"))
             conn.execute("INSERT INTO derivations (version, done) VALUES (?, 0)", (self.version,))
         return 0
 
@@ -230,7 +232,8 @@ class Derivation:
         """
         self._flush()
         self._ctx.progress(0.95, "Writing the new version")
-        made, counts = figures(self.db, self.version), self.counts()
+        made = figures(self.db, self.version, lambda: self._ctx.progress(0.95, "Writing the new version"))
+        counts = self.counts()
         if made.rows == 0:
             raise UsageError("dataset.nothing_left", f"{self._node} would remove every row; no version was made.",
                              why=f"Removed: {counts['removed']}.", remedy="Relax its rules, or look at the rows first.")
@@ -303,19 +306,27 @@ def shape_of(store: Store, dataset: str, version: int) -> str:
     return str((found or {}).get("shape") or "chat")
 
 
-def copy_places(conn: Any, source: int, target: int) -> None:
-    """Copy the places of a version, its removed rows too."""
-    conn.execute(
-        "INSERT INTO version_rows (version, position, row, split, state, reason, detail) SELECT ?, position, row, "
-        "split, state, reason, detail FROM version_rows WHERE version = ?", (target, source))
+def copy_places(conn: Any, source: int, target: int, alive: Callable[[], None] | None = None) -> None:
+    """Copy the places of a version, its removed rows too.  alive: called now and then; may raise."""
+    last, after = conn.execute("SELECT coalesce(max(position), 0) FROM version_rows WHERE version = ?", (source,)).fetchone()[0], -1
+    while after < last:
+        conn.execute(
+            "INSERT INTO version_rows (version, position, row, split, state, reason, detail) SELECT ?, position, row, "
+            "split, state, reason, detail FROM version_rows WHERE version = ? AND position > ? AND position <= ?",
+            (target, source, after, after + COPIED))
+        after += COPIED
+        if alive is not None:
+            alive()
 
 
-def figures(db: DatasetDb, version: int) -> Derived:
-    """Rows of each split, content hash and number of rows of what a version keeps."""
+def figures(db: DatasetDb, version: int, alive: Callable[[], None] | None = None) -> Derived:
+    """Rows of each split, content hash and number of rows of what a version keeps.  alive: called now and then; may raise."""
     digest, splits = xxhash.xxh3_128(), Counter[str]()
-    for row_hash, split in db.conn.execute(
+    for count, (row_hash, split) in enumerate(db.conn.execute(
         "SELECT r.hash, v.split FROM version_rows v JOIN rows r ON r.id = v.row WHERE v.version = ? "
-        "AND v.state = 'kept' ORDER BY v.position", (version,)):
+        "AND v.state = 'kept' ORDER BY v.position", (version,))):
+        if alive is not None and count % COPIED == 0:
+            alive()
         digest.update(row_hash)
         digest.update(split.encode())
         splits[split] += 1
