@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from app.data.select_node import SelectParams
 
 MOST_QUERIES = 200
-BLOCK = 512
+BLOCK, TELL_ROWS = 512, 5_000
 RUNS_LOOKED_AT = 50
 SPARE = 1.5
 """Rows put in order for a budget in tokens, for each that an average row would need: those chosen may be shorter."""
@@ -166,9 +166,10 @@ class Selection:
 
     def _strata(self) -> Numbers:
         by, names = self._params.by, dict[str, int]()
-        codes = []
-        for row in self._rows():
-            codes.append(names.setdefault(_stratum(row, by), len(names)))
+        codes: list[int] = []
+        for rows in in_blocks(self._rows(), TELL_ROWS):
+            codes += (names.setdefault(_stratum(row, by), len(names)) for row in rows)
+            self._ctx.progress(0.1 + 0.7 * len(codes) / len(self._positions), f"{len(codes):,} of {len(self._positions):,} rows read")
         return np.array(codes, np.int64)
 
     def _similar(self, wanted: int) -> Numbers:
