@@ -158,10 +158,12 @@ class RunCharts(QWidget):
         spec = next(spec for spec in _SPECS if spec.key == key)
         self.cards[key].show_curve(figure, note, spec.series(found), axes, term)
 
-    def show_all(self) -> None:
-        """Another run is about to be shown."""
+    def begin(self) -> None:
+        """Another run is about to be shown: nothing of the one before is left."""
+        self._waiting, self._parts = None, []
         for card in self.cards.values():
             card.chart.show_all()
+            card.show_curve("", "", [], Axes())
 
     def show_part(self, key: str, part: tuple[float, float], found: Curves) -> None:
         """The points of a part that is looked at closely."""

@@ -90,12 +90,13 @@ class RunPane(QScrollArea):
     def begin(self) -> None:
         """Another run is about to be shown."""
         self._turns.clear()
-        self.charts.show_all()
+        self.charts.begin()
         self._view, self._found = None, {}
         self.verticalScrollBar().setValue(0)
+        self.leave()
 
     def leave(self) -> None:
-        """The list is shown: no buttons of a run."""
+        """No buttons of a run: the list is shown, or a run whose state is not known yet."""
         self._id = ""
         for button in self.buttons:
             button.hide()

@@ -242,3 +242,12 @@ def test_a_part_of_a_long_run_gets_its_own_points(qtbot, window, runs, profile):
     assert whole <= 801
     chart.look_at((1000.0, 1010.0))
     qtbot.waitUntil(lambda: [x for x, _ in chart._drawn()[0].points] == [float(x) for x in range(999, 1012)], timeout=5000)
+
+
+def test_a_run_without_curves_shows_none_of_the_run_before(qtbot, window, runs):
+    pane = _opened(qtbot, window, runs["done"])
+    assert pane.charts.cards["loss"]._figure.words()
+    _opened(qtbot, window, runs["failed"])
+    qtbot.waitUntil(lambda: window.background.quiet and not pane.charts._parts, timeout=5000)
+    assert pane.charts.cards["loss"]._figure.words() == ""
+    assert pane.charts.cards["loss"].chart._series[0].points == []
