@@ -100,7 +100,7 @@ class Background(QObject):
         self._newest: dict[tuple[int, str], int] = {}
         self._behind: dict[tuple[int, str], deque[_Job]] = {}  # commands under way, and those that wait for them
         self._order = threading.Lock()
-        self._serial = 0
+        self._serial = self._open_jobs = 0
         self._closing = threading.Event()
         self._watch: threading.Thread | None = None
         self._arrived: deque[tuple[_Job, Any, NeuroWeaverError | None]] = deque()
@@ -152,6 +152,7 @@ class Background(QObject):
         if self._closing.is_set():
             return
         self._serial += 1
+        self._open_jobs += 1
         name = key or f"{function.__module__}.{function.__qualname__}"
         self._newest[id(owner), name] = self._serial
         job = _Job(owner, name, self._serial, function, values, done, failed, with_store, lane if in_order else "")
@@ -211,7 +212,13 @@ class Background(QObject):
         if self._arrived:
             self._deliver(*self._arrived.popleft())
 
+    @property
+    def quiet(self) -> bool:
+        """Whether every question was answered: what is shown is complete."""
+        return self._open_jobs == 0
+
     def _deliver(self, job: _Job, answer: Any, problem: NeuroWeaverError | None) -> None:
+        self._open_jobs -= job.serial > 0
         if self._closing.is_set() or (job.owner is not None and not alive(job.owner)):
             return
         if job.serial and self._newest.get((id(job.owner), job.key)) != job.serial:

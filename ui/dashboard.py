@@ -50,7 +50,7 @@ class DashboardView(QWidget):
         self._alerts, self._work, self._models = column(gap=6), column(gap=6), column(gap=6)
         self._gauges = QGridLayout()
         self._gauges.setSpacing(12)
-        self._today, self._month, self._budget = Label("", "figure2"), Label("", "figure2"), Label("", "small", "tertiary")
+        self._today, self._month, self._budget = Label("", "figure2"), Label("", "figure2"), Label("", "small", "tertiary", wrap=True)
         self._spent = Bar(6)
         ahead = row(Icon("arrow-right", "accentText"), self._next, self._next_button, gap=10, margins=(16, 12, 16, 12))
         ahead.setStretch(1, 1)
@@ -78,7 +78,11 @@ class DashboardView(QWidget):
         clear(self._models)
         for model in found.models:
             said, token = STATES.get(model.state, (model.state, "textTertiary"))
-            self._models.addLayout(row(Dot(token), Label(model.alias, "strong", elide=True), Label(said, "small", "secondary"), gap=8))
+            name = Label(model.alias, "strong", elide=True)
+            name.setMinimumWidth(40)
+            line = row(Dot(token), name, Label(said, "small", "secondary"), gap=8)
+            line.setStretch(1, 1)
+            self._models.addLayout(line)
         if not found.models:
             self._models.addWidget(Label("Nothing is served.", "body", "secondary"))
         self._show_money(found)
@@ -110,7 +114,7 @@ class DashboardView(QWidget):
             bar.show_fraction(line.progress)
             name = Button(f"{line.name}, run {line.number}", "link", size="small", clicked=partial(self._shell.go, "runs", line.id))
             doing = Label(f"{line.step}, {100 * line.progress:.0f} %", "small", "secondary")
-            self._work.addLayout(column(row(name, doing, None), bar, gap=4))
+            self._work.addLayout(column(row(name, None, doing), bar, gap=4))
         waits = len(found.waiting)
         if waits:
             self._work.addWidget(Label(f"{waits} run{'s' if waits != 1 else ''} waiting", "small", "secondary"))

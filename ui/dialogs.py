@@ -51,10 +51,11 @@ class _Decision(QDialog):
 
 def ask_close(parent: QWidget, running: int) -> bool | None:
     """True: keep running in the background; False: stop and save; None: do not close."""
-    what = "One run is" if running == 1 else f"{running} runs are"
-    dialog = _Decision(parent, "Close the window while work is running?",
-                       f"{what} not finished. It can go on in the background: the next window shows it again. "
-                       "Or it stops now and saves what it has reached, so that you can continue later.")
+    text = ("One run is not finished. It can go on in the background: the next window shows it again. "
+            "Or it stops now and saves what it has reached, so that you can continue later.") if running == 1 else (
+            f"{running} runs are not finished. They can go on in the background: the next window shows them again. "
+            "Or they stop now and save what they have reached, so that you can continue later.")
+    dialog = _Decision(parent, "Close the window while work is running?", text)
     dialog.offer("stay", "Do not close", "quiet")
     dialog.offer("stop", "Stop and save")
     dialog.offer("keep", "Keep running", "filled").setDefault(True)

@@ -44,7 +44,8 @@ class MakeKitDialog(QDialog):
         self.licence.setPlaceholderText("Not stated; for example CC0-1.0")
         self.version.setRange(1, 9999)
         self.version.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
-        self._carries = Label("", "small", "secondary", wrap=True)
+        self._carries, self._sign = Label("", "small", "secondary", wrap=True), Icon("info", "textTertiary")
+        self._sign.hide()
         self._banner = ErrorBanner()
         self._banner.closed.connect(self._banner.hide)
         self._banner.hide()
@@ -67,7 +68,7 @@ class MakeKitDialog(QDialog):
             grid.addWidget(Label(name, "strong"), number, 0)
             grid.addWidget(field, number, 1)
         never = row(Icon("shield-check", "success"), Label(NEVER, "small", "secondary", wrap=True), gap=8)
-        carries = row(Icon("info", "textTertiary"), self._carries, gap=8)
+        carries = row(self._sign, self._carries, gap=8)
         for line in (never, carries):
             line.setStretch(1, 1)
         foot = row(None, Button("Cancel", "outline", clicked=self.reject), self.save, gap=8)
@@ -90,7 +91,7 @@ class MakeKitDialog(QDialog):
         if self.run.count():
             self._look()
         else:
-            self._carries.say("No run is finished yet. A kit states what its run measured.")
+            self._say("No run is finished yet. A kit states what its run measured.")
 
     def _look(self) -> None:
         """Make it once without writing, to say what it carries."""
@@ -104,14 +105,27 @@ class MakeKitDialog(QDialog):
         names = ", ".join(f"“{name}”" for name in made.carried)
         said = f"These names of columns and answer fields are in it: {names}." if names else "No name of a column is in it."
         left = f" Left out: {', '.join(made.left_out)}." if made.left_out else ""
-        self._carries.say(f"In it: the steps and their settings, the measured figures. {said}{left}")
-        self.title.setPlaceholderText(made.title)
         self._banner.hide()
+        self._say(f"In it: the steps and their settings, the measured figures. {said}{left}")
+        self.title.setPlaceholderText(made.title)
         self.save.allow("", "Choose where the file goes")
+
+    def _say(self, words: str) -> None:
+        self._sign.show()
+        self._carries.say(words)
+        self._fit()
 
     def _failed(self, problem: NeuroWeaverError) -> None:
         self._banner.show_problem(problem)
         self.save.allow(f"Save: {problem.what}")
+        self._fit()
+
+    def _fit(self) -> None:
+        """As high as its words need at this width; it would lay the fields over one another."""
+        layout = self.layout()
+        if layout is not None:
+            layout.activate()
+            self.resize(self.width(), max(layout.totalHeightForWidth(self.width()), layout.totalMinimumSize().height()))
 
     # ---- writing -----------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QDropEvent, QKeyEvent
 from PySide6.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem
 
@@ -73,6 +73,7 @@ class RunQueue(Card):
             for line in lines:
                 item = QListWidgetItem(f"{line.name}, run {line.number}")
                 item.setData(Qt.ItemDataRole.UserRole, line.id)
+                item.setSizeHint(QSize(200, ROW))
                 self.list.addItem(item)
                 if line.id == chosen:
                     self.list.setCurrentItem(item)

@@ -106,7 +106,7 @@ class Shortcuts(QObject):
     def words(self, name: str) -> str:
         """The first of an action's keys as this system writes them, for tooltips and menus."""
         found = self.sequences(name)
-        return found[0].toString(QKeySequence.SequenceFormat.NativeText) if found else ""
+        return key_words(found[0]) if found else ""
 
     def deed(self, place: str, event: QKeyEvent) -> str:
         """The action that a pressed key means in a place or one it lies in, the nearest first; "" for none."""
@@ -136,6 +136,11 @@ class Shortcuts(QObject):
         """The user's choices with one more; a default is no choice."""
         rest = {known: value for known, value in self.own.items() if known != name}
         return rest if _read(wanted) == _read(self._keys[name].default) else rest | {name: wanted}
+
+
+def key_words(sequence: QKeySequence) -> str:
+    """Keys as this system writes them, with the name that stands on the key."""
+    return sequence.toString(QKeySequence.SequenceFormat.NativeText).replace("Return", "Enter")
 
 
 def _read(text: str) -> list[QKeySequence]:

@@ -20,13 +20,13 @@ NOT_MEASURED = ("Not measured yet", "neutral", "circle-dashed")
 STEP_WORDS = {
     "hub.download": ("Fetch", "From the Hub, checked"),
     "dataset.import": ("Import", "Read the data"), "dataset.open": ("Open", "A dataset in the store"),
-    "data.remap": ("Map anew", "Other parts for the columns"), "data.refine": ("Refine", "Remove duplicates and leaks"),
+    "data.remap": ("Map anew", "Other parts for the columns"), "data.refine": ("Refine", "Remove repeats"),
     "data.clean": ("Clean", "Mend letters, take out markup"), "data.redact": ("Redact", "Hide private data"),
     "data.split": ("Split", "Hold rows back"),
-    "train.qlora": ("Train", "Teach the model"), "evaluate.compare": ("Evaluate", "Base against tuned"),
+    "train.qlora": ("Train", "Teach the model"), "evaluate.compare": ("Evaluate", "Held-back test"),
     "data.synthesise": ("Make rows", "New rows by a model"), "data.augment": ("Reword", "Known rows in other words"),
-    "model.export": ("Export", "One model file, checked"), "model.register": ("Register", "Version and lineage"),
-    "model.deploy": ("Serve", "Local address and key")}
+    "model.export": ("Export", "Checked file"), "model.register": ("Register", "New version"),
+    "model.deploy": ("Serve", "Local address")}
 DOMAIN_ICONS = {"legal": "scale", "healthcare": "stethoscope", "finance": "landmark"}
 
 

@@ -187,6 +187,14 @@ def test_high_contrast_is_a_choice_that_is_kept(qtbot, window):
     theme.apply("light")
 
 
+def test_a_button_that_gets_words_later_has_room_for_them(qtbot, qapp):
+    button = Button("", "link", size="small")
+    qtbot.addWidget(button)
+    button.say("Undo")
+    button.show()
+    assert button.sizeHint().width() > button.fontMetrics().horizontalAdvance("Undo")
+
+
 @pytest.fixture
 def german():
     language.use("de")

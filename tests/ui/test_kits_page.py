@@ -286,7 +286,7 @@ def test_a_kit_of_mine_can_be_removed_and_brought_back(qtbot, window, profile, s
     page = shown(qtbot, window)
     page._details(next(card for card in page._cards if card.users))
     dialog = dialog_of(qtbot, KitDetails)
-    qtbot.waitUntil(lambda: dialog._text.toPlainText() == "# Card\n", timeout=5000)
+    qtbot.waitUntil(lambda: dialog._text.toPlainText() == "Card", timeout=5000)
     dialog._which._buttons["document"].click()
     qtbot.waitUntil(lambda: "Contract archive" in dialog._text.toPlainText(), timeout=5000)
     next(button for button in dialog.findChildren(QPushButton) if button.accessibleName() == "Remove").click()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QMimeData, QObject, Qt, Signal
+from PySide6.QtCore import QEvent, QMimeData, QObject, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QLineEdit, QListWidget, QListWidgetItem, QWidget
 
@@ -14,7 +14,7 @@ from ui.canvas.view import MIME
 from ui.theme import font, icon, theme
 from ui.widgets.text import column
 
-WIDTH = 156
+WIDTH = 178
 _ROOMS = {"dataset": "Data", "data": "Data", "train": "Training", "feedback": "Training"}
 _NODE = Qt.ItemDataRole.UserRole
 
@@ -53,6 +53,7 @@ class StepPalette(QWidget):
         self.list = _Nodes()
         self.list.setAccessibleName("Steps to add")
         self.list.setObjectName("results")
+        self.list.setIconSize(QSize(16, 16))
         self.list.setDragEnabled(True)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.itemActivated.connect(lambda _item: self._add())

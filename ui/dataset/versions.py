@@ -280,7 +280,8 @@ class ComparePane(QWidget):
         query(self._page, _pair, self._dataset, self.new.currentData(), place, self._wanted(), done=self._show_pair, key="pair")
 
     def _show_pair(self, found: tuple[list[tuple[str, str]], list[tuple[str, str]]]) -> None:
-        self.before.show_pieces(found[0])
+        hint = [] if any(found) else [("muted", "Choose a row to see it in both versions.")]
+        self.before.show_pieces(found[0] or hint)
         self.after.show_pieces(found[1])
 
 

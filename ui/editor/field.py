@@ -5,6 +5,7 @@ Both have the same face: ``text``, ``set_text``, ``show_problems``, ``go_to`` an
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -15,6 +16,8 @@ from PySide6.QtWidgets import QPlainTextEdit, QTextEdit, QVBoxLayout, QWidget
 from ui.theme import theme, tokens
 from ui.widgets.text import column
 
+WIDE_LETTER = 9
+"""px a letter of an annotation takes at most, with what stands left of it; Scintilla does not wrap them."""
 _STYLES = {0: "color.text", 1: "syntax.comment", 2: "syntax.key", 3: "syntax.bool", 4: "syntax.number", 5: "syntax.anchor",
            6: "syntax.comment", 7: "syntax.string", 8: "syntax.error", 9: "color.text"}
 """Lexilla's YAML style numbers (SCE_YAML_*) and the tokens that colour them."""
@@ -221,8 +224,9 @@ class ScintillaEditor(Editor):
         by_line: dict[int, list[str]] = {}
         for problem in problems:
             by_line.setdefault(max(problem.line - 1, 0), []).append(_said(problem))
+        room = max(self.field.viewport().width() // WIDE_LETTER, 40)
         for line, said in by_line.items():
-            self.field.annotationSetText(line, "\n".join(said))
+            self.field.annotationSetText(line, "\n".join(part for text in said for part in textwrap.wrap(text, room)))
             self.field.annotationSetStyle(line, _ANNOTATION)
             self.field.markerAdd(line, _MARK)
 

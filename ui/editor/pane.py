@@ -127,8 +127,7 @@ class TextPane(QWidget):
     def show_faults(self, faults: list[Any]) -> None:
         """Annotate the lines, and offer the first mend beside their number."""
         self.editor.show_problems(faults)
-        self.mend.hide()
-        self._mend = None
+        self._show_mend([])
         if faults:
             query(self._page, _fixes, self._page.history.text, faults[:1], key="mend", failed=_quiet, done=self._show_mend)
 
@@ -137,6 +136,8 @@ class TextPane(QWidget):
         if found:
             self.mend.say(found[0].words)
         self.mend.setVisible(bool(found))
+        for part in (self.saved_dot, self.saved_word, self.place):  # there is not room for all
+            part.setVisible(not found)
 
     def _take_mend(self) -> None:
         if self._mend is not None:

@@ -39,7 +39,8 @@ class VersionsDialog(QDialog):
         self.note = Label("", "small", "secondary")
         self.restore = Button("Restore this version", "filled", "history", clicked=self._restore)
         self.restore.allow("Choose a version")
-        body = row(self.list, Line("v"), column(self.note, self.view, gap=8), gap=12)
+        self._line = Line("v")
+        body = row(self.list, self._line, column(self.note, self.view, gap=8), gap=12)
         body.setStretch(2, 1)
         layout = column(Label("Versions", "title"), body, row(None, Button("Close", "quiet", clicked=self.reject), self.restore),
                         gap=12, margins=(20, 16, 20, 16))
@@ -52,6 +53,8 @@ class VersionsDialog(QDialog):
         self.note.say(str(problem))
 
     def _fill(self, found: list[Any]) -> None:
+        for part in (self.list, self._line, self.view):
+            part.setVisible(bool(found))
         for one in found:
             item = QListWidgetItem(f"Version {one.version}\n{words.day(one.created)}")
             item.setData(Qt.ItemDataRole.UserRole, one.version)

@@ -53,7 +53,7 @@ class Days(QWidget):
         painter = QPainter(self)
         painter.setFont(font("axis"))
         left, bottom, height = 64, self.height() - 22, self.height() - 40
-        ticks = nice_ticks(max((energy + wear for _, energy, wear in self._days), default=0.0) or 1e-9)
+        ticks = nice_ticks(max((energy + wear for _, energy, wear in self._days), default=0.0) or 0.01)
         for tick, label in zip(ticks, tick_labels(ticks), strict=True):
             y = bottom - height * tick / ticks[-1]
             painter.setPen(theme.color("chart.grid"))
@@ -193,6 +193,7 @@ class CostsPage(Page):
         self._items_panel = Panel("Each run and model", "this month, click a run to open it")
         self._items_panel.body.addLayout(column(self._table, margins=(6, 0, 6, 6)))
         self._empty = EmptyState("Nothing has been charged yet. Each step of a run and each answer is metered here.", "coins")
+        self._empty.setMinimumHeight(150)
         self._items_panel.body.addWidget(self._empty)
         self.body.addWidget(self._items_panel)
         self._how = Label("", "small", "secondary", wrap=True)

@@ -125,9 +125,9 @@ class EndpointPage(Page):
         self._view = view
         self._switch.setChecked(view.enabled)
         on = view.enabled and view.base_url is not None
-        self._state.say("On, for programs on this computer" if on else "Off")
+        self._state.say("On, for programs on this computer" if on else "Not running" if view.enabled else "Off")
         self._reach.say("Nobody else on the network can reach it" if on else
-                        "The service is not running" if view.enabled else "Programs are refused")
+                        "It begins with the service" if view.enabled else "Programs are refused")
         self._address.say(view.base_url or "Not running")
         self._show_key_text()
         names = [served.alias for served in sorted(view.served, key=is_base)]

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QTextBlockFormat, QTextCursor
 from PySide6.QtWidgets import QListWidget, QListWidgetItem, QTextBrowser, QWidget
 
 from app.store.profile import project_dir
 from ui.background import query
 from ui.pages.base import Page
+from ui.widgets.richtext import show_markdown
 from ui.widgets.text import Line, row
 
 if TYPE_CHECKING:
@@ -85,18 +85,7 @@ class HelpPage(Page):
             self._text.setMarkdown("# About NeuroWeaver\n\nReading what it is made of.")
             self._ask_parts()
         elif title in self._files:
-            self._text.setMarkdown(self._files[title].read_text(encoding="utf-8"))
-            self._space()
-
-    def _space(self) -> None:
-        """Room between lines and paragraphs, which Markdown has no word for."""
-        block = self._text.document().begin()
-        while block.isValid():
-            room = block.blockFormat()
-            room.setLineHeight(140, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
-            room.setBottomMargin(max(room.bottomMargin(), 6))
-            QTextCursor(block).setBlockFormat(room)
-            block = block.next()
+            show_markdown(self._text, self._files[title].read_text(encoding="utf-8"))
 
     def _ask_parts(self) -> None:
         if self.background.store is not None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import html
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QDialog, QGridLayout, QLineEdit, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QDialog, QGridLayout, QLineEdit, QTextBrowser, QWidget
 
 from ui import words
 from ui.background import command, query
 from ui.dialogs import DATA_FILES, choose_file, tell
 from ui.kitmaking import MakeKitDialog
 from ui.pages.base import Page
+from ui.theme import tokens
 from ui.widgets.buttons import Button, Segments
 from ui.widgets.feedback import EmptyState
 from ui.widgets.kit import KitCardWidget
+from ui.widgets.richtext import show_markdown
 from ui.widgets.text import Icon, Label, clear, column, row
 from ui.widgets.verdict import Ring
 
@@ -181,9 +184,9 @@ class KitDetails(QDialog):
         self._page, self._card = page, card
         self.background, self.show_error = page.background, page.show_error  # it asks by itself: no answer once it is closed
         self._texts = {"card": "", "document": ""}
-        self._text = QPlainTextEdit()
-        self._text.setReadOnly(True)
-        self._text.setProperty("code", True)
+        self._text = QTextBrowser()
+        self._text.setOpenLinks(False)
+        self._text.document().setDocumentMargin(14)
         self._text.setAccessibleName("The kit's model card or document")
         self._which = Segments([("card", "Model card"), ("document", "Document")], size="small", name="Model card or document")
         self._which.chosen.connect(lambda _key: self._show())
@@ -206,7 +209,11 @@ class KitDetails(QDialog):
         self._show()
 
     def _show(self) -> None:
-        self._text.setPlainText(self._texts[self._which.choice()])
+        text = self._texts[self._which.choice()]
+        if self._which.choice() == "card":
+            show_markdown(self._text, text)
+        else:
+            self._text.setHtml(f'<pre style="font-family:{tokens()["font"]["mono"][0]}">{html.escape(text)}</pre>')
 
     def _leave(self) -> None:
         self.close()

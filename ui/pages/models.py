@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog, QFrame, QMenu, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QFrame, QMenu, QScrollArea, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from app.registry.views import recommended
 from ui import words
@@ -66,6 +66,8 @@ class ModelsPage(Page):
         self._import = Button("Import a model", "outline", "folder-open", size="small", clicked=self._import_model)
         self._find = Button("Find a model", "outline", "search", size="small", tooltip="Search the Hugging Face Hub; off in offline mode",
                             clicked=self.find_model)
+        for button in (self._find, self._import):
+            button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         side = QWidget()
         side.setFixedWidth(LIST_WIDTH)
         side.setLayout(column(self._list, None, column(self._find, self._import, gap=6, margins=(8, 8, 8, 12))))

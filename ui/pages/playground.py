@@ -217,6 +217,7 @@ class PlaygroundPage(Page):
         self._empty = EmptyState("No model is served yet. Run a kit, or release a model, and ask it here.", "message-square",
                                  Button("Open kits", "outline", clicked=lambda: self.shell.go("kits")))
         self.body.addWidget(self._answers, 1)
+        self._empty.hide()
         self.body.addWidget(self._empty, 1)
         self._history = Table([("Question", "text"), ("Base", "text"), ("Tuned", "text")], name="Earlier questions")
         self._history_panel = Panel("Earlier in this session")
@@ -224,6 +225,7 @@ class PlaygroundPage(Page):
         self._history_panel.hide()
         self.body.addWidget(self._history_panel)
         self.body.addLayout(self._ask_line())
+        self._show_button()
 
     def _options(self) -> tuple[QSpinBox, QDoubleSpinBox]:
         length, warmth = QSpinBox(), QDoubleSpinBox()

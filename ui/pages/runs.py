@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QTimer
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QLineEdit, QStackedWidget, QWidget
 
 from ui import words
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MOST_COMPARED = 4
 THROTTLE_MS = 500
+WIDE = 1060
+"""px from which all columns have room."""
 """A running run changes four times a second; twice a second is enough to look at."""
 _COLUMNS = (Column("Run", 60), Column("Name"), Column("State", 120), Column("Doing", 170),
             Column("Result", 220), Column("Time", 110, right=True), Column("Cost", 120, right=True), Column("Started", 130))
@@ -80,6 +83,11 @@ class RunsPage(Page):
         self._rest.setSingleShot(True)
         self._rest.setInterval(THROTTLE_MS)
         self._rest.timeout.connect(self._refresh_if_seen)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """A narrow table leaves out when a run began, which its order shows."""
+        super().resizeEvent(event)
+        self.table.setColumnHidden(len(_COLUMNS) - 1, self.width() < WIDE)
 
     @property
     def pane(self) -> RunPane:

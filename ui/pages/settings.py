@@ -13,7 +13,7 @@ from ui import words
 from ui.background import command, query
 from ui.language import choose, chosen, languages, tr
 from ui.pages.base import Page
-from ui.shortcuts import NAVIGATION, PLACES, keys, shortcuts
+from ui.shortcuts import NAVIGATION, PLACES, key_words, keys, shortcuts
 from ui.theme import tokens
 from ui.widgets.buttons import Button, Choice, Segments, Switch
 from ui.widgets.listing import Panel
@@ -206,6 +206,7 @@ class SettingsPage(Page):
         field = QSpinBox()
         field.setRange(low, high)
         self._spin(panel, field, key, name, hint, unit)
+        field.setGroupSeparatorShown(key != "endpoint.port")  # a name, not an amount
 
     def _spin(self, panel: Panel, field: QSpinBox | QDoubleSpinBox, key: str, name: str, hint: str, unit: str) -> None:
         field.setSuffix(unit)
@@ -260,7 +261,7 @@ KEY_WORDS = {"keyring": "In the system keyring, readable only with your login",
 
 def _keys_cell(name: str) -> Cell:
     """An action's keys; strong where they are the user's, red with the other's name where two actions share them."""
-    said = ", ".join(one.toString(QKeySequence.SequenceFormat.NativeText) for one in shortcuts.sequences(name)) or "–"
+    said = ", ".join(key_words(one) for one in shortcuts.sequences(name)) or "–"
     if other := shortcuts.taken(name, shortcuts.of(name)):
         return Cell(f"{said}, also: {tr(other.words)}", "danger")
     return Cell(said, strong=name in shortcuts.own)

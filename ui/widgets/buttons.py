@@ -46,8 +46,11 @@ class Button(QPushButton):
     def say(self, text: str) -> None:
         """Change the words."""
         text = tr(text)
-        self.setText(f" {text}" if self._icon_name else text)
-        self.setAccessibleName(text)
+        self.setText(f" {text}" if self._icon_name and text else text)
+        self.setAccessibleName(text or self._tip)
+        if self.property("square") == bool(text):  # the style sheet gives a button without words a width of its own
+            self.setProperty("square", not text)
+            self.style().polish(self)
 
     def allow(self, reason: str = "", tooltip: str = "") -> None:
         """Enable it, or disable it with the reason, which stands in the tooltip and is read aloud."""

@@ -83,9 +83,9 @@ class Toast(QFrame):
         self._action.say(action)
         self._then = then
         self.setAccessibleName(text)
+        self.show()  # first: what was never shown has not the fonts of the style sheet, and is too narrow for its words
         self.adjustSize()
         self.place()
-        self.show()
         self.raise_()
         if stays:
             self._timer.stop()

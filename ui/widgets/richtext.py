@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent
-from PySide6.QtGui import QFont
+from PySide6.QtGui import QFont, QTextBlockFormat, QTextCursor
 from PySide6.QtWidgets import QFrame, QTextBrowser
 
 from ui.theme import font, theme
@@ -67,3 +67,15 @@ def _html(kind: str, text: str) -> str:
     if kind == "out":
         style += ";text-decoration:line-through"
     return f'<span style="{style}">{shown}</span>'
+
+
+def show_markdown(browser: QTextBrowser, text: str) -> None:
+    """Markdown with room between lines and paragraphs, which it has no word for."""
+    browser.setMarkdown(text)
+    block = browser.document().begin()
+    while block.isValid():
+        room = block.blockFormat()
+        room.setLineHeight(140, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
+        room.setBottomMargin(max(room.bottomMargin(), 6))
+        QTextCursor(block).setBlockFormat(room)
+        block = block.next()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QWidget
 
 from ui import words
@@ -16,6 +17,10 @@ _SIGNS = {"done": ("circle-check", "success"), "running": ("circle-play", "accen
 _BARS = {"done": "success", "failed": "danger", "paused": "warning"}
 
 
+NARROW = 96
+"""px a step, from which sign and words have room."""
+
+
 class StepStrip(QWidget):
     """One cell a step; the running one is wider."""
 
@@ -24,6 +29,17 @@ class StepStrip(QWidget):
         self._row = row(gap=14)
         self.setLayout(self._row)
         self._cells: dict[str, _Cell] = {}
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Without room for both, the names stay and the signs go; the bars say the same by colour."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        narrow = self.width() < NARROW * len(self._cells)
+        self._row.setSpacing(8 if narrow else 14)
+        for cell in self._cells.values():
+            cell.narrow(narrow)
 
     def show_steps(self, steps: list[Any]) -> None:
         """Update the cells, made anew only when the steps differ."""
@@ -35,6 +51,7 @@ class StepStrip(QWidget):
         for number, step in enumerate(steps):
             self._cells[step.id].show_step(step)
             self._row.setStretch(number, 14 if step.state == "running" else 10)
+        self._fit()
 
 
 class _Cell(QWidget):
@@ -42,9 +59,18 @@ class _Cell(QWidget):
         super().__init__()
         self._icon, self._name = Icon("circle"), Label("", "strong", elide=True)
         self._note, self._bar = Label("", "small", "tertiary", elide=True), Bar()
-        top = row(self._icon, self._name, gap=7)
-        top.setStretch(1, 1)
-        self.setLayout(column(top, row(23, self._note, gap=0), 8, self._bar))
+        self._top, self._under = row(self._icon, self._name, gap=7), row(self._note)
+        self._top.setStretch(1, 1)
+        self._narrow = self._waits = False
+        self.setLayout(column(self._top, self._under, 8, self._bar))
+        self.narrow(False)
+
+    def narrow(self, narrow: bool) -> None:
+        """Without the sign, and without words for what has not begun."""
+        self._narrow = narrow
+        self._icon.setVisible(not narrow)
+        self._note.setVisible(not (narrow and self._waits))
+        self._under.setContentsMargins(0 if narrow else 23, 0, 0, 0)
 
     def show_step(self, step: Any) -> None:
         icon, token = _SIGNS.get(step.state, _SIGNS["queued"])
@@ -53,6 +79,8 @@ class _Cell(QWidget):
         self._name.say(name)
         self._name.tone({"done": "success", "running": "", "failed": "danger"}.get(step.state, "tertiary"))
         self._note.say(_note(step))
+        self._waits = step.state == "queued"
+        self.narrow(self._narrow)
         self._bar.show_fraction(1.0 if step.state == "done" else step.progress, _BARS.get(step.state, "accent"))
         self.setAccessibleName(f"{name}: {words.STATES.get(step.state, step.state)}. {_note(step)}")
 

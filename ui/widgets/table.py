@@ -195,11 +195,12 @@ class CellPen:
         self._font: tuple[str, bool] = ("", False)
         self._tone = ""
 
-    def ground(self, left: int, top: int, width: int, height: int, selected: bool) -> None:
-        """What lies behind the cells of a row."""
+    def ground(self, left: int, top: int, width: int, height: int, selected: bool, *, line: bool = True) -> None:
+        """What lies behind the cells of a row.  line: below it, which the last one leaves to what follows."""
         if selected:
             self._painter.fillRect(left, top, width, height, _colour(self._mode, "selected"))
-        self._painter.fillRect(left, top + height - 1, width, 1, _colour(self._mode, "borderSubtle"))
+        if line:
+            self._painter.fillRect(left, top + height - 1, width, 1, _colour(self._mode, "borderSubtle"))
 
     def write(self, cell: Cell, left: int, top: int, width: int, height: int, right: bool) -> None:
         """What stands in a cell."""
@@ -229,7 +230,7 @@ class _Delegate(QStyledItemDelegate):
         rectangle: QRect = option.rect
         place = rectangle.x(), rectangle.y(), rectangle.width(), rectangle.height()
         pen = CellPen(painter)
-        pen.ground(*place, selected=bool(option.state & QStyle.StateFlag.State_Selected))
+        pen.ground(*place, selected=bool(option.state & QStyle.StateFlag.State_Selected), line=index.row() + 1 < model.rowCount())
         pen.write(model.cell(index.row(), column), *place, right=model.columns[column].right)
 
 
