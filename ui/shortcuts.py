@@ -59,6 +59,7 @@ def _workflow() -> list[Key]:
             Key("canvas.paste", "Paste steps", "Ctrl+V", CANVAS), Key("canvas.duplicate", "Duplicate steps", "Ctrl+D", CANVAS),
             Key("canvas.all", "Choose all steps", "Ctrl+A", CANVAS), Key("canvas.group", "Group steps", "Ctrl+G", CANVAS),
             Key("canvas.delete", "Remove what is chosen", "Del; Backspace", CANVAS), Key("canvas.rename", "Rename a step", "F2", CANVAS),
+            Key("canvas.again", "Run again from a step", "Ctrl+Shift+R", CANVAS),
             Key("canvas.open", "Go to a step's settings", "Return", CANVAS), Key("canvas.link", "Link a step", "L", CANVAS),
             Key("canvas.note", "Add a note", "N", CANVAS), Key("canvas.add", "Add a step", "A", CANVAS),
             Key("canvas.fit", "Show all", "F", CANVAS), Key("canvas.full", "Show at 100 %", "0", CANVAS),

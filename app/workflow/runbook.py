@@ -125,6 +125,25 @@ def clone(store: Store, run: str) -> str:
     return keep_draft(store, _document(row), f"{row['name']}, copy of run {row['number']}")
 
 
+def forget_from(store: Store, run: str, step: str) -> list[str]:
+    """Let a step of a run, and all that builds on it, be run anew the next time: their ids.
+
+    Their results are only not used again; the run keeps its own.  Raises UsageError run.unknown, or run.unknown_step.
+    """
+    _row(store, run)
+    rows = store.rows("SELECT id, needs, hash FROM steps WHERE run = ? ORDER BY position", (run,))
+    if step not in [row["id"] for row in rows]:
+        raise UsageError("run.unknown_step", f"The run has no step {step!r}.", why="The document has changed since.",
+                         remedy="Run the document; what has changed runs anew by itself.")
+    anew = [step]
+    for row in rows:  # in the order of the run: what a step needs stands before it
+        if set(orjson.loads(row["needs"])) & set(anew):
+            anew.append(row["id"])
+    with store.write() as db:
+        db.conn.executemany("DELETE FROM step_cache WHERE hash = ?", [(row["hash"],) for row in rows if row["id"] in anew])
+    return anew
+
+
 def command(store: Store, run: str) -> str:
     """A command line that makes the same run again; the workflow it names is written into the run's folder.
 

@@ -147,27 +147,27 @@ def _end(window: Any) -> None:
 
 def _readme(folder: Path, home: Path) -> int:
     os.environ["NEUROWEAVER_HOME"] = str(home.resolve())  # the service is told by it
-    from app.store import Profile
+    from app.store import Profile, Store, settings
     from app.workflow.views import runs
     from ui.main import make_application, open_window
     from ui.service_link import stop
     from ui.theme import theme
 
+    with Store.open(Profile.default()) as store:
+        settings.put(store, "tour_seen", True)
     app = make_application(["screenshots"])
     window = open_window(Profile.default(), start_service=True)
     try:
         _until(app, lambda: window.tray is not None)
         window._notify = False
-        if hasattr(window, "_tour"):
-            window._tour.hide()
         window.resize(*SIZES["1"])
         done = next(line.id for line in runs(window.background.store) if line.state == "done")
         _answer(app, window)
         for name, mode in README:
             theme.apply(mode)
             window.go("runs" if name == "run" else name, {"run": done, "workflow": "legal"}.get(name, ""))
-            _spin(app, 3.0)
-            slim(window.grab().toImage()).save(str(folder / f"{name}-{mode}.png"), "PNG", 0)  # type: ignore[call-overload]
+            _spin(app, 1.0)
+            slim(_still(app, window, window)).save(str(folder / f"{name}-{mode}.png"), "PNG", 0)  # type: ignore[call-overload]
     finally:
         stop(window.background.store)
         _end(window)

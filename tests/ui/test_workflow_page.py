@@ -196,6 +196,25 @@ def test_the_newest_run_shows_on_the_cards_and_an_edit_does_not_clear_it(qtbot, 
     assert both.pane.status.number == 3
 
 
+def test_a_step_that_has_run_can_be_run_again_with_what_builds_on_it(qtbot, both, monkeypatch):
+    qtbot.waitUntil(lambda: "refine" in both.pane.status.states and both.run_button.isEnabled(), timeout=10_000)
+    ran = []
+    monkeypatch.setattr(both, "run_primary", lambda: ran.append(True))
+    store = both.background.store
+    store.db.execute("UPDATE steps SET hash = id WHERE run = ?", (both.pane.status.run,))
+    for name in ("source", "refine"):
+        store.db["step_cache"].insert({"hash": name, "run": "r", "step": name, "outputs": "{}", "created": 0.0})
+    both.pane.scene.choose(["refine"])
+    action = next(one for one in both.pane.make_menu().actions() if one.text().startswith("Run again from here"))
+    assert action.isEnabled()
+    action.trigger()
+    qtbot.waitUntil(lambda: ran == [True], timeout=5000)
+    assert [row["hash"] for row in store.rows("SELECT hash FROM step_cache")] == ["source"]
+    both.pane.scene.clearSelection()
+    both.pane.do("again")
+    assert "Choose one step" in both.pane.strip.label.words()
+
+
 def test_a_draft_is_kept_and_comes_back(qtbot, both):
     both.pane.deeds.set_parameter("refine", ("min_length",), 9)
     qtbot.waitUntil(lambda: both._right_side.saved_word.words() == "Changed, draft kept", timeout=8000)

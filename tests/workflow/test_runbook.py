@@ -40,6 +40,7 @@ def test_tags_and_note_are_kept_with_the_run(store: Store) -> None:
     (lambda store, _run: runbook.set_note(store, "run_none", "x"), "run.unknown"),
     (lambda store, run: runbook.compare(store, [run, run]), "run.compare"),
     (lambda store, run: runbook.compare(store, [run, "run_none"]), "run.unknown"),
+    (lambda store, run: runbook.forget_from(store, run, "none"), "run.unknown_step"),
     (lambda store, _run: runbook.command(store, "run_none"), "run.unknown"),
     (lambda store, _run: runbook.clone(store, "run_none"), "run.unknown")])
 def test_what_does_not_fit_is_refused(store: Store, act, code: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 from app.config import offline
 from app.store import Store
 from app.store.profile import project_dir
-from app.workflow import runs
+from app.workflow import runbook, runs
 from app.workflow.scheduler import Scheduler
 from tests.workflow.running import alive, document, ended, read, running, service, state, step, wait
 
@@ -33,6 +33,11 @@ def test_a_run_is_done_and_an_equal_one_uses_its_results(store: Store, scheduler
     assert ended(store, third) == "done"
     assert [one["cached"] for one in runs.result(store, third)["steps"]] == [False, False]
     assert store.row("SELECT count(*) AS n FROM usage WHERE run = ?", (first,)) == {"n": 2}
+    assert runbook.forget_from(store, second, "act") == ["act"]
+    fourth = runs.submit_text(store, document("pass"))
+    assert ended(store, fourth) == "done"
+    assert [one["cached"] for one in runs.result(store, fourth)["steps"]] == [True, False], "run again from the second step"
+    assert runbook.forget_from(store, fourth, "make") == ["make", "act"]
 
 
 def test_a_failed_step_says_why_and_the_worker_output_is_kept(store: Store, scheduler: Scheduler) -> None:

@@ -60,6 +60,8 @@ class CanvasPane(QWidget):
     """The new text, and what was done."""
     undo_asked = Signal()
     redo_asked = Signal()
+    again_asked = Signal(str)
+    """Run the document, this step and what builds on it anew."""
     line_asked = Signal(int)
     """Show this line of the text."""
 
@@ -216,7 +218,7 @@ class CanvasPane(QWidget):
         simple = {"delete": self.deeds.delete, "copy": self.deeds.copy, "cut": self.deeds.cut, "paste": self.deeds.paste,
                   "duplicate": self.deeds.duplicate, "tidy": self.deeds.tidy, "undo": self.undo_asked.emit,
                   "redo": self.redo_asked.emit, "all": self._all, "add": self.palette_.field.setFocus, "open": self._open,
-                  "rename": self._name, "link": self._link_menu, "note": self._new_note, "group": self.deeds.group}
+                  "again": self._again, "rename": self._name, "link": self._link_menu, "note": self._new_note, "group": self.deeds.group}
         simple[deed]()
 
     def _all(self) -> None:
@@ -232,6 +234,14 @@ class CanvasPane(QWidget):
         first = next(iter(self.inspector.rows.values()), None) if self.inspector.step else None
         if first is not None:
             first.editor.setFocus()
+
+    def _again(self) -> None:
+        """Only a step that has run can be run again."""
+        chosen = self.scene.chosen()
+        if len(chosen) == 1 and chosen[0] in self.status.states:
+            self.again_asked.emit(chosen[0])
+        else:
+            self._tell("Choose one step that has run.")
 
     def _name(self) -> None:
         groups = [item for item in self.scene.selectedItems() if isinstance(item, GroupItem)]
@@ -304,7 +314,8 @@ class CanvasPane(QWidget):
         chosen, any_chosen = self.scene.chosen(), bool(self.scene.selectedItems())
         for words, deed, allowed in (("Rename", "rename", len(chosen) == 1), ("Copy", "copy", bool(chosen)), ("Paste", "paste", True),
                                      ("Duplicate", "duplicate", bool(chosen)), ("Remove", "delete", any_chosen),
-                                     ("Link to", "link", len(chosen) == 1), ("Group", "group", bool(chosen)), ("Add a note", "note", True)):
+                                     ("Link to", "link", len(chosen) == 1), ("Group", "group", bool(chosen)), ("Add a note", "note", True),
+                                     ("Run again from here", "again", len(chosen) == 1 and chosen[0] in self.status.states)):
             action = menu.addAction(f"{tr(words)}\t{shortcuts.words(f'canvas.{deed}')}", partial(self.do, deed))
             action.setEnabled(allowed)
         lines = menu.addMenu("Align")

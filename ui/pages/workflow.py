@@ -77,6 +77,7 @@ class WorkflowPage(Page):
             pane.undo_asked.connect(self.undo)
             pane.redo_asked.connect(self.redo)
             pane.line_asked.connect(self._show_line)
+            pane.again_asked.connect(self._run_from)
             pane.show_history(self.history.undo_words, self.history.redo_words)
         return self._pane
 
@@ -356,6 +357,15 @@ class WorkflowPage(Page):
     def _go_to_first(self) -> None:
         if self._problems:
             self._show_line(max(self._problems[0].line, 1))
+
+    def _run_from(self, step: str) -> None:
+        """Run the text; this step and what builds on it are not taken from the run before."""
+        from app.workflow import runbook
+
+        if self.run_button.isEnabled():
+            command(self, runbook.forget_from, self.pane.status.run, step, busy=self.run_button, done=lambda _anew: self.run_primary())
+        else:
+            self.shell.toast(self.run_button.text().strip() + ".")
 
     def run_primary(self) -> None:
         """Run the text as it stands."""
