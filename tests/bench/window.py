@@ -175,8 +175,8 @@ class Bench:
 
         with Store.open(Profile(self.home)) as store:
             store.db.execute("DELETE FROM metrics WHERE run = 'run_done' AND name = 'train.loss'")
-            with store.db.conn:
-                store.db.conn.executemany(
+            with store.write() as db:
+                db.conn.executemany(
                     "INSERT INTO metrics (run, step, name, at, x, value) VALUES ('run_done', 'train', 'train.loss', ?, ?, ?)",
                     ((1.7e9 + n, n, 1.5 + (n * 7919 % 1000) / 1000) for n in range(POINTS)))
         found = self.child("plot", "window", "run_done")

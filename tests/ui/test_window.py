@@ -107,7 +107,7 @@ def test_pages_hear_that_the_endpoint_answers_at_last(qtbot, window, monkeypatch
     window.go("endpoint")
     page = window.page()
     qtbot.waitUntil(lambda: page._view is not None, timeout=3000)
-    assert page._state.words() == "Off"
+    assert page._state.words() == "Not running"
     monkeypatch.setattr("app.gateway.views.find_service", lambda _profile: Presence(1, 0.0, "http://127.0.0.1:1/v1"))
     monkeypatch.setattr("app.config.presence.find_service", lambda _profile: Presence(1, 0.0, "http://127.0.0.1:1/v1"))
     window.status.ask()
