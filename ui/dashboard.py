@@ -43,6 +43,7 @@ class DashboardView(QWidget):
     def __init__(self, shell: Any) -> None:
         super().__init__()
         self._shell = shell
+        self._shown: dict[str, Any] = {}
         self._cards: dict[str, _GaugeCard] = {}
         self._next, self._next_button = Label("", "body", wrap=True), Button("Open", "outline", size="small")
         self._go: tuple[str, str] = ("kits", "")
@@ -66,15 +67,26 @@ class DashboardView(QWidget):
                               gap=14))
 
     def show_dashboard(self, found: Any) -> None:
-        """Fill all of it."""
+        """Fill what differs from what is shown: a window that is looked at costs next to nothing."""
         self._next.say(found.next.words)
         self._next_button.say(found.next.button)
         self._go = (found.next.page, found.next.argument)
         self._show_gauges(found.gauges)
-        clear(self._alerts)
-        for alert in found.alerts:
-            self._alerts.addWidget(self._alert(alert))
-        self._show_work(found)
+        if self._differs("alerts", found.alerts):
+            clear(self._alerts)
+            for alert in found.alerts:
+                self._alerts.addWidget(self._alert(alert))
+        if self._differs("work", (found.running, found.waiting)):
+            self._show_work(found)
+        if self._differs("models", found.models):
+            self._show_models(found)
+        self._show_money(found)
+
+    def _differs(self, part: str, value: Any) -> bool:
+        before, self._shown[part] = self._shown.get(part), value
+        return bool(before != value)
+
+    def _show_models(self, found: Any) -> None:
         clear(self._models)
         for model in found.models:
             said, token = STATES.get(model.state, (model.state, "textTertiary"))
@@ -85,7 +97,6 @@ class DashboardView(QWidget):
             self._models.addLayout(line)
         if not found.models:
             self._models.addWidget(Label("Nothing is served.", "body", "secondary"))
-        self._show_money(found)
 
     def _show_gauges(self, gauges: Any) -> None:
         names = [gauge.name for gauge in gauges]

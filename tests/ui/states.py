@@ -165,11 +165,11 @@ def _review(stage: Stage) -> QWidget:
 
 
 def _mapping(stage: Stage) -> QWidget:
-    from ui.mapping import MappingDialog
+    from ui.mapping import MappingDialog, of_file
 
     file = stage.folder / "letters.csv"
     file.write_text(FILE, encoding="utf-8")
-    dialog = MappingDialog(stage.window, stage.window.background, file, lambda _mapping: None)
+    dialog = MappingDialog(stage.window, stage.window.background, of_file(file), lambda _mapping: None)
     dialog.open()
     stage.wait(lambda: dialog.preview is not None)
     return dialog

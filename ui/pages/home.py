@@ -45,6 +45,8 @@ class HomePage(Page):
         self._kit.setLayout(self._kit_room)
         self._answers = Answers(size="card")
         self._answers.fill(_WHAT_YOU_WILL_KNOW)
+        self._known: Any = None
+        """What the panels of this computer show."""
         self._know = QWidget()
         self._know.setLayout(column(Label("What you will know at the end", "heading"), self._answers, gap=10))
         self._now = QWidget()
@@ -130,9 +132,11 @@ class HomePage(Page):
     def _show_last(self, last: dict[str, Any]) -> None:
         changed, self._last = last != self._last, last
         if self._cards and changed:
-            self._show_kits(self._cards)
+            self._show_kits(self._cards, anew=True)
 
-    def _show_kits(self, cards: list[Any]) -> None:
+    def _show_kits(self, cards: list[Any], *, anew: bool = False) -> None:
+        if cards == self._cards and not anew:
+            return
         self._cards = cards
         starter = next((card for card in cards if card.name == STARTER), cards[0] if cards else None)
         clear(self._kit_room)
@@ -174,12 +178,16 @@ class HomePage(Page):
         self._loading.end()
         self._verdict.say(found.verdict)
         self._detail.say(found.detail)
+        lines = _machine_lines(found)
+        if (lines, found.fits) == self._known:
+            return
+        self._known = (lines, found.fits)
         clear(self._machine_room)
         head = QWidget()
         copy = Button("Copy diagnostics", "link", "copy", size="small", clicked=self.shell.copy_diagnostics)
         head.setLayout(row(Label("This computer", "heading"), None, copy, margins=(16, 12, 8, 8)))
         self._machine_room.addWidget(head)
-        for line in _machine_lines(found):
+        for line in lines:
             self._machine_room.addWidget(Line())
             self._machine_room.addWidget(_machine_row(*line))
         self._show_fits(found)

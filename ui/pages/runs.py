@@ -13,7 +13,7 @@ from ui.background import command, query
 from ui.pages.base import Page
 from ui.runcompare import RunCompare
 from ui.runqueue import RunQueue
-from ui.runview import RunPane
+from ui.runview import GOING, RunPane
 from ui.widgets.buttons import Button
 from ui.widgets.feedback import EmptyState
 from ui.widgets.table import Cell, Column, Table
@@ -98,6 +98,15 @@ class RunsPage(Page):
             for button in self._made.buttons:
                 self.header.actions.addWidget(button)
         return self._made
+
+    def store_changed(self, tables: set[str]) -> None:
+        """Figures of the machine come every second; only a run that is going draws them."""
+        if self._draws_figures() or self.watches & tables - {"metrics"}:
+            super().store_changed(tables)
+
+    def _draws_figures(self) -> bool:
+        view = self.pane._view if self._run and self._made is not None else None
+        return bool(self._run) and (view is None or view.line.state in GOING)
 
     def mark_stale(self) -> None:
         self._stale = True
