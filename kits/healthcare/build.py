@@ -36,17 +36,18 @@ ICD, FHIR = "simple-icd-10-cm 1.5.0", "fhir 4.12.0"
 OTHERS = ("parsigs 1.1.0b0", "dose-instruction-parser 2025.1024a0")
 PATIENT_PIP = "pip 23.2.1"
 """parsigs is a source archive with a link that newer pips refuse.  Only the text of its files is read."""
-OWN = {"licence": "CC0-1.0", "package": "NeuroWeaver", "version": "healthcare kit 1"}
+OWN = {"licence": "CC0-1.0", "package": "NeuroWeaver", "version": "healthcare kit 2"}
 SEED = 20261128
-COUNTS = {"train": 1500, "calibration": 40, "test": 80}
-VARIANTS = 3
+COUNTS = {"test": 80, "calibration": 40, "train": 1600}
+"""Generated lines.  In this order: training lines keep clear of held-out ones, so that a change of them changes no test."""
+VARIANTS = {"test": 1, "calibration": 1, "train": 2}
+"""Rows behind the kit's instruction of a sentence to refuse that has words to fill in; besides, it is asked once alone."""
 CLOSEST = 0.5
 """A line that has this share of its word 3-shingles in common with one line of another split is not taken."""
 INSTRUCTION = (
-    "Turn the dosage line into one FHIR R4 Dosage as JSON. Write only what the line says. "
-    'If it is not a dosage line, answer {"refusal": "out of scope"}. '
-    'If it asks for medical advice, answer {"refusal": "not advice"}.\n\n'
+    "Turn the dosage line into one FHIR R4 Dosage as JSON. Write only what the line says. Refuse anything else.\n\n"
 )
+REFUSALS = {"out_of_scope": "out of scope", "advice": "not advice"}
 KINDS: dict[str, tuple[type, ...]] = {"decimal": (int, float), "positiveInt": (int,), "unsignedInt": (int,), "boolean": (bool,)}
 """How FHIR's simple types stand in JSON; all others are text."""
 NUMBER_WORDS = {0.5: "half", 1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 10: "ten",
@@ -182,6 +183,34 @@ class Grammar:
             mine += group[slice(*bounds)]
         return mine
 
+    @cached_property
+    def shares(self) -> dict[str, float]:
+        """How often an optional part is there and a line is misspelt or in capitals."""
+        apart = {"typo": self.phrases["training_only"]["typo"]} if self.split == "train" else {}
+        return dict(self.phrases["shares"]) | apart
+
+    @cached_property
+    def held_out(self) -> set[tuple[str, ...]]:
+        """The orders of parts that held-out frames have."""
+        return {order_of(frame) for split in ("calibration", "test") for frame in self.phrases["frames"][split]}
+
+    def frame(self) -> str:
+        """The order of the parts of the next line."""
+        if self.split == "train" and self.draw.random() < self.phrases["training_only"]["compose"]:
+            return self._composed()
+        return str(self.draw.choice(self.phrases["frames"][self.split]))
+
+    def _composed(self) -> str:
+        """A frame from a head, its parts in a random order and a tail; an order that a held-out frame has is not taken."""
+        about, draw = self.phrases["training_only"], self.draw
+        while True:
+            middles = draw.sample(about["middles"], len(about["middles"]))
+            written = "".join(part.replace("[", f"[{mark}") if part.startswith("[") else mark + part
+                              for part in middles for mark in [draw.choice(about["between"])])
+            frame = draw.choice(about["heads"]) + written + draw.choice(about["tails"])
+            if order_of(frame) not in self.held_out:
+                return frame
+
     def one_of(self, words: Any) -> str:
         """A phrase; test lines take one that training never saw every third time."""
         if self.split == "test" and words.get("test") and self.draw.random() < 1 / 3:
@@ -225,7 +254,7 @@ class Line:
     def share(self, name: str) -> float:
         """How often an optional slot is filled."""
         known = "needed_seldom" if name == "needed" and not self.drug.get("reasons") else name
-        return float(self.grammar.phrases["shares"][known])
+        return self.grammar.shares[known]
 
     def _verb(self) -> Part:
         return Part(self.grammar.one_of(self.form["verbs"]))
@@ -244,7 +273,7 @@ class Line:
         return Part(str(self.grammar.draw.choice([0, 1, 2, 3, 5, 11])))
 
     def _dose(self) -> Part:
-        form, draw, shares = self.form, self.grammar.draw, self.grammar.phrases["shares"]
+        form, draw, shares = self.form, self.grammar.draw, self.grammar.shares
         if "layer" in form:
             return Part(self.grammar.one_of(form["layer"]))
         ranges = self.drug.get("ranges", form.get("ranges", []))
@@ -286,7 +315,7 @@ class Line:
 
     def _timing(self) -> Part:
         phrases, draw = self.grammar.phrases, self.grammar.draw
-        group = "rare" if draw.random() < phrases["shares"]["rare"] else self.drug["group"]
+        group = "rare" if draw.random() < self.grammar.shares["rare"] else self.drug["group"]
         timing = phrases["timings"][draw.choice(phrases["groups"][group])]
         return Part(self.grammar.one_of(timing), {"repeat": dict(timing["repeat"])})
 
@@ -313,8 +342,19 @@ class Line:
         return Part(self.grammar.one_of(about["reason"]).replace("{reason}", term), {"asNeededCodeableConcept": {"text": term}})
 
     def _instruction(self) -> Part:
-        text = self.grammar.draw.choice(self.form["instructions"][self.grammar.split])
+        draw, more = self.grammar.draw, self.grammar.phrases["training_only"]
+        own = self.form["instructions"][self.grammar.split]
+        if self.grammar.split != "train":
+            text = draw.choice(own)
+        else:
+            count = 2 if draw.random() < more["two"] else 1
+            text = ". ".join(dict.fromkeys(draw.choice(draw.choice([own, more["instructions"]])) for _ in range(count)))
         return Part(text, {"patientInstruction": text})
+
+
+def order_of(frame: str) -> tuple[str, ...]:
+    """The parts of a frame in their order, left out or not."""
+    return tuple(_SLOT.findall(frame))
 
 
 def put_together(frame: str, line: Line) -> tuple[str, dict[str, Any]]:
@@ -411,10 +451,10 @@ def generated(phrases: dict[str, Any], reasons: dict[str, list[str]], split: str
     rows: list[dict[str, Any]] = []
     seen: set[str] = set()
     while len(rows) < count:
-        frame = draw.choice(phrases["frames"][split])
+        frame = grammar.frame()
         line = Line(grammar, draw.choice(grammar.drugs))
         text, dosage = put_together(frame, line)
-        text, dosage = as_written(text, dosage, draw, phrases["shares"])
+        text, dosage = as_written(text, dosage, draw, grammar.shares)
         own = shingles(text)
         if not dosage or ends_early(dosage):
             continue
@@ -424,7 +464,7 @@ def generated(phrases: dict[str, Any], reasons: dict[str, list[str]], split: str
             raise ValueError(f"{text}: {faults}")
         seen.add(text.casefold())
         source = "; ".join(["kits/healthcare/phrases.yaml", *line.source])
-        rows.append(as_row(text, dosage, split, "task", source, about=OWN))
+        rows.append(as_row(INSTRUCTION + text, dosage, split, "task", source, OWN))
     return rows
 
 
@@ -459,24 +499,33 @@ def divide(found: dict[str, list[str]], wanted: set[str]) -> dict[str, dict[str,
 
 
 # -- rows ------------------------------------------------------------------------------------------------------------
-def as_row(text: str, answer: dict[str, Any], split: str, kind: str, source: str, about: dict[str, str]) -> dict[str, Any]:
+def as_row(question: str, answer: dict[str, Any], split: str, kind: str, source: str, about: dict[str, str]) -> dict[str, Any]:
     """One line of the data file."""
     written = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
-    return {"messages": [{"role": "user", "content": INSTRUCTION + text}, {"role": "assistant", "content": written}],
+    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": written}],
             "split": split, "kind": kind, "source": source, **about}
 
 
 def refusals(grammar: Grammar, listed: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Rows of this split: one for each template; in training VARIANTS for one that has a drug or a number to fill in."""
-    for kind, refusal in (("out_of_scope", "out of scope"), ("advice", "not advice")):
+    """Rows of this split: each sentence behind the kit's instruction, where a line would stand, and alone, as people ask."""
+    for kind, refusal in REFUSALS.items():
         for template in listed[kind][grammar.split]:
-            wanted = VARIANTS if grammar.split == "train" and "{" in template else 1
+            wanted = VARIANTS[grammar.split] if "{" in template else 1
             texts: dict[str, None] = {}
             while len(texts) < wanted:
-                drug, number = grammar.draw.choice(grammar.drugs)["name"], str(grammar.draw.randrange(2, 10))
-                texts[template.replace("{drug}", drug).replace("{n}", number)] = None
+                texts[filled(template, grammar, listed["words"])] = None
             for text in texts:
-                yield as_row(text, {"refusal": refusal}, grammar.split, kind, "kits/healthcare/refusals.yaml", OWN)
+                yield as_row(INSTRUCTION + text, {"refusal": refusal}, grammar.split, kind, "kits/healthcare/refusals.yaml", OWN)
+            yield as_row(text, {"refusal": refusal}, grammar.split, kind, "kits/healthcare/refusals.yaml", OWN)
+
+
+def filled(template: str, grammar: Grammar, words: dict[str, list[str]]) -> str:
+    """A sentence to refuse with a drug, a number, a timing and other words of this split."""
+    draw = grammar.draw
+    known = {name: draw.choice(listed) for name, listed in words.items()}
+    known |= {"drug": draw.choice(grammar.drugs)["name"], "n": str(draw.randrange(2, 10)),
+              "timing": grammar.one_of(draw.choice(list(grammar.phrases["timings"].values())))}
+    return template.format_map(known)
 
 
 def by_others(folder: Path, listed: dict[str, Any], fhir: Fhir) -> Iterator[dict[str, Any]]:
@@ -490,7 +539,7 @@ def by_others(folder: Path, listed: dict[str, Any], fhir: Fhir) -> Iterator[dict
                 raise ValueError(f"{package} has no line {one['line']!r}")
             if faults := fhir.faults(one["dosage"], "Dosage"):
                 raise ValueError(f"{one['line']}: {faults}")
-            yield as_row(one["line"], in_order(one["dosage"]), "test", "task", f"{name}: {file.split('/', 1)[-1]}",
+            yield as_row(INSTRUCTION + one["line"], in_order(one["dosage"]), "test", "task", f"{name}: {file.split('/', 1)[-1]}",
                          {"licence": "MIT", "package": name, "version": version})
 
 

@@ -48,7 +48,8 @@ def task(document):
 
 
 def line(row: dict) -> str:
-    return row["messages"][0]["content"].split("\n\n", 1)[1]
+    """The line itself, without the kit's instruction; a sentence to refuse may stand alone."""
+    return row["messages"][0]["content"].split("\n\n", 1)[-1]
 
 
 def answer(row: dict) -> dict:
@@ -63,7 +64,7 @@ def of(split: str, rows: list[dict] = ROWS) -> list[dict]:
 def test_counts_are_those_of_the_kit():
     about = yaml.safe_load((KIT / "kit.yaml").read_text(encoding="utf-8"))["kit"]
     assert dict(Counter(row["split"] for row in ROWS)) == about["rows"]
-    assert Counter(row["kind"] for row in of("test")) == {"task": 124, "out_of_scope": 16, "advice": 16}
+    assert Counter(row["kind"] for row in of("test")) == {"task": 124, "out_of_scope": 32, "advice": 32}
 
 
 def shingles(text: str) -> set[tuple[str, ...]]:
@@ -105,7 +106,7 @@ def test_every_row_names_its_source_and_licence():
     about = Counter((row["package"], row["version"], row["licence"]) for row in ROWS)
     assert about.pop(("parsigs", "1.1.0b0", "MIT")) == len(OTHERS["parsigs"])
     assert about.pop(("dose-instruction-parser", "2025.1024a0", "MIT")) == len(OTHERS["dose-instruction-parser"])
-    assert set(about) == {("NeuroWeaver", "healthcare kit 1", "CC0-1.0")}
+    assert set(about) == {("NeuroWeaver", "healthcare kit 2", "CC0-1.0")}
     coded = [row for row in OWN if "asNeededCodeableConcept" in answer(row)]
     assert len(coded) > 100
     assert all(re.fullmatch(r"kits/healthcare/phrases\.yaml; ICD-10-CM [A-Z]\d\w(\.\w+)?", row["source"]) for row in coded)
@@ -127,6 +128,26 @@ def test_a_row_to_refuse_says_so_and_nothing_more(task):
     words = {"task": "", "out_of_scope": "out of scope", "advice": "not advice"}
     assert all(refusal(task, row["messages"][1]["content"]) == words[row["kind"]] for row in ROWS)
     assert all(list(answer(row)) == ["refusal"] for row in ROWS if row["kind"] != "task")
+
+
+def test_every_sentence_to_refuse_stands_behind_the_instruction_and_alone():
+    for split in ("train", "calibration", "test"):
+        asked = [row["messages"][0]["content"] for row in of(split) if row["kind"] != "task"]
+        alone = {text for text in asked if "\n\n" not in text}
+        assert len(alone) >= 6
+        assert alone <= {text.split("\n\n", 1)[1] for text in asked if "\n\n" in text}
+
+
+def test_no_dosage_line_stands_alone_and_none_is_empty():
+    assert all(line(row).strip() and "\n\n" in row["messages"][0]["content"] for row in ROWS if row["kind"] == "task")
+
+
+def test_a_timing_alone_does_not_tell_a_dosage_line_from_what_is_none():
+    """Lines to refuse have the timings of dosage lines; a model that goes by these would refuse dosage lines wrongly."""
+    timings = {phrase for timing in PHRASES["timings"].values() for phrase in timing["train"] if len(phrase.split()) > 1}
+    for kinds in (("task",), ("out_of_scope",), ("advice",)):
+        timed = sum(any(phrase in line(row).casefold() for phrase in timings) for row in of("train") if row["kind"] in kinds)
+        assert timed >= 20
 
 
 def test_every_answer_says_something():
@@ -207,12 +228,30 @@ def test_terms_are_short_and_plain(build):
 
 
 def test_the_build_is_the_same_every_time(build, packages, tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "COUNTS", {"train": 30, "calibration": 5, "test": 10})
+    monkeypatch.setattr(build, "COUNTS", {"test": 10, "calibration": 5, "train": 30})
     for name in ("a", "b"):
         counted = build.build(packages, tmp_path / name)
     assert counted["train, task"] == 30
     assert counted["test, task"] == 10 + len(OTHERS["parsigs"]) + len(OTHERS["dose-instruction-parser"])
     assert (tmp_path / "a" / "dosages.jsonl").read_bytes() == (tmp_path / "b" / "dosages.jsonl").read_bytes()
+
+
+def test_training_lines_change_no_held_out_line(build, packages, tmp_path, monkeypatch):
+    found = []
+    for count in (5, 30):
+        monkeypatch.setattr(build, "COUNTS", {"test": 10, "calibration": 5, "train": count})
+        build.build(packages, tmp_path)
+        rows = map(json.loads, (tmp_path / "dosages.jsonl").read_text(encoding="utf-8").splitlines())
+        found.append([row for row in rows if row["split"] != "train"])
+    assert found[0] == found[1]
+
+
+def test_a_composed_frame_has_no_order_of_a_held_out_one(build):
+    grammar = build.Grammar(PHRASES, {}, "train", random.Random(0))
+    listed = set(PHRASES["frames"]["train"])
+    composed = {frame for frame in (grammar.frame() for _ in range(400)) if frame not in listed}
+    assert len(composed) > 150
+    assert not {build.order_of(frame) for frame in composed} & grammar.held_out
 
 
 def test_a_line_that_a_package_does_not_hold_is_refused(build, packages):
