@@ -64,7 +64,21 @@ def of(split: str, rows: list[dict] = ROWS) -> list[dict]:
 def test_counts_are_those_of_the_kit():
     about = yaml.safe_load((KIT / "kit.yaml").read_text(encoding="utf-8"))["kit"]
     assert dict(Counter(row["split"] for row in ROWS)) == about["rows"]
-    assert Counter(row["kind"] for row in of("test")) == {"task": 124, "out_of_scope": 32, "advice": 32}
+    asked = Counter(row["kind"] for row in of("test"))
+    assert asked == {"task": 124, "out_of_scope": 32, "advice": 32}
+    measured = about["measured"]
+    assert measured["items"] == measured["refused_wrongly"][1] == asked["task"]
+    assert {kind: of_asked[1] for kind, of_asked in measured["refused"].items()} == {"out of scope": 32, "not advice": 32}
+
+
+def test_the_readme_tells_the_figures_of_the_kit():
+    measured = yaml.safe_load((KIT / "kit.yaml").read_text(encoding="utf-8"))["kit"]["measured"]
+    text = (KIT / "README.md").read_text(encoding="utf-8")
+    low, high = measured["interval"]
+    assert f"**{100 * measured['tuned']:.1f}**" in text
+    assert f"{100 * measured['difference']:+.1f} [{100 * low:.1f}, {100 * high:.1f}]" in text
+    assert f"{measured['seconds']} s" in text
+    assert "{} of {} [".format(*measured["refused_wrongly"]) in text
 
 
 def shingles(text: str) -> set[tuple[str, ...]]:
