@@ -186,7 +186,7 @@ def index(watch: Watch) -> tuple[float, float]:
     timer.start(5)
     dragger.start(40)
     watch.page.rows.look_for()
-    watch.until(lambda: watch.page.rows._progress.isHidden() and watch.page.rows._complete)
+    watch.until(lambda: watch.page.rows._progress.isHidden() and watch.page.rows.found.complete)
     return time.perf_counter() - began, 1000 * longest[0]
 
 
@@ -197,14 +197,14 @@ def searching(watch: Watch, typed: str) -> list[float]:
     for _ in range(5):
         rows.filters.search.setText("")
         rows.look_for()
-        watch.until(lambda: watch.ready() and rows._complete)
+        watch.until(lambda: watch.ready() and rows.found.complete)
         watch.spin(0.1)
         rows.filters.search.setText(typed)
         shown: list[object] = []
         link = watch.table._pages.modelReset.connect(lambda shown=shown: shown.append(1))
         found.append(watch.measure(rows.look_for, lambda shown=shown: bool(shown) and (watch.ready() or not len(watch.table.places))))
         watch.table._pages.modelReset.disconnect(link)
-        watch.until(lambda: rows._complete)
+        watch.until(lambda: rows.found.complete)
         watch.spin(0.1)
     return found
 

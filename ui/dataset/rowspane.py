@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from array import array
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ from PySide6.QtWidgets import QLineEdit, QWidget
 from ui.background import command, query
 from ui.dataset.datawords import RowCells, rows_words
 from ui.dataset.filters import FilterBar
+from ui.dataset.found import FoundRows
 from ui.dataset.rowpanel import RATING_KEYS, RowPanel, row_pieces
 from ui.shortcuts import Heard
 from ui.widgets.buttons import Button
@@ -23,7 +22,7 @@ from ui.widgets.rows import RowsTable
 from ui.widgets.text import Label, Line, column, row
 
 if TYPE_CHECKING:
-    from app.data.browse import Part, RowFilter, RowView, WholeRow
+    from app.data.browse import RowFilter, WholeRow
     from app.data.measures import Measure
     from app.data.search import Prepared
     from app.data.views import VersionView
@@ -47,8 +46,6 @@ class RowsPane(QWidget):
         self._page = page
         self._dataset, self._version, self._total = "", 0, 0
         self._wanted: RowFilter | None = None
-        self._places: Sequence[int] = range(0)
-        self._complete = True
         self._offers_due = False
         self._indexed: set[tuple[str, int, bool]] = set()
         """Of which it is known that they are whole."""
@@ -58,7 +55,9 @@ class RowsPane(QWidget):
         self.filters.changed.connect(self.look_for)
         self._cells = RowCells()
         self.table = RowsTable(RowCells.columns, self._cells, "Rows")
-        self.table.asked.connect(self._read)
+        self.found = FoundRows(page, self.table, self._cells, "find")
+        self.found.begun.connect(self._begun)
+        self.found.changed.connect(self._say_where)
         self.table.seen.connect(lambda _first, _last: self._say_where())
         self.table.picked.connect(self._pick)
         self._picking = QTimer(self)
@@ -196,7 +195,7 @@ class RowsPane(QWidget):
             self._find()
             return
         self._show_progress(f"Preparing the search, {state.share:.0%} of the rows are in it", state.share)
-        if not len(self._places) or not self._asked_at or self.table.currentIndex().row() < 0:
+        if not len(self.found.places) or not self._asked_at or self.table.currentIndex().row() < 0:
             now = time.monotonic()
             if now - self._asked_at > LOOK_AGAIN_SECONDS:
                 self._asked_at = now
@@ -213,65 +212,21 @@ class RowsPane(QWidget):
         self._progress.show()
 
     def _find(self) -> None:
-        from app.data import browse
+        if self._wanted is not None:
+            self.found.find(self._dataset, self._version, self._wanted)
 
-        query(self._page, browse.find_first, self._dataset, self._version, self._wanted, self.table.page_rows(), done=self._found,
-              key="find")
-
-    def _found(self, part: Part) -> None:
-        self._complete = part.after is None
-        self._places = part.places if isinstance(part.places, range) else array("I", part.places)
-        self._cells.begin()
-        self._cells.see(part.rows)
+    def _begun(self) -> None:
+        """Other rows are about to be shown."""
         self.table.retitle(RowCells.QUALITY, self.filters.score())
         self._close_panel()
-        self.table.show_places(self._places, part.rows)
-        self._say_where()
-        self._go_on(part)
         if self._offers_due:
             QTimer.singleShot(0, self, self._ask_offers)
 
-    def _go_on(self, part: Part) -> None:
-        from app.data import browse
-
-        wanted = self._wanted
-        if part.after is not None:
-            query(self._page, browse.find, self._dataset, self._version, wanted, part.after, done=self._more, key="find", scan=True)
-        elif wanted is not None and wanted.by_content and (wanted.words.strip() or not wanted.score) and len(self._places) > 1:
-            query(self._page, browse.in_order, self._dataset, self._version, wanted, self._places, done=self._in_order, key="find",
-                  scan=True)
-
-    def _more(self, part: Part) -> None:
-        if isinstance(self._places, array):
-            self._places.extend(part.places)
-        self._complete = part.after is None
-        self.table.grow()
-        self._say_where()
-        self._go_on(part)
-
-    def _in_order(self, places: Sequence[int]) -> None:
-        self._places = places
-        self.table.reorder(places)
-
-    # ---- reading ---------------------------------------------------------------------------------------------------
-
-    def _read(self, places: list[int]) -> None:
-        from app.data import browse
-
-        query(self._page, browse.read_rows, self._dataset, self._version, places, self._wanted, done=self._show_rows,
-              failed=self._not_read, key="rows")
-
-    def _show_rows(self, found: list[RowView]) -> None:
-        self._cells.see(found)
-        self.table.answer(found)
-
-    def _not_read(self, problem: Any) -> None:
-        self.table.answer(None)
-        self._page.show_error(problem)
+    # ---- places ----------------------------------------------------------------------------------------------------
 
     def _say_where(self) -> None:
         first, last = self.table.in_view()
-        self.where.say(rows_words(first, last, len(self._places), self._complete))
+        self.where.say(rows_words(first, last, len(self.found.places), self.found.complete))
 
     def _say_chosen(self) -> None:
         count = self.table.chosen_count()
@@ -284,13 +239,13 @@ class RowsPane(QWidget):
         """Show the row of this number, or the next one in the list."""
         from app.data import browse
 
-        if not len(self._places) or self._wanted is None or self._wanted.state == "set_aside":
+        if not len(self.found.places) or self._wanted is None or self._wanted.state == "set_aside":
             return
         if self._wanted.score:
-            place = next((n for n, one in enumerate(self._places) if one == position), -1)
+            place = next((n for n, one in enumerate(self.found.places) if one == position), -1)
         else:
-            place = browse.number_of(self._places, position)
-        if place < 0 or place >= len(self._places):
+            place = browse.number_of(self.found.places, position)
+        if place < 0 or place >= len(self.found.places):
             self._page.shell.toast(f"Row {position:,} is not in this list.")
         else:
             self.table.go_to(place)

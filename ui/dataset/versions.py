@@ -12,6 +12,7 @@ from app.data.reasons import reason_words
 from ui import words
 from ui.background import query
 from ui.dataset.datawords import KIND_WORDS, STATE_WORDS, RowCells, making_words, rows_words, story_words
+from ui.dataset.found import FoundRows
 from ui.dataset.rowpanel import field_words
 from ui.widgets.buttons import Button, Choice
 from ui.widgets.feedback import LoadingBar
@@ -20,7 +21,7 @@ from ui.widgets.rows import RowsTable
 from ui.widgets.text import Badge, Card, Dot, Label, Line, clear, column, row
 
 if TYPE_CHECKING:
-    from app.data.browse import Part, RowView, WholeRow
+    from app.data.browse import WholeRow
     from app.data.difference import Difference
     from app.data.lineage import Story
     from ui.pages.base import Page
@@ -140,8 +141,6 @@ class ComparePane(QWidget):
         super().__init__()
         self._page = page
         self._dataset = ""
-        self._places: Any = range(0)
-        self._complete = True
         self.difference: Difference | None = None
         self.old, self.new = Choice("Earlier version"), Choice("Later version")
         for box in (self.old, self.new):
@@ -153,7 +152,8 @@ class ComparePane(QWidget):
         self.where = Label("", "small", "secondary")
         self._cells = RowCells()
         self.table = RowsTable(RowCells.columns, self._cells, "Rows that differ")
-        self.table.asked.connect(self._read)
+        self.found = FoundRows(page, self.table, self._cells, "differing")
+        self.found.changed.connect(self._say_where)
         self.table.seen.connect(lambda _first, _last: self._say_where())
         self.table.picked.connect(self._ask_pair)
         self.before, self.after = RichText("The row in the earlier version"), RichText("The row in the later version")
@@ -227,51 +227,14 @@ class ComparePane(QWidget):
         return RowFilter(state=self.kind.currentData() or "changed", against=int(self.old.currentData()))
 
     def _find(self) -> None:
-        from app.data import browse
-
         if self.kind.count():
-            query(self._page, browse.find, self._dataset, self.new.currentData(), self._wanted(), done=self._found, key="differing")
+            self.found.find(self._dataset, int(self.new.currentData()), self._wanted())
         else:
-            self._places, self._complete = range(0), True
-            self.table.show_places(self._places)
-
-    def _found(self, part: Part) -> None:
-        self._places = part.places
-        self._cells.begin()
-        self.table.show_places(self._places)
-        self._go_on(part)
-
-    def _go_on(self, part: Part) -> None:
-        from app.data import browse
-
-        self._complete = part.after is None
-        self._say_where()
-        if part.after is not None:
-            query(self._page, browse.find, self._dataset, self.new.currentData(), self._wanted(), part.after, done=self._more,
-                  key="differing", scan=True)
-
-    def _more(self, part: Part) -> None:
-        self._places.extend(part.places)
-        self.table.grow()
-        self._go_on(part)
-
-    def _read(self, places: list[int]) -> None:
-        from app.data import browse
-
-        query(self._page, browse.read_rows, self._dataset, self.new.currentData(), places, self._wanted(), done=self._show_rows,
-              failed=self._not_read, key="differing rows")
-
-    def _show_rows(self, found: list[RowView]) -> None:
-        self._cells.see(found)
-        self.table.answer(found)
-
-    def _not_read(self, problem: Any) -> None:
-        self.table.answer(None)
-        self._page.show_error(problem)
+            self.found.show_none()
 
     def _say_where(self) -> None:
         first, last = self.table.in_view()
-        self.where.say(rows_words(first, last, len(self._places), self._complete) if self.kind.count() else "")
+        self.where.say(rows_words(first, last, len(self.found.places), self.found.complete) if self.kind.count() else "")
 
     def _ask_pair(self, place: int) -> None:
         if place < 0:
