@@ -67,8 +67,10 @@ def _compare(d: Derivation, ctx: StepContext, rules: RepeatRules) -> int:
             repeats.add(row)
             if count % 500 == 0:
                 ctx.progress(ALONE + (half - ALONE) * count / d.total, f"{count:,} of {d.total:,} rows read for comparison")
-        for verdict in repeats.verdicts(lambda share, words: ctx.progress(half + (COMPARED - half) * share, words)):
+        for count, verdict in enumerate(repeats.verdicts(lambda share, words: ctx.progress(half + (COMPARED - half) * share, words))):
             (d.remove if verdict.removed else d.flag)(verdict.position, verdict.reason, verdict.detail)
+            if count % 2000 == 0:
+                ctx.progress(COMPARED, f"{count:,} rows decided")
         return repeats.unchecked
 
 

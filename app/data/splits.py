@@ -89,9 +89,11 @@ def divide(d: Derivation, rules: SplitRules, tell: Tell, *, again: bool = False)
             clusters, unchecked = find_clusters(file, rules.near, lambda share, words: tell(0.4 + 0.5 * share, words))
             together = linked(together, np.arange(len(together)), clusters)
     chosen = _choose(rows, together, rules)
-    for position, before, now in zip(rows.positions, rows.splits, chosen.tolist(), strict=True):
+    for number, (position, before, now) in enumerate(zip(rows.positions, rows.splits, chosen.tolist(), strict=True)):
         if now != before:
             d.set_split(position, ORDER[now])
+        if number % 5000 == 0:
+            tell(0.9 + 0.1 * number / len(chosen), f"{number:,} rows divided")
     warnings = _warnings(rows, together, chosen, rules)
     if unchecked:
         warnings.append(f"{unchecked:,} rows share rare words with so many others that not every pair of them was compared; rows that "

@@ -4,7 +4,8 @@
 
 Each step runs in a process of its own over the same seeded rows, as the step worker runs it, twice: once to its end, once stopped after
 a few seconds ("stopped in": from the request to the end of the process's work, its rows kept).  Beside rows a second stand those a
-second of processor time, which other work on the machine hardly changes.  ``redact`` and ``diverse`` take the first rows
+second of processor time, which other work on the machine hardly changes.  Memory is what the process holds for itself: pages of its
+scratch file, which the system takes back when it needs room, are left out.  ``redact`` and ``diverse`` take the first rows
 alone (of patterns without the names model; of vectors that the packaged encoder makes), because a million would take hours: the line says how
 many.  ``--home`` keeps the dataset for another run; STEP names those to run.
 """
@@ -106,7 +107,7 @@ def make(home: Path, name: str, count: int) -> str:
 
 
 class Watched:
-    """Highest memory of a process and its children together."""
+    """Highest memory that a process and its children hold for themselves (pages of files, which the system takes back, left out)."""
 
     def __init__(self, pid: int) -> None:
         import psutil
@@ -124,7 +125,8 @@ class Watched:
             total = 0
             try:
                 for process in (self._process, *self._process.children(recursive=True)):
-                    total += process.memory_info().rss
+                    held = process.memory_info()
+                    total += held.rss - getattr(held, "shared", 0)
             except psutil.Error:
                 continue
             self.megabytes = max(self.megabytes, total / 1e6)
