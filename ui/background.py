@@ -44,6 +44,8 @@ class _Job:
     with_store: bool = True
     lane: str = ""
     """The lane of a job that keeps its place in a line; "" for one that does not."""
+    latest: bool = False
+    """Whether it is not begun once there is a newer one of its name."""
 
 
 class _Lane:
@@ -144,10 +146,12 @@ class Background(QObject):
 
     def submit(self, owner: QObject | None, function: Callable[..., Any], *values: Any, lane: str = "quick",
                key: str = "", done: Callable[[Any], None] | None = None,
-               failed: Callable[[NeuroWeaverError], None] | None = None, with_store: bool = True, in_order: bool = False) -> None:
+               failed: Callable[[NeuroWeaverError], None] | None = None, with_store: bool = True, in_order: bool = False,
+               latest: bool = False) -> None:
         """Run ``function(store, *values)`` on a lane; ``done`` or ``failed`` is called here later.
 
         in_order: it starts when the owner's earlier jobs of this name are through, however many threads the lane has.
+        latest: for a question that takes long and is asked again and again: an older one that waits is never begun.
         """
         if self._closing.is_set():
             return
@@ -155,7 +159,7 @@ class Background(QObject):
         self._open_jobs += 1
         name = key or f"{function.__module__}.{function.__qualname__}"
         self._newest[id(owner), name] = self._serial
-        job = _Job(owner, name, self._serial, function, values, done, failed, with_store, lane if in_order else "")
+        job = _Job(owner, name, self._serial, function, values, done, failed, with_store, lane if in_order else "", latest)
         if in_order and self._waits(job):
             return
         self._lanes[lane].put(job)
@@ -186,7 +190,7 @@ class Background(QObject):
     def _run(self, job: _Job) -> None:
         if self._closing.is_set():
             return
-        answer, problem = self._attempt(job)
+        answer, problem = (None, None) if job.latest and self._is_old(job) else self._attempt(job)
         if job.lane:
             self._follow(job)
         with contextlib.suppress(RuntimeError):  # the window is gone
@@ -221,13 +225,16 @@ class Background(QObject):
         self._open_jobs -= job.serial > 0
         if self._closing.is_set() or (job.owner is not None and not alive(job.owner)):
             return
-        if job.serial and self._newest.get((id(job.owner), job.key)) != job.serial:
+        if job.serial and self._is_old(job):
             return
         if problem is not None:
             if job.failed is not None:
                 job.failed(problem)
         elif job.done is not None:
             job.done(answer)
+
+    def _is_old(self, job: _Job) -> bool:
+        return self._newest.get((id(job.owner), job.key)) != job.serial
 
     def close(self, seconds: float = 3.0) -> None:
         """No answer arrives after this; threads end, connections close."""
@@ -255,13 +262,15 @@ def unexpected(caught: Exception, function: Callable[..., Any]) -> NeuroWeaverEr
 
 
 def query(page: Any, function: Callable[..., Any], *values: Any, done: Callable[[Any], None],
-          failed: Callable[[NeuroWeaverError], None] | None = None, slow: bool = False, scan: bool = False, key: str = "") -> None:
+          failed: Callable[[NeuroWeaverError], None] | None = None, slow: bool = False, scan: bool = False, key: str = "",
+          latest: bool = False) -> None:
     """Read for a page; only the newest answer for this function arrives.
 
     slow: seconds of work.  scan: one slice of a long walk that asks again and again, which holds up nobody else.
+    latest: an older one that waits is never begun.
     """
     page.background.submit(page, function, *values, lane="slow" if slow else "scan" if scan else "quick", key=key, done=done,
-                           failed=failed or page.show_error)
+                           failed=failed or page.show_error, latest=latest)
 
 
 def command(page: Any, function: Callable[..., Any], *values: Any, busy: Any = None,

@@ -108,7 +108,7 @@ class RunPane(QScrollArea):
 
         self._id = identity
         query(self._page, views.run, identity, done=self.show_run)
-        query(self._page, curves, identity, done=self._show_curves, slow=True)
+        query(self._page, curves, identity, done=self._show_curves, slow=True, latest=True)
         query(self._page, samples, identity, done=self.samples.show_samples)
         query(self._page, views.events, identity, done=self.side.show_events)
         query(self._page, views.log, identity, done=self.side.show_log, slow=True)
@@ -161,7 +161,7 @@ class RunPane(QScrollArea):
         from app.workflow.curves import curves
 
         identity = self._id
-        query(self._page, curves, identity, names, (low, high), slow=True, key=f"part {key}",
+        query(self._page, curves, identity, names, (low, high), slow=True, key=f"part {key}", latest=True,
               done=lambda found: self.charts.show_part(key, (low, high), found) if identity == self._id else None)
 
     def _show_curves(self, found: dict[str, Any]) -> None:

@@ -181,9 +181,9 @@ class Bench:
                     ((1.7e9 + n, n, 1.5 + (n * 7919 % 1000) / 1000) for n in range(POINTS)))
         found = self.child("plot", "window", "run_done")
         for name in ("zoom", "move"):
-            median, late, worst = found[name]
-            print(f"plot of {POINTS:,} points, {name}: median {median:.1f} ms a frame, p95 {late:.1f}, worst {worst:.1f} "
-                  f"({verdict(late, FRAME_MS, 'ms')} at p95; {load()})")
+            median, late, worst, busy = found[name]
+            print(f"plot of {POINTS:,} points, {name}: median {median:.1f} ms a frame, p95 {late:.1f}, worst {worst:.1f}, of the processor "
+                  f"{busy:.1f} ({verdict(late, FRAME_MS, 'ms')} at p95; {load()})")
         print(f"  on the page after {found['shown']:.1f} s, the points of a part after {found['part']:.1f} s", flush=True)
 
     def canvas(self) -> None:

@@ -44,6 +44,21 @@ def test_only_the_newest_answer_arrives(qtbot, background):
     assert found == [4]
 
 
+def test_a_long_question_that_was_asked_anew_is_not_begun(qtbot, background):
+    owner, begun, found = QObject(), [], []
+
+    def ask(_store, value):
+        begun.append(value)
+        time.sleep(0.1)
+        return value
+
+    for value in range(6):
+        background.submit(owner, ask, value, done=found.append, latest=True)
+    qtbot.waitUntil(lambda: found == [5], timeout=5000)
+    assert len(begun) <= 2, "at most the one under way and the newest"
+    qtbot.waitUntil(lambda: background.quiet, timeout=3000)
+
+
 def test_slow_work_does_not_hold_up_quick_work(qtbot, background):
     found = []
     for _ in range(4):

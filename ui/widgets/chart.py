@@ -35,6 +35,8 @@ _BOTTOM, _TOP = 20, 14
 SMALLEST = 1e-6
 """Of the whole x axis, what can be looked at."""
 LOOK_MS = 120
+DENSE = 0.6
+"""Points a px from which a curve is a band of peaks, drawn as such."""
 DRAG = 4
 """px from which a press that moves is no click."""
 
@@ -121,12 +123,15 @@ def _curve(painter: QPainter, series: Series, place: _Place) -> None:
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(theme.color(series.fill))
         painter.drawPolygon(area)
-    pen = QPen(theme.color(series.token), tokens()["stroke"]["chart"])
+    dense = len(places) > DENSE * place.frame.width()
+    pen = QPen(theme.color(series.token), 1.0 if dense else tokens()["stroke"]["chart"])
     if series.dash:
         pen.setDashPattern([3, 2])
     painter.setPen(pen)
     painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, not dense)  # a smooth broad line of so many corners takes 20 ms
     painter.drawPolyline(QPolygonF(places))
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     if series.dots or len(places) == 1:
         painter.setPen(QPen(theme.color("surface"), 1))
         painter.setBrush(theme.color(series.token))
