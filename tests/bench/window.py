@@ -10,6 +10,8 @@ idle    memory when still, and the share of one core that the window and its ser
 stall   the longest pause of a 5 ms timer while `main.py run legal` trains with a thread for each core and the window walks its pages
 plot    frames of a curve of a million stored points while it is zoomed and moved
 canvas  frames of a workflow with 200 steps (tests/bench/canvas_frames.py)
+
+A figure is disturbed by any other work on the machine: the load average of that moment stands beside it.
 """
 
 from __future__ import annotations
@@ -88,7 +90,8 @@ class Bench:
                 times.append(self.child("frame", kind)["frame"])
         self._say_start(f"warm, median of {rounds}", warm, WARM_SECONDS)
         read = [Path(name) for name in self.child("files", "window")["files"]]
-        read += [path for path in (ROOT / "resources").rglob("*") if path.is_file()] + [p for p in self.home.rglob("*") if p.is_file()]
+        read += [path for folder in (ROOT / "resources", self.home) for path in folder.rglob("*")]
+        read = [path for path in read if path.is_file() and not path.name.endswith(("-shm", "-wal"))]  # those come and go
         cold: dict[str, list[float]] = {"window": [], "empty": []}
         out = []
         for _ in range(rounds):
