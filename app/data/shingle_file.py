@@ -114,7 +114,7 @@ class ShingleFile:
             if problem.errno == errno.ENOSPC:
                 raise disk_full(self._folder, problem.strerror or "no space left") from problem
             raise
-        self._done.append(replace(batch, shingles=batch.shingles[:0]))
+        self._done.append(replace(batch, shingles=_NO_HASH))  # an empty slice would hold on to all that it was cut from
 
     def seal(self) -> None:
         """All texts are in."""

@@ -76,6 +76,17 @@ def test_scratch_file_has_no_name_while_it_is_open(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
+def test_shingles_that_were_written_are_not_held_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.data.shingle_file.PIECE", 600)
+    with ShingleFile(tmp_path, 1) as file:
+        for number in range(400):
+            file.add(" ".join(f"w{number}x{place}" for place in range(40)))
+        held = [batch.shingles if batch.shingles.base is None else batch.shingles.base for batch in file._done]
+        assert len(held) > 20
+        assert sum(array.size for array in held) == 0
+        file.seal()
+
+
 # -- pairs ----------------------------------------------------------------------------------------------------------------------
 
 
