@@ -69,13 +69,14 @@ class Button(QPushButton):
         self._tint()
 
     def _tint(self) -> None:
+        self._tinted = theme.mode
         if self._icon_name:
             self.setIcon(icon(self._icon_name, _ICON_TOKENS[self._kind]))
 
     def changeEvent(self, event: QEvent) -> None:
-        """Tint the icon again when the theme changes."""
+        """Tint the icon again when the theme changes; a style change also comes with each new parent, 20 times while a page is built."""
         super().changeEvent(event)
-        if event.type() == QEvent.Type.StyleChange:
+        if event.type() == QEvent.Type.StyleChange and self._tinted != theme.mode:
             self._tint()
 
 
