@@ -189,7 +189,7 @@ class Rail(QWidget):
         self.setFixedWidth(NARROW if narrow else WIDE)
         for label in self._labels:
             label.setVisible(not narrow)
-        self._find.say("" if narrow else "Find or do")
+        self._find.setText("" if narrow else f" {tr('Find or do')}")  # its name for a reader stays
         for button in self.buttons.values():
             button.narrow(narrow)
 
