@@ -26,7 +26,8 @@ STEP_WORDS = {
     "train.qlora": ("Train", "Teach the model"), "evaluate.compare": ("Evaluate", "Held-back test"),
     "data.synthesise": ("Make rows", "New rows by a model"), "data.augment": ("Reword", "Known rows in other words"),
     "model.export": ("Export", "Checked file"), "model.register": ("Register", "New version"),
-    "model.deploy": ("Serve", "Local address")}
+    "model.deploy": ("Serve", "Local address"), "model.open": ("Open", "The original of a version"),
+    "model.attach": ("Add", "To the version")}
 DOMAIN_ICONS = {"legal": "scale", "healthcare": "stethoscope", "finance": "landmark"}
 
 

@@ -93,15 +93,22 @@ def _place(model: Model, folder: Path, tick: Tick | None) -> list[dict[str, Any]
     given = model.details.get("files") or [{"quantization": model.details.get("quantization", ""), "path": model.path}]
     placed = []
     for entry in given:
-        source = Path(entry["path"])
-        target = folder / source.name
-        digest = sha256(_present(source), tick)
-        if entry.get("sha256") not in (None, digest):
-            raise _changed(source)
-        link_or_copy(source, target)
-        placed.append({"quantization": entry.get("quantization", ""), "path": str(target), "size": target.stat().st_size,
-                       "sha256": digest, "served": str(source) == model.path})
+        placed.append(place_file(entry, folder, tick) | {"served": str(Path(entry["path"])) == model.path})
     return placed
+
+
+def place_file(entry: Mapping[str, Any], folder: Path, tick: Tick | None = None) -> dict[str, Any]:
+    """Put an exported file {quantization, path, sha256} into a version's folder; returns its entry.
+
+    Raises RegistryError registry.file_missing, registry.file_changed.
+    """
+    source = Path(entry["path"])
+    target = folder / source.name
+    digest = sha256(_present(source), tick)
+    if entry.get("sha256") not in (None, digest):
+        raise _changed(source)
+    link_or_copy(source, target)
+    return {"quantization": entry.get("quantization", ""), "path": str(target), "size": target.stat().st_size, "sha256": digest}
 
 
 def _present(source: Path) -> Path:

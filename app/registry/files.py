@@ -38,8 +38,11 @@ def link_or_copy(source: Path, target: Path) -> None:
         copy_whole(source, target)
 
 
-def copy_whole(source: Path, target: Path, tick: Tick | None = None) -> str:
-    """Copy through a file beside, synced and renamed; returns the sha256 of what was copied.  Links are not followed."""
+def copy_whole(source: Path, target: Path, tick: Tick | None = None, *, expected: str | None = None) -> str:
+    """Copy through a file beside, synced and renamed; returns the sha256 of what was copied.  Links are not followed.
+
+    expected: the sha256 that the content must have; else RegistryError registry.file_changed, and ``target`` stays as it was.
+    """
     partial = target.with_name(target.name + ".partial")
     digest = hashlib.sha256()
     try:
@@ -51,6 +54,9 @@ def copy_whole(source: Path, target: Path, tick: Tick | None = None) -> str:
                     tick()
             new.flush()
             os.fsync(new.fileno())
+        if expected not in (None, digest.hexdigest()):
+            raise RegistryError("registry.file_changed", "The file is not as it was registered; no copy was made.",
+                                where=Place.of(source), why="Its sha256 is another one.", remedy="Export the model again.")
         partial.replace(target)
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -58,9 +64,14 @@ def copy_whole(source: Path, target: Path, tick: Tick | None = None) -> str:
     return digest.hexdigest()
 
 
+def free_space(folder: Path) -> int:
+    """Bytes free on the volume of ``folder``."""
+    return shutil.disk_usage(folder).free
+
+
 def need_space(folder: Path, needed: int, what: str) -> None:
     """Raise RegistryError registry.no_space if the volume of ``folder`` has less than ``needed`` bytes free."""
-    free = shutil.disk_usage(folder).free
+    free = free_space(folder)
     if free < needed:
         raise RegistryError(
             "registry.no_space", f"There is too little disk space to {what}.", where=Place.of(folder),

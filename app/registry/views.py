@@ -192,6 +192,12 @@ def _lineage(store: Store, identity: str) -> dict[str, Any]:
     return found
 
 
+def version_files(store: Store, identity: str) -> list[FileLine]:
+    """The files of one version with their proofs; none for a version that is not there."""
+    row = store.row("SELECT files, proof, path FROM model_versions WHERE id = ?", (identity,))
+    return _files(row, orjson.loads(row["proof"])) if row else []
+
+
 def _files(row: Mapping[str, Any], proof: Mapping[str, Any]) -> list[FileLine]:
     proven = {entry.get("quantization"): entry for entry in proof.get("files", [])}
     lines = []

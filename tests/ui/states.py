@@ -300,6 +300,15 @@ def _hub(stage: Stage) -> QWidget:
     return dialog
 
 
+def _export(stage: Stage) -> QWidget:
+    from ui.exportdialog import ExportDialog
+
+    dialog = ExportDialog(stage.go("models"), "sample@2", "sample, version 2")
+    dialog.show()
+    stage.wait(lambda: bool(dialog.choices))
+    return dialog
+
+
 def _settings_lower(stage: Stage) -> QWidget:
     from PySide6.QtWidgets import QScrollArea
 
@@ -372,6 +381,7 @@ STATES = [
     State("runs", _run_list), State("run-live", _page("runs", "running")), State("run-done", _page("runs", "done")),
     State("run-done-lower", _run_lower), State("run-failed", _page("runs", "failed")), State("runs-compared", _runs_compared),
     State("make-kit", _make_kit), State("models", _model), State("models-compared", _models_compared), State("hub", _hub),
+    State("export", _export),
     State("playground", _page("playground")), State("endpoint", _page("endpoint")), State("costs", _page("costs")),
     State("settings", _page("settings")), State("settings-lower", _settings_lower), State("help", _page("help")),
     State("palette", _palette), State("tour", _tour), State("failed", _failed), State("first-start", _first_start),

@@ -257,6 +257,15 @@ def test_two_versions_are_laid_side_by_side(window: Window, qtbot: Any, dataset_
     qtbot.waitUntil(lambda: page._beside_panel.isHidden(), timeout=5000)
 
 
+def test_bases_that_are_known_before_the_versions_do_not_change_what_was_opened(window: Window, qtbot: Any) -> None:
+    second_version(window.background.store, 1)
+    window.go("models", "licence-notices@1")
+    page: Any = window.page()
+    page._know_bases([])
+    qtbot.waitUntil(lambda: page._view is not None, timeout=5000)
+    assert page._view.line.version == 1
+
+
 def test_base_models_are_listed_with_size_and_fit(window: Window, qtbot: Any) -> None:
     page = show(window, qtbot, "models")
     qtbot.waitUntil(lambda: bool(page._fits), timeout=20_000)

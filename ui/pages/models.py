@@ -48,8 +48,10 @@ class ModelsPage(Page):
         self._back = Button("Roll back", "quiet", "rotate-ccw", tooltip="Serve the version before this one again",
                             clicked=self._roll_back)
         self._try = Button("Try it", "outline", "message-square", clicked=self._try_it)
+        self._export = Button("Export", "quiet", "download", tooltip="Save a file of this version, or make another one",
+                              clicked=self.export)
         self._release = Button("Approve and release", "filled", "check", clicked=self._promote)
-        for button in (self._beside, self._back, self._try, self._release):
+        for button in (self._beside, self._export, self._back, self._try, self._release):
             self.header.actions.addWidget(button)
         self._list = QVBoxLayout()
         self._list.setContentsMargins(8, 12, 8, 12)
@@ -139,8 +141,8 @@ class ModelsPage(Page):
     def _show_list(self, found: list[VersionLine]) -> None:
         self._lines = found
         ids = [line.id for line in found]
-        if self._id not in ids:
-            self._id = ids[0] if ids else ""
+        if ids and self._id not in ids:  # without any, the versions are not read yet: what was opened waits for them
+            self._id = ids[0]
         clear(self._list)
         model = ""
         for line in found:
@@ -152,7 +154,7 @@ class ModelsPage(Page):
             self._list.addWidget(self._entry(line))
         self._list_bases()
         self._stack.setCurrentIndex(1 if ids else 0)
-        if self._id:
+        if ids:
             self._ask_version()
 
     def _list_bases(self) -> None:
@@ -227,7 +229,7 @@ class ModelsPage(Page):
 
     def _show_buttons(self) -> None:
         view = self._view
-        for button in (self._beside, self._back, self._try, self._release):
+        for button in (self._beside, self._export, self._back, self._try, self._release):
             button.setVisible(view is not None)
         self._beside.setVisible(view is not None and len(self._lines) > 1)
         if view is None:
@@ -276,6 +278,15 @@ class ModelsPage(Page):
 
     def _try_it(self) -> None:
         self.shell.go("playground", self._view.served_as if self._view else "")
+
+    def export(self) -> None:
+        """Choose a file of this version to save, or to make."""
+        from ui.exportdialog import ExportDialog
+
+        if self._view is not None:
+            dialog = ExportDialog(self, self._id, f"{self._view.line.model}, version {self._view.line.version}")
+            dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            dialog.open()
 
     def find_model(self) -> None:
         """Search the Hub, while offline mode is off."""
