@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from app.config.verdicts import Verdict, verdict
+from app.registry.lineage_graph import LineageGraph, graph
 from app.store import Store
 
 
@@ -42,17 +43,6 @@ class FileLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """One box of "where it comes from": icon name, words, small words, and the page that shows it."""
-
-    icon: str
-    title: str
-    detail: str
-    page: str = ""
-    argument: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class VersionView:
     """One version with its evidence."""
 
@@ -63,7 +53,7 @@ class VersionView:
     measured: Verdict | None
     proof: Mapping[str, Any]
     files: list[FileLine]
-    stages: list[Stage]
+    lineage: LineageGraph
     served_as: str
     cost: float | None
     currency: str
@@ -91,7 +81,7 @@ def version(store: Store, identity: str) -> VersionView | None:
                       "AND scope = 'step'", (row["run"],))
     return VersionView(
         line=line, format=row["format"], path=row["path"], size=row["size"], measured=verdict(store, row["run"]), proof=proof,
-        files=_files(row, proof), stages=_stages(store, row, orjson.loads(row["lineage"])),
+        files=_files(row, proof), lineage=graph(store, row),
         served_as=served["alias"] if served else "", cost=money["cost"] if money else None,
         currency=(money["currency"] if money else None) or "EUR")
 
@@ -209,16 +199,3 @@ def _files(row: Mapping[str, Any], proof: Mapping[str, Any]) -> list[FileLine]:
             evidence.get("passed"), str(entry.get("path")) == row["path"]))
     return lines
 
-
-def _stages(store: Store, row: Mapping[str, Any], lineage: Mapping[str, Any]) -> list[Stage]:
-    stages = []
-    if dataset := lineage.get("dataset"):
-        named = store.row("SELECT name FROM datasets WHERE id = ?", (dataset,))
-        stages.append(Stage("table-2", named["name"] if named else "Data", f"version {lineage.get('dataset_version', '')}",
-                            "datasets", str(dataset)))
-    if base := lineage.get("base") or row["base"]:
-        stages.append(Stage("box", str(base).replace("\\", "/").rpartition("/")[2], "base model"))
-    if run := store.row("SELECT number, document_hash FROM runs WHERE id = ?", (row["run"],)):
-        stages.append(Stage("activity", f"Run {run['number']}", f"workflow {run['document_hash'][:8]}", "runs", row["run"]))
-    stages.append(Stage("badge-check", f"Version {row['version']}", str(row["content_hash"] or "")[:9]))
-    return stages

@@ -13,8 +13,8 @@ from PySide6.QtWidgets import QApplication
 from app.config.yaml_source import parse
 from app.workflow import canvas
 from app.workflow.canvas import Fault, Status, StepState
+from ui.canvas.curve import link_path
 from ui.canvas.history import History
-from ui.canvas.items import link_path
 from ui.canvas.pane import CanvasPane
 from ui.canvas.scene import face
 

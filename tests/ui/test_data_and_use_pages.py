@@ -257,6 +257,16 @@ def test_two_versions_are_laid_side_by_side(window: Window, qtbot: Any, dataset_
     qtbot.waitUntil(lambda: page._beside_panel.isHidden(), timeout=5000)
 
 
+def test_an_earlier_version_and_the_run_are_one_click_away(window: Window, qtbot: Any) -> None:
+    second_version(window.background.store, 1)
+    page = show(window, qtbot, "models")
+    qtbot.waitUntil(lambda: "licence-notices@1" in page.lineage.boxes, timeout=5000)
+    page.lineage.boxes["licence-notices@1"].click()
+    qtbot.waitUntil(lambda: "run" in page.lineage.boxes and page._view.line.version == 1, timeout=5000)
+    page.lineage.boxes["run"].click()
+    assert window.page() is window._pages["runs"]
+
+
 def test_bases_that_are_known_before_the_versions_do_not_change_what_was_opened(window: Window, qtbot: Any) -> None:
     second_version(window.background.store, 1)
     window.go("models", "licence-notices@1")

@@ -11,14 +11,13 @@ from PySide6.QtGui import QBrush, QFont, QFontMetricsF, QPainter, QPainterPath, 
 from PySide6.QtWidgets import QGraphicsItem, QGraphicsSceneHoverEvent, QStyleOptionGraphicsItem, QWidget
 
 from app.workflow.canvas import Card, GroupMark, Link, NoteMark
+from ui.canvas.curve import link_path
 from ui.canvas.layout import HEIGHT, WIDTH
 from ui.theme import font, pixmap, theme
 
 PORT = 5.0
 REACH = 12.0
 """How near to a port's middle counts as on it, in scene units."""
-LANE = 28.0
-"""How far below a row of cards a link runs back to the next row."""
 _PAD = 8
 _AREA = QRectF(-_PAD, -_PAD, WIDTH + 2 * _PAD, HEIGHT + 2 * _PAD)
 _ICONS = {"dataset.import": "file-input", "data.refine": "funnel", "data.clean": "pen-line",
@@ -211,27 +210,6 @@ def _words(painter: QPainter, role: QFont, token: str, area: QRectF, text: str) 
 
 def _length(point: QPointF) -> float:
     return math.hypot(point.x(), point.y())
-
-
-def link_path(start: QPointF, end: QPointF, under: float = HEIGHT / 2, over: float = HEIGHT / 2) -> QPainterPath:
-    """From an output to an input: a curve, or around both cards where the input lies to the left.
-
-    under, over: how far the first card reaches below its port, and above it.
-    """
-    path = QPainterPath(start)
-    if end.x() >= start.x() + 12:
-        bend = min(max((end.x() - start.x()) / 2, 18), 90)
-        path.cubicTo(start + QPointF(bend, 0), end - QPointF(bend, 0), end)
-        return path
-    out, side = 22.0, end.x() - 22.0
-    middle = start.y() + under + LANE if end.y() > start.y() else start.y() - over - LANE
-    turn = min(16.0, abs(end.y() - middle) / 2) * (1 if end.y() > middle else -1)
-    path.cubicTo(start + QPointF(out, 0), QPointF(start.x() + out, middle), QPointF(start.x(), middle))
-    path.lineTo(end.x(), middle)
-    path.cubicTo(QPointF(side + 6, middle), QPointF(side, middle), QPointF(side, middle + turn))
-    path.lineTo(side, end.y() - turn)
-    path.cubicTo(QPointF(side, end.y()), QPointF(side + 6, end.y()), end)
-    return path
 
 
 class LinkItem(QGraphicsItem):

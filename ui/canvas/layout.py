@@ -33,6 +33,19 @@ def layered(ids: Iterable[str], edges: Edges) -> Places:
     return places
 
 
+def columns(ids: Iterable[str], edges: Edges) -> list[list[str]]:
+    """Cards from left to right, each as near to what follows it as it can be."""
+    names = list(ids)
+    layers = _layers(names, edges)
+    after: dict[str, list[str]] = {}
+    for source, target in edges:
+        after.setdefault(source, []).append(target)
+    for name in sorted(names, key=lambda name: -layers[name]):
+        if name in after:
+            layers[name] = max(min(layers[one] for one in after[name]) - 1, layers[name])
+    return _ordered(names, edges, layers, max(layers.values(), default=-1) + 1)
+
+
 def _layers(names: Sequence[str], edges: Edges) -> dict[str, int]:
     """Longest way from a card without predecessors; each card after all that it needs."""
     after: dict[str, list[str]] = {name: [] for name in names}

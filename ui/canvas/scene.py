@@ -12,7 +12,8 @@ from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsScene
 
 from app.workflow.canvas import Card, Fault, Link, Picture, StepState
 from ui import words
-from ui.canvas.items import CardItem, Face, GroupItem, LinkItem, NoteItem, link_path, port_token
+from ui.canvas.curve import link_path
+from ui.canvas.items import CardItem, Face, GroupItem, LinkItem, NoteItem, port_token
 from ui.canvas.layout import HEIGHT, WIDTH, Places, layered
 from ui.theme import theme
 

@@ -16,12 +16,13 @@ from ui.pages.base import Page
 from ui.widgets.buttons import Button
 from ui.widgets.feedback import EmptyState
 from ui.widgets.kit import FIT_BADGES
+from ui.widgets.lineage import LineagePane
 from ui.widgets.listing import Entry, Panel, Table
 from ui.widgets.text import Badge, Icon, Label, Line, clear, column, row
 from ui.widgets.verdict import Answers, Interval, verdict_badge
 
 if TYPE_CHECKING:
-    from app.registry.views import FileLine, Stage, VersionLine, VersionView
+    from app.registry.views import FileLine, VersionLine, VersionView
 
 LIST_WIDTH = 192
 STATES = {"registered": ("New", "accent"), "released": ("", "neutral"), "retired": ("Retired", "neutral"),
@@ -91,9 +92,10 @@ class ModelsPage(Page):
         self._gate.setContentsMargins(16, 8, 16, 12)
         gate_panel = Panel("Release gate")
         gate_panel.body.addLayout(self._gate)
-        self._stages = row(gap=8)
-        origin = row(Label("Where it comes from", "heading"), Label("click a step to open it", "small", "tertiary"), None)
-        lineage = column(origin, self._stages, gap=8)
+        self.lineage = LineagePane()
+        self.lineage.opened.connect(self._open_origin)
+        origin = row(Label("Where it comes from", "heading"), Label("click a box to open it", "small", "tertiary"), None)
+        lineage = column(origin, self.lineage, gap=8)
         inner = QWidget()
         inner.setObjectName("scrolled")
         proof_row = row(column(self._proof_panel, None), column(gate_panel, None), gap=16)
@@ -220,12 +222,7 @@ class ModelsPage(Page):
         best = recommended(view.files)
         self._files.show_rows([file_cells(file, best=file.quantization == best) for file in view.files])
         self._show_gate(view)
-        clear(self._stages)
-        for number, stage in enumerate(view.stages):
-            if number:
-                self._stages.addWidget(Icon("arrow-right", "textTertiary", 14))
-            self._stages.addWidget(self._stage(stage))
-        self._stages.addStretch(1)
+        self.lineage.show_graph(view.lineage, self.shell.has)
 
     def _show_buttons(self) -> None:
         view = self._view
@@ -256,12 +253,11 @@ class ModelsPage(Page):
             self._gate.addLayout(row(Icon(icon, token), Label(text, "body"), None, Label(figure, "small", "secondary"), gap=8,
                                      margins=(0, 5, 0, 5)))
 
-    def _stage(self, stage: Stage) -> QWidget:
-        button = Button(f"{stage.title}  {stage.detail}", "outline", stage.icon, size="small",
-                        tooltip=f"{stage.title}, {stage.detail}",
-                        clicked=lambda: self.shell.go(stage.page, stage.argument) if stage.page else None)
-        button.setEnabled(not stage.page or self.shell.has(stage.page))
-        return button
+    def _open_origin(self, page: str, argument: str) -> None:
+        if page == "models":
+            self._choose(argument)
+        else:
+            self.shell.go(page, argument)
 
     def _promote(self) -> None:
         from app.registry import api
