@@ -17,7 +17,7 @@ from app.config.document import home_folder as home
 from app.config.document import load_text
 from app.config.merging import Faults, Layers, inherit, overlay
 from app.config.node import Node, NodeClass
-from app.config.yaml_source import parse
+from app.config.yaml_source import Source, parse
 from app.errors import ConfigError, NeuroWeaverError
 from app.store import Store
 from app.workflow import registry
@@ -131,10 +131,7 @@ def _about(node: NodeClass) -> str:
 
 def picture(text: str, path: str = "") -> Picture:
     """Read a text as a picture.  path: where it belongs, for what it extends.  Raises ConfigError if it is not a YAML mapping."""
-    faults: Faults = []
-    source = parse(text, path or None, faults)
-    layers = inherit(source, home(Path(path) if path else None), faults)
-    overlay(layers, None, faults)
+    source, layers = _read(text, path)
     value, own = layers.value, source.value if isinstance(source.value, dict) else {}
     steps = value.get("steps")
     contents = {name: content for name, content in steps.items() if isinstance(content, dict)} if isinstance(steps, dict) else {}
@@ -142,8 +139,20 @@ def picture(text: str, path: str = "") -> Picture:
     written = set(here) if isinstance(here, dict) else set()
     cards = tuple(_card(name, content, contents, layers, name in written, path) for name, content in contents.items())
     canvas = own.get("canvas")
-    return Picture(str(value.get("name") or (Path(path).stem if path else "Workflow")), cards, tuple(_links(cards)),
+    return Picture(_name(layers, path), cards, tuple(_links(cards)),
                    tuple(_notes(canvas)), tuple(_groups(canvas, contents)))
+
+
+def _read(text: str, path: str) -> tuple[Source, Layers]:
+    faults: Faults = []
+    source = parse(text, path or None, faults)
+    layers = inherit(source, home(Path(path) if path else None), faults)
+    overlay(layers, None, faults)
+    return source, layers
+
+
+def _name(layers: Layers, path: str) -> str:
+    return str(layers.value.get("name") or (Path(path).stem if path else "Workflow"))
 
 
 def _card(name: str, content: Mapping[str, Any], contents: Mapping[str, Any], layers: Layers, own: bool, path: str) -> Card:
@@ -348,10 +357,10 @@ def status(store: Store, text: str, path: str = "") -> Status:
     faults = tuple(_fault(problem.line, problem.column, problem.message, problem.hint, problem.field)
                    for problem in problems(store, text, path))
     try:
-        shown = picture(text, path)
+        name = _name(_read(text, path)[1], path)
     except NeuroWeaverError:
         return Status(faults)
-    run = store.row("SELECT id, number FROM runs WHERE name = ? ORDER BY number DESC LIMIT 1", (shown.name,))
+    run = store.row("SELECT id, number FROM runs WHERE name = ? ORDER BY number DESC LIMIT 1", (name,))
     if run is None:
         return Status(faults)
     params = {} if faults else _params(text, path)

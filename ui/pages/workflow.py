@@ -23,8 +23,8 @@ with contextlib.suppress(ImportError, OSError):  # here it is on the thread that
     import lexilla.pyside6_scintilla  # noqa: F401
     import pyside6_scintilla  # noqa: F401
 
-CHECK_MS = 60
-"""After the last edit, before the document is checked again."""
+CHECK_MS = 20
+"""After the last edit, before the document is checked again; a check that waits is not begun once there is a newer text."""
 DRAW_MS = 120
 """After the last key in the text, before the picture follows."""
 KEEP_MS = 1500
@@ -330,7 +330,7 @@ class WorkflowPage(Page):
 
         self._look.stop()
         if self.background.store is not None:
-            query(self, canvas.status, self.history.text, self._path, done=self.show_status, slow=True)
+            query(self, canvas.status, self.history.text, self._path, done=self.show_status, slow=True, latest=True)
 
     def show_status(self, status: Any) -> None:
         """Faults on their lines and cards, states on cards, and the reason beside the button that cannot be pressed."""
