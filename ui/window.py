@@ -109,9 +109,10 @@ class Window(QMainWindow):
                                    done=lambda _module: self._turn.start(0))
 
     def _make(self, name: str) -> Iterator[None]:
-        """Build, put in place: each a turn."""
+        """Build, part by part, put in place: each a turn."""
         page = self._specs[name].make(self)
         yield
+        yield from page.parts()
         self.stack.addWidget(page)
         self._made[name] = page
         page.ensurePolished()

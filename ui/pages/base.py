@@ -7,7 +7,7 @@ touches the store itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -128,6 +128,10 @@ class Page(QWidget):
 
     def build(self) -> None:
         """Make the page's widgets, without data."""
+
+    def parts(self) -> Iterator[None]:
+        """Make what takes long, a turn of the event loop for each part, before the page is shown."""
+        yield from ()
 
     def refresh(self) -> None:
         """Ask for the data again: the page is visible and stale."""

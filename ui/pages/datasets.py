@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,22 +101,30 @@ class DatasetsPage(Page):
         self._figures = column()
         self.tabs = Tabs(TABS, name="Parts of the dataset")
         self.tabs.chosen.connect(self._show_tab)
-        self.rows, self.quality, self.seen, self.versions = RowsPane(self), QualityPane(self), SeenPane(self), VersionsPane(self)
-        self.rows.changed.connect(self._choose_version)
-        self.rows.row_chosen.connect(self._remember_row)
-        self.rows.panel_shown.connect(lambda _shown: self._make_room())
-        self.quality.rows_wanted.connect(self._show_scored)
-        self.seen.moved.connect(self._next_row)
-        self.versions.chosen.connect(self._choose_version)
-        self._panes = {"rows": self.rows, "quality": self.quality, "seen": self.seen, "versions": self.versions}
         self._parts = QStackedWidget()
-        for pane in self._panes.values():
-            self._parts.addWidget(pane)
         panel = QWidget()
         layout = column(column(self._figures, margins=(20, 14, 20, 6)), column(self.tabs, margins=(20, 0, 20, 0)), self._parts)
         layout.setStretch(2, 1)
         panel.setLayout(layout)
         return panel
+
+    def parts(self) -> Iterator[None]:
+        """One tab after the other."""
+        self.rows = RowsPane(self)
+        self.rows.changed.connect(self._choose_version)
+        self.rows.row_chosen.connect(self._remember_row)
+        self.rows.panel_shown.connect(lambda _shown: self._make_room())
+        yield
+        self.quality, self.seen = QualityPane(self), SeenPane(self)
+        self.quality.rows_wanted.connect(self._show_scored)
+        self.seen.moved.connect(self._next_row)
+        yield
+        self.versions = VersionsPane(self)
+        self.versions.chosen.connect(self._choose_version)
+        self._panes = {"rows": self.rows, "quality": self.quality, "seen": self.seen, "versions": self.versions}
+        for pane in self._panes.values():
+            self._parts.addWidget(pane)
+        yield
 
     # ---- datasets and versions -------------------------------------------------------------------------------------
 
