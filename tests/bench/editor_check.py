@@ -1,6 +1,6 @@
 """From a keystroke in a workflow document of 2,000 lines to its annotations, and an editor without checking beside it.
 
-    python tests/bench/editor_check.py [--lines 2000] [--each 10] [--keys 60] [--json]
+    python tests/bench/editor_check.py [--lines 2000] [--each 10] [--keys 25] [--json]
 
 Each keystroke lengthens a misspelt parameter on the last line, which its annotation quotes; the clock stops when the editor shows the
 new one.  Part of it is a pause on purpose after the last key.  The baseline is the same editor, alone in a
@@ -127,7 +127,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=2000)
     parser.add_argument("--each", type=int, default=10, help="lines of a step, at least 4")
-    parser.add_argument("--keys", type=int, default=60)
+    parser.add_argument("--keys", type=int, default=25, help="at most 30: an annotation does not quote a longer word in full")
     parser.add_argument("--json", action="store_true")
     wish = parser.parse_args()
     from ui.main import make_application
