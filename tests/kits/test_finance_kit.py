@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib.util
 import json
 import re
-import sys
 import zipfile
 from collections import Counter
 from decimal import Decimal
@@ -14,11 +12,8 @@ from decimal import Decimal
 import pytest
 import yaml
 
-from app.config.document import load
 from app.evaluation.checks import headline, refusal, score
-from app.evaluation.compare_node import CompareParams
 from app.store.profile import project_dir
-from app.workflow import registry
 
 KIT = project_dir() / "kits" / "finance"
 ROWS = [json.loads(line) for line in (KIT / "data" / "ledger.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -40,25 +35,6 @@ def answer(row: dict) -> dict:
 
 TASKS = [row for row in ROWS if row["kind"] == "task"]
 REFUSALS = [row for row in ROWS if row["kind"] != "task"]
-
-
-@pytest.fixture(scope="module")
-def build():
-    spec = importlib.util.spec_from_file_location("finance_build", KIT / "build.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["finance_build"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def document():
-    return load(KIT / "kit.yaml", registry.find)
-
-
-@pytest.fixture(scope="module")
-def task(document):
-    return CompareParams.model_validate(document.steps["evaluate"].params).task
 
 
 # -- the committed rows ---------------------------------------------------------------------------------------------

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import random
 import re
-import sys
 import tarfile
 import zipfile
 from collections import Counter
@@ -16,35 +14,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.config.document import load
 from app.evaluation.checks import headline, parse_object, refusal, score
-from app.evaluation.compare_node import CompareParams
 from app.store.profile import project_dir
-from app.workflow import registry
 
 KIT = project_dir() / "kits" / "healthcare"
 ROWS = [json.loads(line) for line in (KIT / "data" / "dosages.jsonl").read_text(encoding="utf-8").splitlines()]
 OWN = [row for row in ROWS if row["package"] == "NeuroWeaver" and row["kind"] == "task"]
 PHRASES, REFUSALS, OTHERS = (yaml.safe_load((KIT / f"{name}.yaml").read_text(encoding="utf-8")) for name in ("phrases", "refusals", "others"))
-
-
-@pytest.fixture(scope="module")
-def build():
-    spec = importlib.util.spec_from_file_location("healthcare_build", KIT / "build.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["healthcare_build"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def document():
-    return load(KIT / "kit.yaml", registry.find)
-
-
-@pytest.fixture(scope="module")
-def task(document):
-    return CompareParams.model_validate(document.steps["evaluate"].params).task
 
 
 def line(row: dict) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-import sys
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -15,7 +13,6 @@ import yaml
 
 from app.config.document import load
 from app.evaluation.checks import headline, refusal, score
-from app.evaluation.compare_node import CompareParams
 from app.store.profile import project_dir
 from app.workflow import registry
 
@@ -23,20 +20,6 @@ KIT = project_dir() / "kits" / "legal"
 ALL = [json.loads(line) for line in (KIT / "data" / "notices.jsonl").read_text(encoding="utf-8").splitlines()]
 ROWS = [row for row in ALL if row["kind"] == "task"]
 REFUSED = [row for row in ALL if row["kind"] != "task"]
-
-
-@pytest.fixture(scope="module")
-def build():
-    spec = importlib.util.spec_from_file_location("legal_build", KIT / "build.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["legal_build"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def document():
-    return load(KIT / "kit.yaml", registry.find)
 
 
 def notice(row: dict) -> str:
@@ -76,8 +59,7 @@ def test_every_row_names_its_source_and_licence():
     assert len({row["source"] for row in ROWS}) == len(ROWS)
 
 
-def test_every_expected_answer_passes_its_own_checks(document):
-    task = CompareParams.model_validate(document.steps["evaluate"].params).task
+def test_every_expected_answer_passes_its_own_checks(task):
     for row in ROWS:
         scores = score(task, row["messages"][1]["content"], row["messages"][1]["content"], notice(row))
         assert headline(task, scores) == 1.0, row
@@ -89,8 +71,7 @@ def question(row: dict) -> str:
     return row["messages"][0]["content"].rpartition("\n\n")[2]
 
 
-def test_rows_to_refuse_are_ours_and_free(document):
-    task = CompareParams.model_validate(document.steps["evaluate"].params).task
+def test_rows_to_refuse_are_ours_and_free(task):
     assert {(row["source"], row["licence"], row["package"]) for row in REFUSED} == {
         ("kits/legal/behaviour.yaml", "CC0-1.0", "written for this kit")}
     kinds = {"out_of_scope": "out of scope", "advice": "not advice"}
