@@ -30,8 +30,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("NEUROWEAVER_KEYRING", "off")
 SIZES = {"1": (1440, 900), "1.5": (1280, 800), "2": (1024, 680)}
 """Logical px of the window by scale."""
-README = (("home", "light"), ("run", "light"), ("run", "dark"), ("playground", "light"), ("costs", "light"), ("workflow", "light"),
-          ("workflow", "dark"))
+README = (("home", "light"), ("run", "light"), ("playground", "light"), ("costs", "light"), ("workflow", "dark"))
 QUESTION = ("Read the licence notice. Answer with JSON: the SPDX expression, the category, and the deciding words quoted verbatim."
             "\n\nThis library is free software; you can redistribute it and/or modify it under the terms of the GNU Lesser General "
             "Public License as published by the Free Software Foundation; either version 2.1 of the License, or (at your option) "
@@ -166,6 +165,7 @@ def _readme(folder: Path, home: Path) -> int:
         for name, mode in README:
             theme.apply(mode)
             window.go("runs" if name == "run" else name, {"run": done, "workflow": "legal"}.get(name, ""))
+            window.page()  # builds it to its end: a page that is not there yet leaves the one before in the picture
             _spin(app, 1.0)
             slim(_still(app, window, window)).save(str(folder / f"{name}-{mode}.png"), "PNG", 0)  # type: ignore[call-overload]
     finally:
