@@ -10,30 +10,35 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from app.config.node import StepContext
 from app.data import quality
+from app.data.derive import at_row
 from app.data.embedding import Encoder
 from app.data.labels import MOST_FIT, LabelModels
 from app.data.measures import BY_NAME
+from app.data.patience import patiently
 from app.data.quality import Languages, Values, question_of
 from app.data.relevance import Relevance
 from app.data.rowtext import in_blocks
-from app.errors import Cancelled, DatasetError, NeuroWeaverError, Place
+from app.errors import DatasetError, Place
 from app.store.datasets import DatasetDb, decode
 from app.store.records import Row
 
 if TYPE_CHECKING:
     from app.data.assess_node import AssessParams
 
-BLOCK, SOME = 256, 64
+BLOCK, SOME, PAGE = 256, 64, 2_000
+WRITTEN = 20_000
+"""Scores put in by one transaction."""
 SAMPLE = 2000
 FRAME_SHARE, WORD_SHARE, LANGUAGE_SHARE = 0.2, 0.3, 0.1
 FEWEST_FRAMED = 10
@@ -76,13 +81,27 @@ def _lines(text: str) -> list[str]:
 
 def sample_rows(db: DatasetDb, version: int, most: int, seed: int) -> list[Row]:
     """At most about ``most`` kept rows, spread over the version and the same for the same seed."""
-    total = int(db.conn.execute("SELECT count(*) FROM version_rows WHERE version = ? AND state = 'kept'", (version,)).fetchone()[0])
+    return list(spread(db, version, most, seed))
+
+
+def spread(db: DatasetDb, version: int, most: int, seed: int) -> Iterator[Row]:
+    """The same rows in order of position, read in pages."""
+    total = _count(db, version)
     where = "" if total <= most else "AND (v.position + ?2) * 2654435761 % 4294967296 < ?3"
-    found = db.conn.execute(
-        "SELECT v.position, v.split, r.hash, r.payload FROM version_rows v JOIN rows r ON r.id = v.row WHERE v.version = ?1 "
-        f"AND v.state = 'kept' {where} ORDER BY v.position LIMIT ?4",
-        (version, 7919 * seed + 1, int(2**32 * most / max(total, 1)), most))
-    return [decode(payload, split=split, digest=digest, position=position) for position, split, digest, payload in found]
+    sql = ("SELECT v.position, v.split, r.hash, r.payload FROM version_rows v JOIN rows r ON r.id = v.row WHERE v.version = ?1 "
+           f"AND v.state = 'kept' {where} AND v.position > ?4 ORDER BY v.position LIMIT ?5")
+    bound, after = int(2**32 * most / max(total, 1)), 0
+    while page := min(PAGE, most):
+        found = db.conn.execute(sql, (version, 7919 * seed + 1, bound, after, page)).fetchall()
+        for position, split, digest, payload in found:
+            yield decode(payload, split=split, digest=digest, position=position)
+        if len(found) < page:
+            return
+        most, after = most - len(found), found[-1][0]
+
+
+def _count(db: DatasetDb, version: int) -> int:
+    return int(db.conn.execute("SELECT count(*) FROM version_rows WHERE version = ? AND state = 'kept'", (version,)).fetchone()[0])
 
 
 def assess(ctx: StepContext, db: DatasetDb, version: int, params: AssessParams, base: Callable[[], Path]) -> dict[str, Any]:
@@ -95,13 +114,11 @@ class _Assessing:
 
     def __init__(self, ctx: StepContext, db: DatasetDb, version: int, params: AssessParams, base: Callable[[], Path]) -> None:
         self._ctx, self._db, self._version, self._params, self._base = ctx, db, version, params, base
-        counted = "SELECT count(*) FROM version_rows WHERE version = ? AND state = 'kept'"
-        self._total = int(db.conn.execute(counted, (version,)).fetchone()[0])
+        self._total = _count(db, version)
         if not self._total:
             raise DatasetError("dataset.no_rows", "There is no row to assess.", where=Place.of(field=f"version {version}"),
                                remedy="Choose a version that keeps rows.")
         self._positions = np.zeros(self._total, np.int64)
-        self._hashes = bytearray(16 * self._total)
         self._scores: dict[str, Values] = {}
         self._languages: Counter[str] = Counter()
         self._notes: list[str] = []
@@ -139,7 +156,6 @@ class _Assessing:
         for rows in in_blocks(self._db.iter_rows(self._version), BLOCK):
             place = slice(done, done + len(rows))
             self._positions[place] = [row.position for row in rows]
-            self._hashes[16 * done : 16 * (done + len(rows))] = b"".join(bytes.fromhex(row.hash) for row in rows)
             questions = [frame.question(row) for row in rows]
             self._texts(place, rows, questions, languages, frame)
             if labels is not None and labels.fields:
@@ -152,24 +168,18 @@ class _Assessing:
     def _label_models(self, frame: Frame) -> LabelModels:
         self._ctx.progress(0.01, "Learning the labels")
         rows = sample_rows(self._db, self._version, MOST_FIT, self._ctx.seed)
-        return LabelModels([frame.question(row) for row in rows], [row.answer for row in rows], self._ctx.seed)
+        questions, answers = [frame.question(row) for row in rows], [row.answer for row in rows]
+        return patiently(lambda: LabelModels(questions, answers, self._ctx.seed), self._ctx.check_cancelled)
 
     def _texts(self, place: slice, rows: list[Row], questions: list[str], languages: Languages, frame: Frame) -> None:
         for number, row, question in zip(range(place.start, place.stop), rows, questions, strict=True):
-            try:
+            with at_row("data.assess", row.position, "no score was changed"):
                 told, self._scores["language"][number] = _language(question, row.answer, languages)
                 self._languages[told or "unknown"] += 1
                 for name, value in _of_text(row, question, frame.words).items():
                     self._scores[name][number] = value
                 if self._params.toxicity:
                     self._scores["toxicity"][number] = quality.toxicity(f"{question}\n{row.answer}")
-            except Exception as problem:
-                if isinstance(problem, Cancelled | NeuroWeaverError | OSError | MemoryError):
-                    raise
-                raise DatasetError(
-                    "dataset.row_failed", f"data.assess failed on row {row.position}; no score was changed.",
-                    where=Place.of(field=f"row {row.position}"), why=f"{type(problem).__name__}: {problem}",
-                    remedy="Look at the row on the Datasets page, mend or remove it, then resume the run.") from problem
 
     # -- some rows --------------------------------------------------------------------------------------------------------
     def _relevance(self, kept: _Kept, sample: list[Row], frame: Frame) -> None:
@@ -211,29 +221,36 @@ class _Assessing:
 
     def _some(self, name: str, most: int, kept: _Kept, make: Callable[[list[Row]], Values], bar: tuple[float, float]) -> None:
         """Score a spread of rows.  bar: start and width on the progress bar."""
-        wanted = sample_rows(self._db, self._version, most, self._ctx.seed)
-        found, done = np.full(self._total, np.nan, np.float32), 0
-        for rows in in_blocks(wanted, SOME):
+        found, done, count = np.full(self._total, np.nan, np.float32), 0, min(most, self._total)
+        for rows in in_blocks(spread(self._db, self._version, most, self._ctx.seed), SOME):
             places = np.searchsorted(self._positions, [row.position for row in rows])
             found[places] = kept.or_make(rows, name, make)
             done += len(rows)
-            self._ctx.progress(bar[0] + bar[1] * done / len(wanted), f"{BY_NAME[name].title}: {done:,} of {len(wanted):,} rows")
+            self._ctx.progress(bar[0] + bar[1] * done / count, f"{BY_NAME[name].title}: {done:,} of about {count:,} rows")
         self._scores[name] = found
 
     # -- ending -----------------------------------------------------------------------------------------------------------
     def _write(self) -> None:
-        """Put all scores in, in batches; what an earlier assessment said of these rows by the same measures goes."""
-        names = list(self._scores)
+        """Put all scores in, one measure after the other, because an index goes by measure; what an earlier assessment said of
+        these rows by the same measures goes."""
+        kept = self._db.conn.execute("SELECT row FROM version_rows WHERE version = ? AND state = 'kept' ORDER BY position",
+                                     (self._version,))
+        rows = np.fromiter((row for (row,) in kept), np.int64, self._total)
+        for place, (name, values) in enumerate(self._scores.items()):
+            before = self._db.conn.execute("SELECT 1 FROM scores WHERE name = ? LIMIT 1", (name,)).fetchone() is not None
+            for start in range(0, self._total, WRITTEN):
+                part = slice(start, start + WRITTEN)
+                self._put(name, rows[part], values[part], before)
+                share = (place + min(start + WRITTEN, self._total) / self._total) / len(self._scores)
+                self._ctx.progress(0.95 + 0.05 * share, f"Keeping the scores: {BY_NAME[name].title.lower()}")
+
+    def _put(self, name: str, rows: npt.NDArray[np.int64], values: Values, before: bool) -> None:
+        known = np.isfinite(values)
         with self._db.write() as conn:
-            conn.executemany("DELETE FROM scores WHERE name = ? AND row IN (SELECT row FROM version_rows WHERE version = ?)",
-                             ((name, self._version) for name in names))
-        for start in range(0, self._total, 2000):
-            stop = min(start + 2000, self._total)
-            self._db.put_scores(
-                (self._hashes[16 * number : 16 * number + 16].hex(), name, float(value))
-                for name in names for number, value in enumerate(self._scores[name][start:stop], start=start)
-                if not math.isnan(value))
-            self._ctx.progress(0.95 + 0.05 * stop / self._total, "Keeping the scores")
+            if before:
+                conn.executemany("DELETE FROM scores WHERE row = ? AND name = ?", ((row, name) for row in rows[~known].tolist()))
+            conn.executemany("INSERT OR REPLACE INTO scores (row, name, value) VALUES (?, ?, ?)",
+                             ((row, name, value) for row, value in zip(rows[known].tolist(), values[known].tolist(), strict=True)))
 
     def _report(self, made: dict[str, Values]) -> dict[str, Any]:
         values = self._scores["quality"]

@@ -71,6 +71,7 @@ class Assess(Node[AssessParams]):
             return resolve_base(ctx.store, self.params.difficulty.base_model or ctx.base_model)
 
         with open_dataset(ctx.store, rows.dataset) as db:
+            db.conn.watch(ctx.check_cancelled)
             report = assess(ctx, db, rows.version, self.params, base)
         content = orjson.dumps(report, option=orjson.OPT_INDENT_2)
         ctx.store.db.execute(

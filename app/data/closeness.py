@@ -11,13 +11,14 @@ from __future__ import annotations
 import heapq
 import re
 from array import array
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import xxhash
 
 from app.data.rowtext import in_blocks
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
 SMALLEST = 8
 MOST_COMPARED = 32
 """Rows compared exactly for one text: those that share the most."""
+REMEMBERED = 20_000
+"""Made texts kept in memory: more than are ever unwritten."""
 MOST_SHARING = 1000
 """Rows looked at for one hash; one that more rows share says little."""
 SAMPLE_ROWS = 400
-BLOCK = 512
+BLOCK = 64
 USUAL_SHARE = 0.5
 """From this share of the rows on, a shingle is part of the form and not of the content."""
 MOST_HELD_OUT = 50_000
@@ -99,7 +102,11 @@ def jaccard(first: frozenset[int], second: frozenset[int]) -> float:
 
 
 class Nearest:
-    """Finds the row that a text is most like.  text_of: the text of the row at a position."""
+    """Finds the row that a text is most like.  text_of: the text of the row at a position.
+
+    What is made on the way is kept apart, and joins the others when there is much of it; the newest texts stay in memory, because
+    they may not be written yet.
+    """
 
     def __init__(self, rows: Iterable[Row], form: Form, text_of: Callable[[int], str]) -> None:
         self._form, self._text_of = form, text_of
@@ -108,11 +115,9 @@ class Nearest:
             smallest = _smallest(form.own(asked(row)))
             hashes.extend(smallest)
             places.extend([row.position] * len(smallest))
-        every = np.array(hashes, np.uint64)
-        order = np.argsort(every, kind="stable")
-        self._hashes, self._places = every[order], np.array(places, np.int64)[order]
+        self._hashes, self._places = _in_order(hashes, places)
         self._added: dict[int, list[int]] = defaultdict(list)
-        self._texts: dict[int, str] = {}
+        self._texts: OrderedDict[int, str] = OrderedDict()
 
     def find(self, text: str, least: float) -> tuple[int, float] | None:
         """(position, Jaccard similarity) of the row most like a text, if it is at least ``least``."""
@@ -130,6 +135,17 @@ class Nearest:
         self._texts[position] = text
         for one in _smallest(self._form.own(text)):
             self._added[one].append(position)
+        if len(self._texts) > 2 * REMEMBERED:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Put what was added among the others, and forget the older texts."""
+        hashes, places = _in_order(*zip(*((one, place) for one, listed in self._added.items() for place in listed), strict=True))
+        where = np.searchsorted(self._hashes, hashes, "right")
+        self._hashes, self._places = np.insert(self._hashes, where, hashes), np.insert(self._places, where, places)
+        self._added.clear()
+        while len(self._texts) > REMEMBERED:
+            self._texts.popitem(last=False)
 
     def _candidates(self, own: frozenset[int]) -> list[int]:
         shared: Counter[int] = Counter()
@@ -138,6 +154,12 @@ class Nearest:
             shared.update(self._places[first : min(last, first + MOST_SHARING)].tolist())
             shared.update(self._added.get(one, ()))
         return [position for position, _ in shared.most_common(MOST_COMPARED)]
+
+
+def _in_order(hashes: Sequence[int], places: Sequence[int]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    every = np.array(hashes, np.uint64)
+    order = np.argsort(every, kind="stable")
+    return every[order], np.array(places, np.int64)[order]
 
 
 def _smallest(shingles: frozenset[int]) -> list[int]:

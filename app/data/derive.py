@@ -11,6 +11,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -65,9 +66,10 @@ class Derivation:
         self, ctx: StepContext, rows: Rows, *, node: str, note: str, params: Mapping[str, Any], share: float = ITERATING,
         origin: Mapping[str, Any] | None = None,
     ) -> None:
-        self._ctx, self._node, self._share = ctx, node, share
+        self._ctx, self.node, self._share = ctx, node, share
         self.parent = rows.version
         self.db: DatasetDb = open_dataset(ctx.store, rows.dataset)
+        self.db.conn.watch(ctx.check_cancelled)  # a statement over a million rows takes seconds
         try:
             _drop_stale(ctx.store, self.db, self.parent, node, key := self._key(rows, params))
             self._writer = VersionWriter(
@@ -79,6 +81,7 @@ class Derivation:
             self.version = self._writer.version
             self._done = self._begin()
         except BaseException:
+            self.db.conn.watch(None)
             if hasattr(self, "_writer"):
                 self._writer.__exit__()
             self.db.close()
@@ -100,7 +103,7 @@ class Derivation:
         return self._writer.resumed
 
     def _key(self, rows: Rows, params: Mapping[str, Any]) -> str:
-        named = [self._node, self.parent, rows.content_hash, dict(params), self._ctx.seed]
+        named = [self.node, self.parent, rows.content_hash, dict(params), self._ctx.seed]
         return hashlib.sha256(orjson.dumps(named, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
 
     def _begin(self) -> int:
@@ -235,7 +238,7 @@ class Derivation:
         made = figures(self.db, self.version, lambda: self._ctx.progress(0.95, "Writing the new version"))
         counts = self.counts()
         if made.rows == 0:
-            raise UsageError("dataset.nothing_left", f"{self._node} would remove every row; no version was made.",
+            raise UsageError("dataset.nothing_left", f"{self.node} would remove every row; no version was made.",
                              why=f"Removed: {counts['removed']}.", remedy="Relax its rules, or look at the rows first.")
         full = {"checked": self.total, "kept": made.rows, "splits": made.splits, **counts, **report}
         self._writer.finish(rows=made.rows, removed=self._count("WHERE version = ? AND state = 'removed'", self.version),
@@ -253,7 +256,7 @@ class Derivation:
 
     def _report(self, full: Mapping[str, Any]) -> Report:
         content = orjson.dumps(full, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
-        path = self._ctx.outputs_dir / f"{self._node.rpartition('.')[2]}.json"
+        path = self._ctx.outputs_dir / f"{self.node.rpartition('.')[2]}.json"
         path.write_bytes(content)
         return Report(content_hash=hashlib.sha256(content).hexdigest(), path=str(path), summary=orjson.loads(content))
 
@@ -261,6 +264,7 @@ class Derivation:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, _trace: TracebackType | None) -> None:
+        self.db.conn.watch(None)  # what is kept, or taken back, is so to the end
         try:
             with self._writer:
                 if not self._finished and self._keeps(problem):
@@ -270,18 +274,35 @@ class Derivation:
                         self._writer.pause()
         finally:
             self.db.close()
-        if self._row is not None and isinstance(problem, Exception) and not isinstance(
-            problem, Cancelled | NeuroWeaverError | OSError | MemoryError
-        ):
-            raise DatasetError(
-                "dataset.row_failed", f"{self._node} failed on row {self._row.position}; what was done before it is kept.",
-                where=Place.of(field=f"row {self._row.position}"), why=f"{type(problem).__name__}: {problem}",
-                remedy="Look at the row on the Datasets page, mend or remove it, then resume the run.") from problem
+        if self._row is not None and isinstance(problem, Exception) and not isinstance(problem, NO_FAULT_OF_A_ROW):
+            raise row_failed(self.node, self._row.position, problem) from problem
 
     def _keeps(self, problem: BaseException | None) -> bool:
         discarded = isinstance(problem, Cancelled) and not problem.save
         unfit = isinstance(problem, UsageError)  # the parameters do not fit: going on would not mend that
         return not (discarded or unfit)
+
+
+NO_FAULT_OF_A_ROW = (Cancelled, NeuroWeaverError, OSError, MemoryError)
+
+
+def row_failed(node: str, position: int, problem: Exception, kept: str = "what was done before it is kept") -> DatasetError:
+    """What a node says when a row cannot be dealt with."""
+    return DatasetError(
+        "dataset.row_failed", f"{node} failed on row {position}; {kept}.",
+        where=Place.of(field=f"row {position}"), why=f"{type(problem).__name__}: {problem}",
+        remedy="Look at the row on the Datasets page, mend or remove it, then resume the run.")
+
+
+@contextmanager
+def at_row(node: str, position: int, kept: str = "nothing was changed") -> Iterator[None]:
+    """What fails inside is told as the failure of this row (DatasetError dataset.row_failed), if it can be the row's fault."""
+    try:
+        yield
+    except NO_FAULT_OF_A_ROW:
+        raise
+    except Exception as problem:
+        raise row_failed(node, position, problem, kept) from problem
 
 
 def _drop_stale(store: Store, db: DatasetDb, parent: int, node: str, key: str) -> None:

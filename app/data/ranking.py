@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from app.data.lookup import looked_up
 from app.data.quality import completeness
 from app.data.repair import damaged
 from app.store.datasets import DatasetDb
@@ -52,21 +53,15 @@ class Ranking:
         """The order of all rows that came.  db, version: where they came from, for ratings and scores."""
         positions = np.array(self.positions, np.int64)
         better = {"split": -np.array(self.splits, np.int64)}
-        better[RATING] = _looked_up(db, version, positions, "SELECT v.position, x.rating FROM version_rows v JOIN ratings x ON "
-                                    "x.row = v.row WHERE v.version = ?")
-        better[QUALITY] = _looked_up(db, version, positions, "SELECT v.position, x.value FROM version_rows v JOIN scores x ON "
-                                     f"x.row = v.row AND x.name = '{QUALITY}' WHERE v.version = ?", _ROUGH)
+        better[RATING] = _steps(looked_up(db, positions, "SELECT v.position, x.rating FROM version_rows v JOIN ratings x ON "
+                                          "x.row = v.row WHERE v.version = ?", version, missing=0))
+        better[QUALITY] = _steps(looked_up(db, positions, "SELECT v.position, x.value FROM version_rows v JOIN scores x ON "
+                                           f"x.row = v.row AND x.name = '{QUALITY}' WHERE v.version = ?", version, missing=0), _ROUGH)
         return Order(positions, better | {name: np.array(values, np.int64) for name, values in self._own.items()})
 
 
-def _looked_up(db: DatasetDb, version: int, positions: Numbers, sql: str, steps: int = 1) -> Numbers:
-    """What a table says of the rows, in steps; 0 of a row of which it says nothing."""
-    found = np.zeros(len(positions), np.int64)
-    for position, value in db.conn.execute(sql, (version,)):
-        place = int(np.searchsorted(positions, position))
-        if place < len(positions) and positions[place] == position:
-            found[place] = round(steps * value)
-    return found
+def _steps(values: npt.NDArray[np.float64], steps: int = 1) -> Numbers:
+    return np.asarray(np.rint(steps * values), np.int64)
 
 
 class Order:

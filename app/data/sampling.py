@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from app.data.patience import patiently
+
 Vectors = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
 Tell = Callable[[float], None]
@@ -18,7 +20,8 @@ CHUNK = 20_000
 FIT_ROWS = 50_000
 """Rows that clusters are learned from at most."""
 LIST_NUMBERS = 20_000_000
-"""Bounds the best lists of a query set: queries x places."""
+"""Bounds the best lists of a query set: queries x places, 8 bytes each and a quarter more."""
+MERGED, LOOKED_THROUGH = 4096, 64
 
 
 def shuffled(count: int, seed: int) -> Numbers:
@@ -104,10 +107,12 @@ def _greedy(vectors: Vectors, wanted: int, seed: int, tell: Tell) -> tuple[Numbe
     return rows, away
 
 
-def clusters(blocks: Callable[[], Iterable[Vectors]], count: int, number: int, seed: int) -> Numbers:
+def clusters(
+    blocks: Callable[[], Iterable[Vectors]], count: int, number: int, seed: int, alive: Callable[[], None] = lambda: None
+) -> Numbers:
     """The cluster of each row, (rows,): k-means in mini-batches on at most FIT_ROWS rows (Sculley 2010), then the nearest centre.
 
-    blocks: gives the vectors in row order each time it is called.
+    blocks: gives the vectors in row order each time it is called.  alive: called while the clusters are learned; may raise.
     """
     from sklearn.cluster import MiniBatchKMeans
 
@@ -115,46 +120,92 @@ def clusters(blocks: Callable[[], Iterable[Vectors]], count: int, number: int, s
     share = min(1.0, FIT_ROWS / max(count, 1))
     sample = [block[generator.random(len(block)) < share] if share < 1 else block for block in blocks()]
     learned = np.concatenate(sample)
-    model = MiniBatchKMeans(min(number, len(learned)), random_state=seed, n_init=1, batch_size=4096).fit(learned)
+    model = MiniBatchKMeans(min(number, len(learned)), random_state=seed, n_init=1, batch_size=4096)
+    patiently(lambda: model.fit(learned), alive)
     return np.concatenate([model.predict(block) for block in blocks()]).astype(np.int64)
 
 
-def nearest_to_queries(blocks: Iterable[Vectors], count: int, queries: Vectors, wanted: int) -> tuple[Numbers, npt.NDArray[np.float32]]:
+def nearest_to_queries(
+    blocks: Iterable[Vectors], count: int, queries: Vectors, wanted: int, alive: Callable[[], None] = lambda: None
+) -> tuple[Numbers, npt.NDArray[np.float32]]:
     """(order, likeness of each row to its nearest query, (rows,)): queries take turns, each the row most like it that is left.
 
     As Ivison et al. 2025 (arXiv 2503.01807) choose by round robin.  A query's list is bounded by LIST_NUMBERS; when all are used
-    up the rows most like any query follow.
+    up the rows most like any query follow.  alive: called now and then; may raise.
     """
-    length = max(1, min(wanted, count, max(LIST_NUMBERS // len(queries), 4 * wanted // len(queries) + 64)))
-    best_rows, best = np.zeros((len(queries), 0), np.int64), np.zeros((len(queries), 0), np.float32)
+    best = _Best(len(queries), max(1, min(wanted, count, max(LIST_NUMBERS // len(queries), 4 * wanted // len(queries) + 64))))
     likeness = np.zeros(count, np.float32)
     seen = 0
     for block in blocks:
         alike = (block @ queries.T).astype(np.float32)
         likeness[seen : seen + len(block)] = alike.max(1)
-        rows = np.broadcast_to(np.arange(seen, seen + len(block)), (len(queries), len(block)))
-        best_rows, best = np.concatenate([best_rows, rows], 1), np.concatenate([best, alike.T], 1)
-        if best.shape[1] > length:
-            top = np.argpartition(-best, length - 1, axis=1)[:, :length]
-            best_rows, best = np.take_along_axis(best_rows, top, 1), np.take_along_axis(best, top, 1)
+        best.add(seen, alike.T, alive)
         seen += len(block)
-    sorted_rows = np.take_along_axis(best_rows, np.argsort(-best, axis=1, kind="stable"), 1)
-    return _round_robin(sorted_rows, likeness, wanted), likeness
+    return _round_robin(best.ordered(alive), likeness, wanted, alive), likeness
 
 
-def _round_robin(lists: Numbers, likeness: npt.NDArray[np.float32], wanted: int) -> Numbers:
+class _Best:
+    """The rows most like each query: ``length`` of them, and room for as many more as are sorted out together."""
+
+    def __init__(self, queries: int, length: int) -> None:
+        self._length = length
+        width = length + max(length // 4, MERGED)
+        self._rows, self._alike = np.zeros((queries, width), np.int32), np.zeros((queries, width), np.float32)
+        self._filled = 0
+
+    def add(self, start: int, alike: npt.NDArray[np.float32], alive: Callable[[], None]) -> None:
+        """alike: (queries, rows) of the rows from number ``start`` on."""
+        for first in range(0, alike.shape[1], MERGED):
+            part = alike[:, first : first + MERGED]
+            if self._filled + part.shape[1] > self._rows.shape[1]:
+                self._sort_out(alive)
+            place = slice(self._filled, self._filled + part.shape[1])
+            self._rows[:, place] = np.arange(start + first, start + first + part.shape[1])
+            self._alike[:, place] = part
+            self._filled = place.stop
+
+    def _sort_out(self, alive: Callable[[], None]) -> None:
+        """Keep the best, row by row of the table, so that what is made meanwhile is small."""
+        kept = min(self._length, self._filled)
+        for rows, alike in zip(self._rows, self._alike, strict=True):
+            top = np.argpartition(-alike[: self._filled], kept - 1)[:kept]
+            top.sort()
+            rows[:kept], alike[:kept] = rows[top], alike[top]
+            alive()
+        self._filled = kept
+
+    def ordered(self, alive: Callable[[], None]) -> npt.NDArray[np.int32]:
+        """(queries, rows): those most like each query, the best first; of equals the earlier row."""
+        self._sort_out(alive)
+        for rows, alike in zip(self._rows, self._alike, strict=True):
+            rows[: self._filled] = rows[: self._filled][np.argsort(-alike[: self._filled], kind="stable")]
+            alive()
+        return self._rows[:, : self._filled]
+
+
+def _round_robin(lists: npt.NDArray[np.int32], likeness: npt.NDArray[np.float32], wanted: int, alive: Callable[[], None]) -> Numbers:
     taken = np.zeros(len(likeness), bool)
     at, order = [0] * len(lists), list[int]()
     open_lists = list(range(len(lists)))
     while open_lists and len(order) < wanted:
+        alive()
         for query in list(open_lists):
-            while at[query] < lists.shape[1] and taken[lists[query, at[query]]]:
-                at[query] += 1
-            if at[query] == lists.shape[1]:
+            place = at[query] = _first_free(lists[query], at[query], taken)
+            if place == lists.shape[1]:
                 open_lists.remove(query)
             elif len(order) < wanted:
-                row = int(lists[query, at[query]])
+                row = int(lists[query, place])
                 taken[row] = True
                 order.append(row)
     rest = np.argsort(-likeness, kind="stable")
     return np.concatenate([np.array(order, np.int64), rest[~taken[rest]]]).astype(np.int64)
+
+
+def _first_free(rows: npt.NDArray[np.int32], start: int, taken: npt.NDArray[np.bool_]) -> int:
+    """The first place from ``start`` on whose row is not taken; the end if there is none."""
+    while start < len(rows):
+        free = ~taken[rows[start : start + LOOKED_THROUGH]]
+        if free.any():
+            return start + int(free.argmax())
+        start += LOOKED_THROUGH
+    return len(rows)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from app.config.node import StepContext
 from app.data import sampling
+from app.data.derive import at_row
 from app.data.embedding import RowVectors, Vectors, text_vectors
 from app.data.export import find_version
 from app.data.labels import label_values
+from app.data.lookup import Flags, marked, scores_at
 from app.data.rowtext import in_blocks
 from app.errors import Place, UsageError
 from app.store import Store
@@ -33,22 +36,48 @@ BLOCK, TELL_ROWS = 512, 5_000
 RUNS_LOOKED_AT = 50
 SPARE = 1.5
 """Rows put in order for a budget in tokens, for each that an average row would need: those chosen may be shorter."""
+T = TypeVar("T")
 Numbers = npt.NDArray[np.int64]
+MOST_STRATA = 100_000
+SCORES_AT_ONCE = 5_000
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One score's bound and the rows beyond it: their positions, in order, and their scores."""
+
+    words: str
+    bound: float
+    positions: Numbers
+    values: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Choice:
     """What was chosen among the rows of one split.
 
-    split: theirs.  chosen: their positions in the order of choice.  failed: detail for each row that a limit took out.
+    split: theirs.  chosen: their positions in the order of choice.  beyond: what the limits took out.
     limit: what ended the choice, in words; "" if nothing did.
     """
 
     split: str
     chosen: Numbers
-    failed: dict[int, str]
+    beyond: list[Limit]
+    failed: int
     tokens: int | None
     limit: str
+
+    def flags(self) -> Flags:
+        """Whether the row at a position is chosen, for all positions up to the last that is."""
+        return marked(self.chosen)
+
+    def why_not(self, position: int) -> str:
+        """In words, for a row that was not chosen: the first limit that it failed, or the end of the budget."""
+        for one in self.beyond:
+            place = int(np.searchsorted(one.positions, position))
+            if place < len(one.positions) and one.positions[place] == position:
+                return f"{one.words.format(one.values[place])} {one.bound:g}"
+        return f"beyond {self.limit or 'the range'}"
 
 
 class Selection:
@@ -68,8 +97,9 @@ class Selection:
         every = np.array([position for (position,) in self._db.conn.execute(
             "SELECT position FROM version_rows WHERE version = ? AND split = ? AND state = 'kept' ORDER BY position",
             (self._version, self._split))], np.int64)
-        failed = self._fail(every)
-        self._positions = every[~np.isin(every, list(failed))] if failed else every
+        beyond = self._beyond(every)
+        failed = np.unique(np.concatenate([np.zeros(0, np.int64), *(one.positions for one in beyond)]))
+        self._positions = np.setdiff1d(every, failed, assume_unique=True)
         if not len(self._positions):
             raise UsageError("select.nothing_left", "No row passes the limits; no version was made.",
                              why=f"{len(failed):,} rows were looked at.", remedy="Relax at_least and at_most.")
@@ -85,26 +115,23 @@ class Selection:
                 raise UsageError("select.budget", "The budget is smaller than a single row.",
                                  why=f"It is {most_tokens:,} tokens.", remedy="Raise budget.tokens or budget.minutes.")
         spent = int(tokens[chosen].sum()) if tokens is not None else None
-        return Choice(self._split, self._positions[chosen], failed, spent, limit if len(chosen) < len(self._positions) else "")
+        return Choice(self._split, self._positions[chosen], beyond, len(failed), spent, limit if len(chosen) < len(self._positions) else "")
 
     # -- limits -----------------------------------------------------------------------------------------------------------
-    def _fail(self, every: Numbers) -> dict[int, str]:
-        """What a limit takes out.  A row without the score passes: what was not measured is not held against it."""
-        found: dict[int, str] = {}
+    def _beyond(self, every: Numbers) -> list[Limit]:
+        """What the limits take out.  A row without the score passes: what was not measured is not held against it."""
+        found = []
         for name, bound in self._params.at_least.items():
-            for position, value in self._scores(name).items():
-                if value < bound:
-                    found.setdefault(position, f"{name} {value:.3g} is under {bound:g}")
+            values = self._scores(name, every)
+            found.append(Limit(f"{name} {{:.3g}} is under", bound, every[values < bound], values[values < bound]))
         for name, bound in self._params.at_most.items():
-            for position, value in self._scores(name).items():
-                if value > bound:
-                    found.setdefault(position, f"{name} {value:.3g} is over {bound:g}")
-        known = set(every.tolist())
-        return {position: why for position, why in found.items() if position in known}
+            values = self._scores(name, every)
+            found.append(Limit(f"{name} {{:.3g}} is over", bound, every[values > bound], values[values > bound]))
+        return found
 
-    def _scores(self, name: str) -> dict[int, float]:
-        found = self._db.scores_of(self._version, name)
-        if not found:
+    def _scores(self, name: str, positions: Numbers) -> npt.NDArray[np.float64]:
+        found = scores_at(self._db, self._version, name, positions)
+        if not np.isfinite(found).any():
             raise UsageError(
                 "select.no_score", f"The rows have no score {name!r}.", where=Place.of(field=name),
                 why="No step has measured it." if name != "ifd" else "Difficulty is measured only if data.assess is asked to.",
@@ -135,12 +162,16 @@ class Selection:
         from transformers import AutoTokenizer
 
         tokenizer: Any = AutoTokenizer.from_pretrained(str(self._base()), local_files_only=True, trust_remote_code=False)
-        counts: list[int] = []
+        counts = array("q")
         for rows in in_blocks(self._rows(), BLOCK):
-            texts = [_rendered(row, tokenizer) for row in rows]
-            counts += map(len, tokenizer(texts, add_special_tokens=False)["input_ids"])
+            texts = [self._of(row, lambda row: _rendered(row, tokenizer)) for row in rows]
+            counts.extend(map(len, tokenizer(texts, add_special_tokens=False)["input_ids"]))
             self._ctx.progress(0.1 * len(counts) / len(self._positions), f"{len(counts):,} rows counted in tokens")
         return np.array(counts, np.int64)
+
+    def _of(self, row: Row, make: Callable[[Row], T]) -> T:
+        with at_row("data.select", row.position):
+            return make(row)
 
     # -- order ------------------------------------------------------------------------------------------------------------
     def _order(self, wanted: int) -> Numbers:
@@ -151,8 +182,7 @@ class Selection:
         if params.method == "stratified":
             return sampling.stratified(self._strata(), seed, equal=params.balance == "equal")
         if params.method == "difficulty":
-            scores = self._scores(params.difficulty.score)
-            values = np.array([scores.get(int(position), np.nan) for position in self._positions])
+            values = self._scores(params.difficulty.score, self._positions)
             return sampling.mid_range(values, params.difficulty.low, params.difficulty.high, seed)
         if params.method == "similar":
             return self._similar(wanted)
@@ -161,14 +191,17 @@ class Selection:
             return sampling.k_center(self._vectors(texts), count, wanted / count, seed,
                                      lambda share: self._ctx.progress(0.1 + 0.75 * share, "Choosing rows far from each other"))
         number = params.clusters or max(2, round(np.sqrt(wanted)))
-        groups = sampling.clusters(lambda: self._vectors(texts), count, number, seed)
+        groups = sampling.clusters(lambda: self._vectors(texts), count, number, seed, self._ctx.check_cancelled)
         return sampling.stratified(groups, seed, equal=True)
 
     def _strata(self) -> Numbers:
-        by, names = self._params.by, dict[str, int]()
-        codes: list[int] = []
+        by, names, codes = self._params.by, dict[str, int](), array("q")
         for rows in in_blocks(self._rows(), TELL_ROWS):
-            codes += (names.setdefault(_stratum(row, by), len(names)) for row in rows)
+            codes.extend(names.setdefault(self._of(row, lambda row: _stratum(row, by)), len(names)) for row in rows)
+            if len(names) > MOST_STRATA:
+                raise UsageError("select.too_many_values", f"{by!r} has more than {MOST_STRATA:,} different values." if by else
+                                 f"There are more than {MOST_STRATA:,} different answers.", where=Place.of(field="by"),
+                                 remedy="Divide by a column with few values, such as a label.")
             self._ctx.progress(0.1 + 0.7 * len(codes) / len(self._positions), f"{len(codes):,} of {len(self._positions):,} rows read")
         return np.array(codes, np.int64)
 
@@ -188,20 +221,20 @@ class Selection:
         with query_rows(self._ctx.store, self._db, self._version, self._params.like, self._ctx.seed) as (db, queries):
             alike = np.concatenate([vectors for _, vectors in RowVectors(db, kind, encode).blocks(queries)])
         vectors = self._vectors(RowVectors(self._db, kind, encode))
-        order, likeness = sampling.nearest_to_queries(vectors, len(self._positions), alike, wanted)
-        hashes = (row.hash for row in self._rows())
-        self._db.put_scores((digest, "rds", float(value)) for digest, value in zip(hashes, likeness, strict=True))
+        order, likeness = sampling.nearest_to_queries(vectors, len(self._positions), alike, wanted, self._ctx.check_cancelled)
+        done = 0
+        for block in in_blocks(self._rows(), SCORES_AT_ONCE):
+            values = likeness[done : done + len(block)]
+            self._db.put_scores((row.hash, "rds", float(value)) for row, value in zip(block, values, strict=True))
+            done += len(block)
+            self._ctx.progress(0.85, f"{done:,} of {len(likeness):,} rows: their likeness kept")
         return order
 
     # -- rows -------------------------------------------------------------------------------------------------------------
     def _rows(self) -> Iterator[Row]:
         """The rows at the positions, in order."""
-        places = iter(self._positions.tolist())
-        wanted = next(places, None)
-        for row in self._db.iter_rows(self._version, self._split):
-            if row.position == wanted:
-                yield row
-                wanted = next(places, None)
+        wanted = marked(self._positions)
+        return (row for row in self._db.iter_rows(self._version, self._split) if row.position < len(wanted) and wanted[row.position])
 
     def _vectors(self, source: RowVectors) -> Iterator[Vectors]:
         done = 0

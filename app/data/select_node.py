@@ -54,7 +54,7 @@ class SelectParams(Params):
     base_model: str | None = Field(None, description="Model for tokens and likeness; none: the document's base_model")
 
 
-@node("data.select", version=1, title="Select")
+@node("data.select", version=2, title="Select")
 class Select(Node[SelectParams]):
     """Makes a version that keeps the chosen training rows; the others can be taken back.  Held-out rows are not touched."""
 
@@ -78,14 +78,14 @@ class Select(Node[SelectParams]):
 
         with Derivation(ctx, rows, node="data.select", note="Selected", params=params.model_dump(mode="json")) as making:
             choice = Selection(ctx, making.db, rows.version, params, base).choose()
-            kept = set(choice.chosen.tolist())
+            chosen = choice.flags()
             for row in making.rows():
-                if row.split == choice.split and row.position not in kept:
-                    making.remove(row, "not_selected", choice.failed.get(row.position) or f"beyond {choice.limit or 'the range'}")
-            mark = note_order(making.db, rows.version, making.version, choice, params.order, params.order_by)
-            made = making.finish({"method": params.method, "chosen": len(kept), "failed_limits": len(choice.failed),
+                if row.split == choice.split and not (row.position < len(chosen) and chosen[row.position]):
+                    making.remove(row, "not_selected", choice.why_not(row.position))
+            mark = note_order(ctx, making, choice, params.order, params.order_by)
+            made = making.finish({"method": params.method, "chosen": len(choice.chosen), "failed_limits": choice.failed,
                                   "tokens": choice.tokens, "limit": choice.limit, "order": params.order})
-        ctx.event(f"{len(kept):,} training rows chosen" + (f", {choice.tokens:,} tokens" if choice.tokens is not None else "")
+        ctx.event(f"{len(choice.chosen):,} training rows chosen" + (f", {choice.tokens:,} tokens" if choice.tokens is not None else "")
                   + (f"; the limit was {choice.limit}" if choice.limit else "") + ".", level="good", kind="select")
-        chosen = made["rows"]
-        return {**made, "rows": chosen.model_copy(update={"content_hash": f"{chosen.content_hash}{mark}"})}
+        made_rows = made["rows"]
+        return {**made, "rows": made_rows.model_copy(update={"content_hash": f"{made_rows.content_hash}{mark}"})}

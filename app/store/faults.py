@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from app.errors import Place, StoreError
 
 LITTLE_ROOM = 65_536
 """Bytes.  The -shm file alone takes 32,768."""
+LOOK_EVERY = 20_000
+"""Instructions of SQLite between two looks at whether to stop: some milliseconds."""
 
 
 def damaged(path: Path, why: str) -> StoreError:
@@ -104,8 +107,12 @@ class _Cursor(sqlcipher.Cursor):
         except sqlcipher.DatabaseError as problem:
             raise self._told(problem) from problem
 
-    def _told(self, problem: Exception) -> Exception:
+    def _told(self, problem: Exception) -> BaseException:
         connection: Any = self.connection
+        stopped: BaseException | None = connection.stopped
+        if stopped is not None:
+            connection.stopped = None
+            return stopped
         found = translate(connection.path, problem)
         if found is not None and found.code in ("store.io", "store.damaged"):
             connection.broken = True
@@ -117,6 +124,22 @@ class Connection(sqlcipher.Connection):
 
     path: Path = Path()
     broken: bool = False
+    stopped: BaseException | None = None
+    """What ended the statement that is being executed; its failure is told as this."""
+
+    def watch(self, alive: Callable[[], None] | None) -> None:
+        """Have ``alive`` called all the time while a statement takes long (None: no more).  What it raises ends the statement, is
+        raised by it, and takes back what it did."""
+        def look() -> int:
+            try:
+                alive()  # type: ignore[misc]
+            except BaseException as problem:  # SQLite would swallow it
+                self.stopped = problem
+                return 1
+            return 0
+
+        self.stopped = None
+        self.set_progress_handler(look if alive is not None else None, LOOK_EVERY)
 
     def cursor(self, factory: Any = _Cursor) -> Any:
         return super().cursor(factory)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
+from app.data import closeness
 from app.data.closeness import Form, Nearest, jaccard, shingle_set
 from app.store.records import Row
 
@@ -51,3 +54,16 @@ def test_words_that_most_rows_share_are_the_form() -> None:
 
 def test_a_handful_of_rows_has_no_form() -> None:
     assert not Form.of(rows(["the same words again"] * 5)).usual
+
+
+def test_made_texts_are_found_also_when_they_left_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closeness, "REMEMBERED", 5)
+    chance = random.Random(4)
+    texts = {position: " ".join(words(chance, 12)) for position in range(40)}
+    asked_for: list[int] = []
+    nearest = Nearest(rows([texts[0]]), Form(), lambda position: asked_for.append(position) or texts[position])  # type: ignore[func-returns-value]
+    for position in range(1, 40):
+        nearest.add(position, texts[position])
+    assert [nearest.find(text, 0.9) for text in texts.values()] == [(position, 1.0) for position in texts]
+    assert 3 in asked_for
+    assert 39 not in asked_for

@@ -220,6 +220,29 @@ def test_a_file_of_a_newer_version_is_refused_and_untouched(rows: Rows, store: S
         open_dataset(store, rows.dataset)
 
 
+_LONG = "WITH RECURSIVE t (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM t WHERE i < 20000000) "
+
+
+@pytest.mark.parametrize("statement", [
+    pytest.param(_LONG + "SELECT count(*) FROM t", id="reading"),
+    pytest.param("INSERT INTO ratings (row, rating, at) " + _LONG + "SELECT i, 1, 0 FROM t", id="writing"),
+])
+def test_a_statement_that_takes_long_is_stopped_and_what_was_done_is_kept(statement: str, ctx: FakeContext, rows: Rows, store: Store) -> None:
+    asked: list[None] = []
+    with pytest.raises(Cancelled), derive(ctx, rows) as d:
+        for row in d.rows():
+            d.flag(row, "seen")
+        ctx.cancel = lambda: "save" if len(asked) > 3 else asked.append(None)  # type: ignore[func-returns-value]
+        with d.db.write() as conn:
+            conn.execute(statement)
+    ctx.cancel = None
+    with derive(ctx, rows) as d:
+        assert d.resumed
+        assert not list(d.rows())
+        assert d.counts()["flagged"] == {"seen": 7}
+        assert d.db.conn.execute("SELECT count(*) FROM ratings").fetchone() == (0,)
+
+
 def test_what_is_kept_in_the_middle_of_a_row_stays_when_the_row_fails(ctx: FakeContext, rows: Rows, store: Store) -> None:
     with pytest.raises(DatasetError, match="failed on row 1"), derive(ctx, rows) as d:
         for row in d.rows():

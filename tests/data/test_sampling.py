@@ -91,6 +91,22 @@ def test_bounded_lists_still_give_all_that_is_wanted(monkeypatch: pytest.MonkeyP
     assert len(set(order[:90].tolist())) == 90
 
 
+def test_lists_that_are_sorted_out_on_the_way_hold_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "MERGED", 8)
+    vectors = _unit(np.random.default_rng(5).normal(size=(500, 16)))
+    looks: list[None] = []
+    order, likeness = sampling.nearest_to_queries(np.array_split(vectors, 9), 500, vectors[:3], 60, lambda: looks.append(None))
+    alike = vectors @ vectors[:3].T
+    assert np.allclose(likeness, alike.max(1), atol=1e-6)
+    left, expected = set(range(500)), list[int]()
+    for turn in range(60):
+        best = max(left, key=lambda row: alike[row, turn % 3])
+        left.remove(best)
+        expected.append(best)
+    assert order[:60].tolist() == expected
+    assert len(looks) > 60
+
+
 @pytest.mark.parametrize("make", [
     pytest.param(lambda seed: sampling.shuffled(200, seed), id="random"),
     pytest.param(lambda seed: sampling.stratified(np.arange(200) % 7, seed, equal=False), id="stratified"),

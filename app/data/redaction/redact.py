@@ -158,15 +158,17 @@ def redact_row(
 def report(conn: Any, version: int, settings: Settings) -> dict[str, Any]:
     """What was found and redacted by entity, and how well the detector did where the answers were known."""
     entities: dict[str, dict[str, int]] = {}
-    for entity, decision, count, rows in conn.execute(
-        "SELECT entity, decision, count(*), count(DISTINCT position) FROM findings WHERE version = ? GROUP BY entity, decision",
-        (version,),
-    ):
+    at, seen = 0, set[str]()
+    listed = "SELECT position, entity, decision FROM findings WHERE version = ? ORDER BY position"
+    for position, entity, decision in conn.execute(listed, (version,)):  # counted here: SQLite would hold every position in memory
         line = entities.setdefault(entity, {"found": 0, "redacted": 0, "open": 0, "kept": 0, "rows": 0})
-        line["found"] += count
-        line["rows"] = max(line["rows"], rows)
-        line["kept" if decision == "rejected" else "redacted"] += count
-        line["open"] += count * (decision == "open")
+        if position != at:
+            at, seen = position, set()
+        line["rows"] += entity not in seen
+        seen.add(entity)
+        line["found"] += 1
+        line["kept" if decision == "rejected" else "redacted"] += 1
+        line["open"] += decision == "open"
     return {
         "findings": dict(sorted(entities.items())),
         "redacted": sum(line["redacted"] for line in entities.values()),
