@@ -76,7 +76,8 @@ class _Augmentation:
         answers: Answers[Task] | None = None
         for row in self._derived.rows():
             if answers is None:
-                answers = self._ask_from(row.position)
+                rows = self._derived.db.iter_rows(self._derived.parent, self._split, after=row.position - 1)
+                answers = Answers(self._asker, rows, self._questions)
             made: set[str] = {asked(row)}
             for task in self._tasks(row):
                 if task.method != "paraphrase":
@@ -115,16 +116,10 @@ class _Augmentation:
 
     # -- by a model ----------------------------------------------------------------------------------------------------------
 
-    def _ask_from(self, start: int) -> Answers[Task]:
-        if self._asker is None:
-            return Answers(iter(()))
-        return Answers(self._asker.ask_all(self._questions(start)))
-
-    def _questions(self, start: int) -> Iterator[tuple[tuple[int, int, Task], Question[Paraphrase]]]:
-        for row in self._derived.db.iter_rows(self._derived.parent, self._split, after=start - 1):
-            for place, task in enumerate(self._tasks(row)):
-                if task.method == "paraphrase":
-                    yield (row.position, place, task), self._question(task)
+    def _questions(self, row: Row) -> Iterator[tuple[int, Task, Question[Paraphrase]]]:
+        for place, task in enumerate(self._tasks(row)):
+            if task.method == "paraphrase":
+                yield place, task, self._question(task)
 
     def _question(self, task: Task) -> Question[Paraphrase]:
         text = asked(task.row)

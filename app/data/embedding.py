@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.config.cores import use_threads
+from app.data.derive import NO_FAULT_OF_A_ROW, at_row
 from app.data.rowtext import in_blocks
 from app.errors import EnvironmentFault
 from app.store.datasets import DatasetDb
@@ -125,11 +126,26 @@ class RowVectors:
         known = [self._known(row) for row in rows]
         missing = [row for row, vector in zip(rows, known, strict=True) if vector is None]
         if missing:
-            fresh = self._encode(missing).astype(np.float16)
-            self._keep(missing, fresh)
-            made = iter(fresh)
+            made = iter(self._made(missing))
             known = [next(made) if vector is None else vector for vector in known]
         return np.stack([vector for vector in known if vector is not None]).astype(np.float32)
+
+    def _made(self, rows: list[Row]) -> npt.NDArray[np.float16]:
+        """The vectors of rows that had none, kept.  Where they cannot be made together, those before the bad row are."""
+        try:
+            fresh = self._encode(rows).astype(np.float16)
+        except NO_FAULT_OF_A_ROW:
+            raise
+        except Exception:
+            return np.concatenate([self._alone(row) for row in rows])
+        self._keep(rows, fresh)
+        return fresh
+
+    def _alone(self, row: Row) -> npt.NDArray[np.float16]:
+        with at_row("The encoder", row.position, "the rows before it need not be read again"):
+            fresh = self._encode([row]).astype(np.float16)
+        self._keep([row], fresh)
+        return fresh
 
     def _known(self, row: Row) -> npt.NDArray[np.float16] | None:
         found = self._db.conn.execute(

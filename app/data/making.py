@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from app.config.node import StepContext
-from app.data.asking import Answer, Unusable, cost_so_far
+from app.data.asking import Answer, Asker, Question, Unusable, cost_so_far
 from app.data.candidates import REASONS
 from app.data.closeness import Form, HeldOut, Nearest, asked
 from app.data.derive import Derivation
-from app.errors import UsageError
+from app.errors import Cancelled, UsageError
 from app.store.records import Row
 
 if TYPE_CHECKING:
     from app.data.embedding import Encoder
 
 HELD_OUT = ("test", "calibration")
+TOLD_ROWS = 50
+"""Few, because their meaning may be read too: some 80 rows a second."""
 T = TypeVar("T")
 
 
 class Answers(Generic[T]):
-    """Answers in the order of their rows, handed out row by row.  A key is (position of the row, place in it, what was asked)."""
+    """Answers in the order of their rows, handed out row by row; what they answer is asked some rows ahead.
 
-    def __init__(self, answers: Iterator[tuple[tuple[int, int, T], Answer[Any] | Unusable]]) -> None:
-        self._answers = answers
+    rows: those to ask about.  questions: (place in the row, what is asked, its question) of a row, made as the model gets free.
+    A row whose questions cannot be made fails when its turn comes, and not those before it.
+    """
+
+    def __init__(
+        self, asker: Asker | None, rows: Iterable[Row], questions: Callable[[Row], Iterable[tuple[int, T, Question[Any]]]]
+    ) -> None:
+        self._rows, self._questions = rows, questions
+        self._failed: tuple[int, Exception] | None = None
+        self._answers = asker.ask_all(self._ask()) if asker is not None else iter(())
         self._next: tuple[tuple[int, int, T], Answer[Any] | Unusable] | None = None
         self._begun = False
+
+    def _ask(self) -> Iterator[tuple[tuple[int, int, T], Question[Any]]]:
+        for row in self._rows:
+            try:
+                for place, task, question in self._questions(row):
+                    yield (row.position, place, task), question
+            except Cancelled:
+                raise
+            except Exception as problem:
+                self._failed = row.position, problem
+                return
 
     def of(self, position: int) -> Iterator[tuple[int, T, Answer[Any] | Unusable]]:
         """Those for the row at this position: (place, what was asked, answer)."""
@@ -36,6 +57,8 @@ class Answers(Generic[T]):
             (_, place, task), answer = self._next
             yield place, task, answer
             self._next = next(self._answers, None)
+        if self._failed is not None and self._failed[0] == position:
+            raise self._failed[1]
 
 
 def find_sources(derived: Derivation) -> tuple[str, int]:
@@ -81,8 +104,8 @@ def _text_at(derived: Derivation, position: int) -> str:
 
 def _ticked(ctx: StepContext, rows: Iterable[Row]) -> Iterator[Row]:
     for count, row in enumerate(rows):
-        if count % 1000 == 0:
-            ctx.check_cancelled()
+        if count % TOLD_ROWS == 0:
+            ctx.progress(0.0, f"{count:,} rows read that new ones are compared with")
         yield row
 
 

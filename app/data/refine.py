@@ -10,9 +10,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from app.config.artifacts import Artifact, Rows
 from app.config.node import StepContext
-from app.data.derive import Derivation
+from app.data.derive import Derivation, at_row
+from app.data.lookup import marked
 from app.data.repair import BROKEN
 from app.data.repeats import REASONS, RepeatRules, Repeats
 from app.data.rowtext import text_of
@@ -64,7 +67,8 @@ def _compare(d: Derivation, ctx: StepContext, rules: RepeatRules) -> int:
     half = (ALONE + COMPARED) / 2
     with Repeats(d.db, d.parent, rules, d.total) as repeats:
         for count, row in enumerate(_good(d), start=1):
-            repeats.add(row)
+            with at_row("data.refine", row.position, "what was done before it is kept"):
+                repeats.add(row)
             if count % 500 == 0:
                 ctx.progress(ALONE + (half - ALONE) * count / d.total, f"{count:,} of {d.total:,} rows read for comparison")
         for count, verdict in enumerate(repeats.verdicts(lambda share, words: ctx.progress(half + (COMPARED - half) * share, words))):
@@ -78,10 +82,10 @@ def _good(d: Derivation) -> Iterator[Row]:
     """Rows that the first pass let stay.  What an earlier attempt removed as a repeat is compared again."""
     d.save()
     marks = ", ".join("?" * len(REASONS))
-    alone = {position for (position,) in d.db.conn.execute(
+    alone = marked(np.fromiter((position for (position,) in d.db.conn.execute(
         f"SELECT position FROM version_rows WHERE version = ? AND state = 'removed' AND reason NOT IN ({marks})",
-        (d.version, *REASONS))}
-    return (row for row in d.rows(again=True) if row.position not in alone)
+        (d.version, *REASONS))), np.int64))
+    return (row for row in d.rows(again=True) if row.position >= len(alone) or not alone[row.position])
 
 
 def bad(row: Row, rules: Rules) -> Reason | None:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from app.data.derive import Derivation
+from app.data.derive import Derivation, at_row
 from app.data.near import find_clusters, linked
 from app.data.ranking import ORDER
 from app.data.rowtext import text_with_borders
@@ -102,17 +102,18 @@ def divide(d: Derivation, rules: SplitRules, tell: Tell, *, again: bool = False)
 
 
 def _read(d: Derivation, rules: SplitRules, file: ShingleFile | None, again: bool, tell: Tell) -> _Rows:
-    column = rules.group or _own_group(d)
+    column = rules.group or _own_group(d, tell)
     rows, strata = _Rows(), dict[str, int]()
     for number, row in enumerate(d.db.iter_rows(d.version)):
-        name = _value(row, column, "group") if column else row.hash
-        rows.positions.append(row.position)
-        rows.splits.append(NO_SPLIT if again else ORDER.index(row.split))
-        rows.strata.append(strata.setdefault(_value(row, rules.stratify, "stratify"), len(strata)) if rules.stratify else 0)
-        rows.groups.append(xxhash.xxh3_64_intdigest(name.encode("utf-8", "replace")))
-        rows.drawn.append(draw(rules.seed, name))
-        if file is not None:
-            file.add(text_with_borders(row))
+        with at_row(d.node, row.position):
+            name = _value(row, column, "group") if column else row.hash
+            rows.positions.append(row.position)
+            rows.splits.append(NO_SPLIT if again else ORDER.index(row.split))
+            rows.strata.append(strata.setdefault(_value(row, rules.stratify, "stratify"), len(strata)) if rules.stratify else 0)
+            rows.groups.append(xxhash.xxh3_64_intdigest(name.encode("utf-8", "replace")))
+            rows.drawn.append(draw(rules.seed, name))
+            if file is not None:
+                file.add(text_with_borders(row))
         if len(strata) > MOST_STRATA:
             raise UsageError("split.too_many_values", f"{rules.stratify!r} has more than {MOST_STRATA:,} different values.",
                              remedy="Stratify by a column with few values, such as a label.")
@@ -121,10 +122,12 @@ def _read(d: Derivation, rules: SplitRules, file: ShingleFile | None, again: boo
     return rows
 
 
-def _own_group(d: Derivation) -> str:
+def _own_group(d: Derivation, tell: Tell) -> str:
     """DOCUMENT if every row has it and there are groups enough, else "" (each row for itself)."""
     seen: set[str] = set()
-    for row in d.db.iter_rows(d.version):
+    for number, row in enumerate(d.db.iter_rows(d.version)):
+        if number % 500 == 0:
+            tell(0.0, f"{number:,} rows looked at for their documents")
         if DOCUMENT not in row.meta:
             return ""
         if len(seen) < FEWEST_GROUPS:

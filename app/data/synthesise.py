@@ -28,8 +28,6 @@ from app.store.records import Row
 if TYPE_CHECKING:
     from app.data.synthesise_node import SynthesiseParams
 
-Key = tuple[int, int, Task]
-"""(position of the row, place of the passage in it, what was asked)"""
 RESERVE = 0.4
 """Share of the sources that make up for what was dropped of the others."""
 KEEP_SECONDS = 5.0
@@ -53,7 +51,7 @@ class _Synthesis:
         self._ctx, self._asker, self._derived, self._params = ctx, asker, derived, params
         self._tally = Tally(derived)
         self._split, self._sources = find_sources(derived)
-        self._waiting = 0
+        self._waiting = self._number = 0
         self._kept = time.monotonic()
         self._cost_before = cost_so_far(ctx.store, ctx.run)
         checks = params.checks
@@ -73,7 +71,7 @@ class _Synthesis:
         answers: Answers[Task] | None = None
         for row in self._derived.rows():
             if answers is None:
-                answers = Answers(self._asker.ask_all(self._questions(row.position)))
+                answers = Answers(self._asker, self._sources_from(row.position), self._questions)
             for place, task, answer in answers.of(row.position):
                 self._reach(row.position, place)
                 self._take(task, answer)
@@ -81,21 +79,25 @@ class _Synthesis:
 
     # -- asking --------------------------------------------------------------------------------------------------------------
 
-    def _questions(self, start: int) -> Iterator[tuple[Key, Any]]:
-        """Candidates to ask for, from the row at ``start`` on.  Read as slots get free, so that each knows how it went so far."""
-        before = self._derived.db.conn.execute(
+    def _sources_from(self, start: int) -> Iterator[Row]:
+        """Rows to make others from, from the one at ``start`` on."""
+        self._number = int(self._derived.db.conn.execute(
             "SELECT count(*) FROM version_rows WHERE version = ? AND state = 'kept' AND split = ? AND position < ?",
-            (self._derived.parent, self._split, start)).fetchone()[0]
-        rows = self._derived.db.iter_rows(self._derived.parent, self._split, after=start - 1)
-        for number, row in enumerate(rows, start=int(before)):
-            parts = self._parts(row)
-            for place, part in enumerate(parts):
-                if place < self._tally[f"at.{row.position}"]:
-                    continue  # an earlier attempt has done it
-                for attempt in range(self._wanted((number + (place + 1) / len(parts)) / self._sources, part)):
-                    task = self._task(row, part, place, attempt)
-                    self._waiting += 1
-                    yield (row.position, place, task), question(task, self._params.max_tokens, self._params.temperature)
+            (self._derived.parent, self._split, start)).fetchone()[0])
+        for row in self._derived.db.iter_rows(self._derived.parent, self._split, after=start - 1):
+            yield row
+            self._number += 1
+
+    def _questions(self, row: Row) -> Iterator[tuple[int, Task, Any]]:
+        """Candidates to ask for.  Read as slots get free, so that each knows how it went so far."""
+        parts = self._parts(row)
+        for place, part in enumerate(parts):
+            if place < self._tally[f"at.{row.position}"]:
+                continue  # an earlier attempt has done it
+            for attempt in range(self._wanted((self._number + (place + 1) / len(parts)) / self._sources, part)):
+                task = self._task(row, part, place, attempt)
+                self._waiting += 1
+                yield place, task, question(task, self._params.max_tokens, self._params.temperature)
 
     def _parts(self, row: Row) -> list[Passage | None]:
         """One for a row with a single question and its answer, the passages of a document, none for anything else."""

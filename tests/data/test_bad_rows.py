@@ -6,13 +6,15 @@ import importlib
 import json
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from app.config.artifacts import Rows
-from app.data import api
+from app.data import api, embedding
 from app.data.assess_node import Assess, AssessParams
 from app.data.augment_node import Augment, AugmentParams
 from app.data.clean_node import Clean, CleanParams
@@ -24,12 +26,14 @@ from app.data.remap_node import Remap, RemapParams
 from app.data.select_node import Select, SelectParams
 from app.data.shingles import Shingler
 from app.data.split_node import Split, SplitParams
+from app.data.synthesise_node import Synthesise, SynthesiseParams
 from app.errors import DatasetError
 from app.store import Store
 from app.store.datasets import open_dataset
 from app.store.records import Row
 from app.workflow import registry
 from tests.context import FakeContext
+from tests.data.served import serving
 
 HOSTILE = [
     pytest.param("<script>" * 40_000, id="scripts that never end"),
@@ -169,48 +173,100 @@ def _noting(seen: list[str], real: Callable[..., Any]) -> Callable[..., Any]:
     return noting
 
 
-@pytest.mark.parametrize(("name", "module", "function", "word"), [
-    pytest.param("clean", "cleaning", "without_markup", "A31.", id="clean"),
-    pytest.param("refine", "refine", "bad", "A31.", id="refine"),
-    pytest.param("redact", "redaction.redact", "with_texts", "A31.", id="redact"),
-    pytest.param("augment", "augment", "reword", "question 31 ", id="augment"),
-    pytest.param("remap", "remap", "remapped", "A31.", id="remap"),
+FAILING: dict[str, Callable[[], Any]] = {
+    **EVERY,
+    "select": lambda: Select(SelectParams.model_validate({"method": "stratified", "by": "kind", "budget": {"share": 0.5}})),
+    "synthesise": lambda: Synthesise(SynthesiseParams.model_validate({"rows": 200, "model": "teacher", "checks": {"test_meaning": 0}})),
+}
+
+
+def run(name: str, store: Store, folder: Path, rows: Rows) -> Any:
+    with serving(store, lambda body: {"question": f"Which {body['seed']}?", "answer": "That."}) if name == "synthesise" else nullcontext():
+        return FAILING[name]().run(FakeContext(store, folder, inputs={"rows": rows}))
+
+
+@pytest.mark.parametrize(("name", "module", "function", "word", "kept"), [
+    pytest.param("clean", "cleaning", "without_markup", "A31.", 30, id="clean"),
+    pytest.param("refine", "refine", "bad", "A31.", 30, id="refine, a row alone"),
+    pytest.param("refine", "repeats", "text_with_borders", "A31.", 49, id="refine, rows compared"),
+    pytest.param("redact", "redaction.redact", "with_texts", "A31.", 30, id="redact"),
+    pytest.param("augment", "augment", "reword", "question 31 ", 30, id="augment"),
+    pytest.param("remap", "remap", "remapped", "A31.", 30, id="remap"),
+    pytest.param("synthesise", "synthesise", "candidate", "A31.", 30, id="synthesise, an answer"),
+    pytest.param("synthesise", "synthesise", "question", "A31.", 30, id="synthesise, asked some rows ahead"),
+    pytest.param("split", "splits", "text_with_borders", "A31.", 0, id="split"),
+    pytest.param("select", "select", "_stratum", "A31.", 0, id="select"),
 ])
 def test_step_that_fails_on_a_row_says_so_keeps_what_it_has_and_goes_on(
-    name: str, module: str, function: str, word: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, module: str, function: str, word: str, kept: int, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps({
-        "prompt": f"Please show the big question {number} of the contract with the quick answer from a{number}@example.com",
-        "answer": f"<p>A{number}. Write to b{number}@example.com</p>"}) + "\n" for number in range(1, 50)))
-    done = api.import_file(store, path, name="rows")
-    rows = Rows(content_hash=done.content_hash, dataset=done.dataset, version=done.version, rows=done.rows)
+    """kept: rows that are not gone through again.  Splitting and selecting look at all rows before they write, and begin anew."""
+    rows = numbered(store, tmp_path)
     holder = importlib.import_module(f"app.data.{module}")
     with monkeypatch.context() as patched:
         patched.setattr(holder, function, _at(word, getattr(holder, function)))
-        with pytest.raises(DatasetError, match="failed on row 31") as caught:
-            EVERY[name]().run(FakeContext(store, tmp_path, inputs={"rows": rows}))
+        with pytest.raises(DatasetError, match=f"data.{name} failed on row 31") as caught:
+            run(name, store, tmp_path, rows)
     assert caught.value.code == "dataset.row_failed"
     assert "no idea" in caught.value.why
-    with open_dataset(store, done.dataset) as db:
-        assert db.conn.execute("SELECT done FROM derivations WHERE version = 2").fetchone() == (30,)
+    with open_dataset(store, rows.dataset) as db:
+        done = db.conn.execute("SELECT done FROM derivations WHERE version = 2").fetchone()
+        assert done == ((kept,) if kept else None)
+        assert len(list(db.iter_rows(1))) == 49
     seen: list[str] = []
     monkeypatch.setattr(holder, function, _noting(seen, getattr(holder, function)))
-    made: Any = EVERY[name]().run(FakeContext(store, tmp_path, inputs={"rows": rows}))
-    assert made["rows"].version == 2, "it went on with the version it had begun"
+    made = run(name, store, tmp_path, rows)
+    assert made["rows"].version == (2 if kept else 3), "it went on with the version it had begun, if it had written anything"
     assert made["report"].summary["checked"] == 49
-    assert not [one for one in seen if " 30 " in one or "A30." in one], "and did not begin anew"
+    assert seen
+    if kept == 30:
+        assert not [one for one in seen if " 30 " in one or "A30." in one], "and did not begin anew"
+
+
+def numbered(store: Store, folder: Path) -> Rows:
+    """49 rows that each say their number."""
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps({
+        "prompt": f"Please show the big question {number} of the contract with the quick answer from a{number}@example.com",
+        "answer": f"<p>A{number}. Write to b{number}@example.com</p>", "kind": "odd" if number % 2 else "even"}) + "\n"
+        for number in range(1, 50)))
+    done = api.import_file(store, path, name="rows")
+    return Rows(content_hash=done.content_hash, dataset=done.dataset, version=done.version, rows=done.rows)
+
+
+def test_choice_that_fails_on_a_row_keeps_the_meaning_of_those_before_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    broken = True
+
+    class Encoder:
+        def __init__(self, _store: Store) -> None: ...
+
+        def encode(self, texts: list[str]) -> np.ndarray:
+            if broken and any("A31." in text for text in texts):
+                raise ValueError("no idea")
+            read.extend(texts)
+            return np.eye(64, dtype=np.float32)[[int(text.split()[5]) for text in texts]]
+
+    monkeypatch.setattr(embedding, "Encoder", Encoder)
+    rows = numbered(store, tmp_path)
+    step = Select(SelectParams.model_validate({"method": "diverse", "budget": {"rows": 10}}))
+    with pytest.raises(DatasetError, match="failed on row 31; the rows before it need not be read again"):
+        step.run(FakeContext(store, tmp_path, inputs={"rows": rows}))
+    assert len(read) == 30
+    broken = False
+    made: Any = step.run(FakeContext(store, tmp_path, inputs={"rows": rows}))
+    assert made["rows"].rows == 10
+    assert len(read) == 49
 
 
 def test_assessment_that_fails_on_a_row_says_so_and_changes_no_score(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps({"prompt": f"Q{number}", "answer": f"A{number}."}) + "\n" for number in range(1, 50)))
-    done = api.import_file(store, path, name="rows")
-    rows = Rows(content_hash=done.content_hash, dataset=done.dataset, version=done.version, rows=done.rows)
+    rows = numbered(store, tmp_path)
     from app.data import quality
 
     monkeypatch.setattr(quality, "repetition", _at("A31.", quality.repetition))
     with pytest.raises(DatasetError, match="failed on row 31; no score was changed"):
         EVERY["assess"]().run(FakeContext(store, tmp_path, inputs={"rows": rows}))
-    with open_dataset(store, done.dataset) as db:
+    with open_dataset(store, rows.dataset) as db:
         assert db.conn.execute("SELECT count(*) FROM scores").fetchone() == (0,)
