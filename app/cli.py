@@ -17,6 +17,9 @@ from app.config import offline
 from app.errors import NeuroWeaverError, Place, UsageError, as_installed
 from app.store import Profile, Store
 
+_SHAPES = {"prompt": "chat", "answer": "chat", "system": "chat", "context": "chat", "messages": "chat", "chosen": "preference",
+           "rejected": "preference", "text": "text"}
+"""Parts that a column can play, and the shape that each tells."""
 Handler = Callable[[argparse.Namespace], int]
 
 
@@ -90,6 +93,8 @@ def _datasets_parser(add: Callable[[str, Handler, str], argparse.ArgumentParser]
     bring.add_argument("file", type=Path)
     bring.add_argument("--name")
     bring.add_argument("--split-field")
+    bring.add_argument("--map", action="append", default=[], metavar="PART=COLUMN", help="which column plays which part, where the names "
+                       "do not tell: prompt, answer, system, context, messages, chosen, rejected or text (repeatable)")
     bring.set_defaults(handler=_datasets_import)
     out = actions.add_parser("export", help="export a version")
     out.add_argument("dataset")
@@ -319,11 +324,23 @@ def _datasets(given: argparse.Namespace) -> int:
     return show(given, {"datasets": found}, lines or [as_installed("No data yet. Import a file with: main.py datasets import FILE")])
 
 
+def mapping(given: Sequence[str]) -> dict[str, str] | None:
+    """--map PART=COLUMN as the import takes it; the parts tell the shape.  None: to be recognised."""
+    if not given:
+        return None
+    parts = dict(one.partition("=")[::2] for one in given)
+    if unknown := next((part for part in parts if part not in _SHAPES or not parts[part]), ""):
+        raise UsageError("usage.map", f"--map {unknown!r} is not of the form part=column.",
+                         remedy=f"The parts: {', '.join(_SHAPES)}. For example --map prompt=Frage --map answer=Antwort")
+    shape = max((_SHAPES[part] for part in parts), key=("chat", "preference", "text").index)
+    return {"shape": shape, **parts}
+
+
 def _datasets_import(given: argparse.Namespace) -> int:
     from app.workflow.doors import import_file
 
     with Store.open() as store:
-        done = import_file(store, given.file, given.name, given.split_field)
+        done = import_file(store, given.file, given.name, given.split_field, mapping(given.map))
     aside = f", {done['rejected']:,} set aside in {done['rejects_file']}" if done["rejected"] else ""
     return show(
         given, done, [*done["warnings"], f"{done['rows']:,} rows imported as {done['dataset']} version {done['version']}{aside}"]

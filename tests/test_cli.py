@@ -86,6 +86,26 @@ def test_a_file_goes_in_and_comes_out_again(capsys: pytest.CaptureFixture[str], 
     assert [json.loads(line)["prompt"] for line in back.read_text().splitlines()] == ["a", "c"]
 
 
+@pytest.mark.parametrize(("given", "found"), [
+    pytest.param([], "dataset.unknown_shape", id="not told"),
+    pytest.param(["--map", "prompt=Sachverhalt", "--map", "answer=Beurteilung"], ["Beurteilung", "Sachverhalt"], id="question and answer"),
+    pytest.param(["--map", "text=Sachverhalt"], ["Beurteilung", "Sachverhalt"], id="text"),
+    pytest.param(["--map", "prompt=Sachverhalt"], "dataset.bad_mapping", id="half"),
+    pytest.param(["--map", "question=Sachverhalt"], "usage.map", id="no such part"),
+    pytest.param(["--map", "prompt"], "usage.map", id="no column"),
+])
+def test_the_parts_of_columns_are_told_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path, given: list[str],
+                                                           found: str | list[str]) -> None:
+    source, back = tmp_path / "in.csv", tmp_path / "out.jsonl"
+    source.write_text("Sachverhalt;Beurteilung\na;b\n", encoding="utf-8")
+    code, done = told(capsys, "datasets", "import", str(source), *given)
+    if isinstance(found, str):
+        assert (code, done["error"]["type"]) == (2, found)
+        return
+    told(capsys, "datasets", "export", done["dataset"], "--to", str(back))
+    assert sorted(json.loads(back.read_text())) == found
+
+
 def test_the_doctor_checks_everything_and_never_imports_torch(capsys: pytest.CaptureFixture[str]) -> None:
     code, found = told(capsys, "doctor")
     assert code in (0, 1)

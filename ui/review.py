@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
+from functools import partial
 from math import floor
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from ui.widgets.feedback import Bar, EmptyState, ErrorBanner
 from ui.widgets.text import Badge, Icon, KeyCap, Label, Line, clear, column, row
 
 if TYPE_CHECKING:
+    from app.data.redaction.rules import Rule
     from app.data.redaction.views import EntityLine, FindingView, ReviewRow, Summary, TextView
     from app.errors import NeuroWeaverError
 
@@ -32,6 +34,9 @@ SHOWN = 20
 """Findings of a row shown at a time."""
 LONGEST = 44
 _COUNTS = {1: "one finding", 2: "two findings", 3: "three findings", 4: "four findings", 5: "five findings"}
+_HEADINGS = (("Kind", ""), ("Found", "In this version"),
+             ("Finds", "Of planted ones, how many are found, in sentences made for this measure"),
+             ("Right", "Of what is found in such sentences, how much is private data"))
 _STATES = {"accepted": ("redacted", "accent"), "rejected": ("kept", "neutral")}
 
 
@@ -200,13 +205,14 @@ class ReviewDialog(QDialog):
 
     def _show_lines_of(self, lines: list[EntityLine]) -> None:
         clear(self.grid)
-        for place, heading in enumerate(("Kind", "Found", "Found of planted")):
+        for place, (heading, about) in enumerate(_HEADINGS):
             label = Label(heading, "small", "tertiary")
             label.setAlignment(_side(place))
+            label.setToolTip(tr(about))
             self.grid.addWidget(label, 0, place)
         for number, line in enumerate(lines[:14], start=1):
-            planted = f"{_percent(line.recall[0])} %" if line.recall else "not measured"
-            for place, text in enumerate((line.label, f"{line.found:,}", planted)):
+            finds, right = (f"{_percent(share[0])} %" if share else "–" for share in (line.recall, line.precision))
+            for place, text in enumerate((line.label, f"{line.found:,}", finds, right)):
                 label = Label(text, "body" if place < 2 else "small", "" if place < 2 else "secondary", elide=not place)
                 label.setAlignment(_side(place))
                 label.setToolTip(_tooltip(line))
@@ -227,7 +233,7 @@ class ReviewDialog(QDialog):
         now = self.row_now()
         self.area.setVisible(now is not None)
         self.empty.setVisible(now is None)
-        for button in (self.redact, self.keep, self.edit, self.skip, self.always):
+        for button in (self.redact, self.keep, self.edit, self.skip):
             button.setEnabled(now is not None)
         self.field.hide()
         self.undo.setEnabled(bool(self._decided))
@@ -347,15 +353,34 @@ class ReviewDialog(QDialog):
         super().reject()
 
     def _open_rules(self) -> None:
-        one = self.finding()
-        if one is None:
-            return
-        menu = QMenu(self)
-        menu.addAction(tr("Always redact this text")).triggered.connect(lambda: self.add_rule("redact", whole=False))
-        menu.addAction(tr("Always keep this text")).triggered.connect(lambda: self.add_rule("keep", whole=False))
-        menu.addSeparator()
-        menu.addAction(f"{tr('Always keep')}: {one.label}").triggered.connect(lambda: self.add_rule("keep", whole=True))
-        menu.exec(self.always.mapToGlobal(self.always.rect().bottomLeft()))
+        query(self, _rules, self._dataset, done=self._show_rules_menu, key="rules")
+
+    def _show_rules_menu(self, known: list[Rule]) -> None:
+        self.rules_menu(known).popup(self.always.mapToGlobal(self.always.rect().bottomLeft()))
+
+    def rules_menu(self, known: list[Rule]) -> QMenu:
+        """New rules from the chosen finding, and those there are, to be taken back."""
+        menu, one = QMenu(self), self.finding()
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        if one is not None:
+            menu.addAction(tr("Always redact this text"), lambda: self.add_rule("redact", whole=False))
+            menu.addAction(tr("Always keep this text"), lambda: self.add_rule("keep", whole=False))
+            menu.addSeparator()
+            menu.addAction(f"{tr('Always keep')}: {one.label}", lambda: self.add_rule("keep", whole=True))
+        if one is None and not known:
+            menu.addAction(tr("No rule yet")).setEnabled(False)
+        if known:
+            menu.addSeparator()
+            listed = menu.addMenu(tr("Take a rule back"))
+            for rule in known:
+                listed.addAction(_rule_words(rule), partial(self.forget_rule, rule))
+        return menu
+
+    def forget_rule(self, rule: Rule) -> None:
+        """A rule goes; what it decided here waits again."""
+        now = self.row_now()
+        command(self, _forget, self._dataset, self._version, rule, busy=self.always,
+                done=lambda _count: self._after_rule(now.position if now is not None else 1))
 
     def add_rule(self, decision: str, *, whole: bool) -> None:
         """Decide the chosen finding, all others of the same text (or entity), and those of later redactions."""
@@ -461,12 +486,24 @@ def _percent(share: float) -> str:
     return f"{floor(1000 * share) / 10:.1f}"
 
 
+def _rule_words(rule: Rule) -> str:
+    """"Keep “anna meier”", or "Keep: Person"."""
+    from app.data.redaction.entities import label
+
+    verb = tr("Redact" if rule.decision == "redact" else "Keep")
+    return f"{verb} “{_cut(rule.folded)}”" if rule.folded else f"{verb}: {label(rule.entity)}"
+
+
 def _tooltip(line: EntityLine) -> str:
     said = f"{line.redacted:,} redacted, {line.kept:,} kept, {line.open:,} wait"
-    if line.recall is None:
-        return said
-    share, low, high = map(_percent, line.recall)
-    return f"{said}. Of planted ones {share} % were found, 95 % interval {low} to {high}"
+    if line.recall is None or line.precision is None:
+        return f"{said}. How well it finds these was not measured."
+    return f"{said}. {_measured(line.recall)} of planted ones are found, {_measured(line.precision)} of what is found is right"
+
+
+def _measured(share: tuple[float, float, float]) -> str:
+    value, low, high = map(_percent, share)
+    return f"{value} % (95 % interval {low} to {high})"
 
 
 # ---- off the main thread -----------------------------------------------------------------------------------------------------
@@ -500,6 +537,18 @@ def _rule(store: Any, dataset: str, finding: int, decision: Any, whole: bool) ->
     from app.data.redaction import views
 
     return views.add_rule(store, dataset, finding, decision, whole_entity=whole)
+
+
+def _rules(store: Any, dataset: str) -> list[Rule]:
+    from app.data.redaction import views
+
+    return views.rules_of(store, dataset)
+
+
+def _forget(store: Any, dataset: str, version: int, rule: Rule) -> int:
+    from app.data.redaction import views
+
+    return views.forget_rule(store, dataset, version, rule)
 
 
 def _apply(store: Any, dataset: str, version: int) -> int:

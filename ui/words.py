@@ -22,7 +22,7 @@ STEP_WORDS = {
     "dataset.import": ("Import", "Read the data"), "dataset.open": ("Open", "A dataset in the store"),
     "data.remap": ("Map anew", "Other parts for the columns"), "data.refine": ("Refine", "Remove repeats"),
     "data.clean": ("Clean", "Mend letters, take out markup"), "data.redact": ("Redact", "Hide private data"),
-    "data.split": ("Split", "Hold rows back"),
+    "data.split": ("Split", "Hold rows back"), "data.assess": ("Assess", "Measure quality"), "data.select": ("Select", "Choose rows"),
     "train.qlora": ("Train", "Teach the model"), "evaluate.compare": ("Evaluate", "Held-back test"),
     "data.synthesise": ("Make rows", "New rows by a model"), "data.augment": ("Reword", "Known rows in other words"),
     "model.export": ("Export", "Checked file"), "model.register": ("Register", "New version"),

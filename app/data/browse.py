@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import orjson
 
-from app.data.search import match_of
+from app.data.search import match_of, prepare
 from app.store import Store
 from app.store.datasets import DatasetDb, reading
 from app.store.records import Row, decode
@@ -382,7 +382,9 @@ def neighbour(store: Store, dataset: str, version: int, position: int, step: int
 
 
 def iter_found(store: Store, dataset: str, version: int, wanted: RowFilter) -> Iterator[WholeRow]:
-    """All rows that a filter finds, whole, in bounded memory."""
+    """All rows that a filter finds, whole, in bounded memory; makes the index that it needs."""
+    while wanted.by_content and not prepare(store, dataset, version, bool(match_of(wanted.words))).complete:
+        pass
     part: Part | None = find(store, dataset, version, wanted)
     while part is not None:
         for place in part.places:

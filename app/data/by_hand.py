@@ -16,7 +16,18 @@ from typing import Any
 import orjson
 
 from app.data import search
-from app.data.derive import Derived, ancestors, copy_places, counts, figures, inherited_origin, shape_of
+from app.data.derive import (
+    NOT_REDACTED,
+    Derived,
+    ancestors,
+    copy_places,
+    counts,
+    figures,
+    flag_not_redacted,
+    inherited_origin,
+    redaction_in,
+    shape_of,
+)
 from app.data.derive import take_back as take_rows_back
 from app.data.lineage import uses
 from app.data.mapping import LONGEST_TEXT
@@ -117,7 +128,8 @@ def take_out(store: Store, dataset: str, version: int, positions: Iterable[int])
 def take_back(store: Store, dataset: str, version: int, positions: Iterable[int]) -> Derived:
     """Those of the rows that were touched as they were before the last change of this sitting, or else of a step.
 
-    ``report["restored"]`` counts them.  Raises UsageError dataset.nothing_to_undo if none of them was touched.
+    ``report["restored"]`` counts them, ``report["not_redacted"]`` those that now stand as they did before a redaction.
+    Raises UsageError dataset.nothing_to_undo if none of them was touched.
     """
     wanted = sorted(set(positions))
     with open_dataset(store, dataset) as db:
@@ -125,12 +137,14 @@ def take_back(store: Store, dataset: str, version: int, positions: Iterable[int]
             "SELECT v.position FROM json_each(?) j CROSS JOIN version_rows v ON v.version = ? AND v.position = j.value "
             "WHERE v.state = 'removed' OR coalesce(v.reason, '') != ''", (orjson.dumps(wanted), version))] or wanted
         line = ancestors(store, dataset, version)
+        redaction, bare = redaction_in(store, dataset, [version, *line]), [0]
 
         def change(conn: Any, made: int) -> None:
             take_rows_back(conn, made, line, [position for position in touched if not _step_back(conn, made, position)])
+            bare[0] = flag_not_redacted(conn, made, redaction, touched)
 
         made = _change(store, db, version, "Changes undone", touched, change, keep=False)
-    return replace(made, report={**made.report, "restored": len(touched)})
+    return replace(made, report={**made.report, "restored": len(touched), NOT_REDACTED: bare[0]})
 
 
 def _step_back(conn: Any, version: int, position: int) -> bool:

@@ -33,6 +33,7 @@ COPIED = 50_000
 """Places copied, or hashed, between two looks at whether to stop."""
 ITERATING = 0.9
 """Share of the progress bar that the rows take; the rest is for writing the version."""
+NOT_REDACTED = "not_redacted"
 _Statement = tuple[str, tuple[Any, ...]]
 _INHERITED = ("file", "mapping", "split_field", "columns", "types")
 """What a version keeps of its parent's origin: where the rows came from."""
@@ -380,13 +381,15 @@ def undo(store: Store, dataset: str, version: int, positions: Iterable[int]) -> 
     with open_dataset(store, dataset) as db:
         origin = {**inherited_origin(store, dataset, version), "undone": version}
         with VersionWriter(store, db, origin=origin, parent=version, note="Changes undone") as writer:
+            line = ancestors(store, dataset, version)
             with db.write() as conn:
                 copy_places(conn, version, writer.version)
-                take_back(conn, writer.version, ancestors(store, dataset, version), wanted)
+                take_back(conn, writer.version, line, wanted)
+                bare = flag_not_redacted(conn, writer.version, redaction_in(store, dataset, [version, *line]), wanted)
             made = figures(db, writer.version)
             left = dict(db.conn.execute("SELECT reason, count(*) FROM version_rows WHERE version = ? AND state = 'removed' "
                                         "GROUP BY reason", (writer.version,)).fetchall())
-            report = {"kept": made.rows, "removed": left, "restored": len(wanted)}
+            report = {"kept": made.rows, "removed": left, "restored": len(wanted), NOT_REDACTED: bare}
             writer.finish(rows=made.rows, removed=sum(left.values()), splits=made.splits, shape=shape_of(store, dataset, version),
                           content_hash=made.content_hash, report=report)
     return Derived(dataset, made.version, made.rows, made.splits, made.content_hash, report)
@@ -423,6 +426,27 @@ def take_back(conn: Any, version: int, line: list[int], wanted: Iterable[int]) -
         split = now[2] or split or ("train" if divided and state == "kept" else "")
         conn.execute("UPDATE version_rows SET row = ?, state = ?, split = ?, reason = ?, detail = ? WHERE version = ? AND position = ?",
                      (row, state, split, reason, detail, version, position))
+
+
+def redaction_in(store: Store, dataset: str, line: list[int]) -> tuple[int, list[int]] | None:
+    """(version, those before it) of the newest of these versions that data.redact made; None if none was."""
+    made = {row["version"] for row in store.rows(
+        "SELECT version FROM dataset_versions WHERE dataset = ? AND origin ->> 'node' = 'data.redact'", (dataset,))}
+    return next(((one, line[place + 1 :]) for place, one in enumerate(line) if one in made), None)
+
+
+def flag_not_redacted(conn: Any, version: int, redaction: tuple[int, list[int]] | None, positions: Iterable[int]) -> int:
+    """Say of rows that were put back that they stand as they did before the redaction: it was undone, or they had been removed when it
+    was made.  Returns how many these are."""
+    if redaction is None:
+        return 0
+    return int(conn.execute(
+        "UPDATE version_rows SET reason = :reason WHERE version = :version AND state = 'kept' AND position IN (SELECT value FROM "
+        "json_each(:places)) AND EXISTS (SELECT 1 FROM version_rows r WHERE r.version = :redacted AND r.position = version_rows.position "
+        "AND (r.state = 'removed' OR r.row != version_rows.row)) AND EXISTS (SELECT 1 FROM json_each(:before) b JOIN version_rows p ON "
+        "p.version = b.value AND p.position = version_rows.position AND p.row = version_rows.row)",
+        {"reason": NOT_REDACTED, "version": version, "places": orjson.dumps(list(positions)), "redacted": redaction[0],
+         "before": orjson.dumps(redaction[1])}).rowcount)
 
 
 def _place(conn: Any, version: int, position: int) -> tuple[int, str, str, str | None, str | None] | None:

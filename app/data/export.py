@@ -16,11 +16,11 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
-from app.data.browse import RowFilter, State, iter_found
+from app.data.browse import RowFilter, iter_found
 from app.data.guard import MARK, guarded, is_guarded
 from app.errors import DatasetError, Place, UsageError
 from app.store import Store
@@ -30,6 +30,7 @@ from app.store.records import Row
 BATCH = 5000
 Progress = Callable[[float, str], None]
 Record = dict[str, Any]
+KEPT = RowFilter("kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +115,12 @@ def _without_system(row: Row, mapping: Mapping[str, Any]) -> tuple[Record, list[
 
 
 def export_version(
-    store: Store, dataset: str, version: int | None = None, *, to: str | Path, progress: Progress | None = None, state: str = "kept"
+    store: Store, dataset: str, version: int | None = None, *, to: str | Path, progress: Progress | None = None,
+    wanted: RowFilter = KEPT
 ) -> ExportResult:
     """Write the kept rows as JSONL, CSV or Parquet by the name's ending; written beside and renamed.
 
-    state: other rows than the kept ones, as app.data.browse.RowFilter names them ("removed", "changed", "set_aside", ...); each with
-    its reason.
+    wanted: what a filter finds instead, in its order; each row with its reason, where others than the kept ones can be among them.
 
     Raises UsageError for an unknown dataset, version or ending; DatasetError or StoreError where it cannot be written:
     then a file that was there before is still there.
@@ -137,7 +138,7 @@ def export_version(
     beside = to.with_name(f".{to.name}.{os.getpid()}.part")
     try:
         with open_dataset(store, identity) as db:
-            count = writer(_Source(store, db, number, progress, state), beside)
+            count = writer(_Source(store, db, number, progress, wanted), beside)
         beside.replace(to)
     except OSError as problem:
         raise _unwritable(to, problem) from problem
@@ -162,8 +163,8 @@ def _unwritable(to: Path, problem: OSError) -> Exception:
 class _Source:
     """The rows of a version as flat records; may be read twice."""
 
-    def __init__(self, store: Store, db: DatasetDb, version: int, progress: Progress | None, state: str) -> None:
-        self._store, self._state = store, state
+    def __init__(self, store: Store, db: DatasetDb, version: int, progress: Progress | None, wanted: RowFilter) -> None:
+        self._store, self._wanted = store, wanted
         found = (
             store.row("SELECT origin, rows FROM dataset_versions WHERE dataset = ? AND version = ?", (db.dataset, version)) or {}
         )
@@ -180,13 +181,14 @@ class _Source:
             yield {name: record[name] for name in sorted(record, key=self._place)} if self._order else record
 
     def _records(self) -> Iterator[Record]:
-        if self._state == "kept":
+        if self._wanted == KEPT:
             yield from (flat(row, self._mapping, self._split) for row in self._db.iter_rows(self._version))
             return
-        for found in iter_found(self._store, self._db.dataset, self._version, RowFilter(cast("State", self._state))):
+        for found in iter_found(self._store, self._db.dataset, self._version, self._wanted):
             record = flat(found.row, self._mapping, self._split) if found.row else {"row": found.position, "raw": found.raw}
-            taken = dict(record)
-            yield record | {_free("reason", "of_state", taken, {}): f"{found.reason} {found.detail}".strip()}
+            if self._wanted.state != KEPT.state:
+                record |= {_free("reason", "of_state", record, {}): f"{found.reason} {found.detail}".strip()}
+            yield record
 
     def _place(self, name: str) -> int:
         return self._order.get(name, len(self._order))

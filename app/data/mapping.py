@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,9 +14,9 @@ from app.config.node import SHAREABLE, Params
 from app.errors import DatasetError, Place
 from app.store.records import Row, Shape
 
-PROMPTS = ("prompt", "question", "input", "query", "user")
-ANSWERS = ("completion", "answer", "response", "output", "assistant", "target")
-TEXTS = ("text", "content", "body", "document", "passage")
+PROMPTS = ("prompt", "question", "input", "query", "user", "frage", "pregunta", "fråga")
+ANSWERS = ("completion", "answer", "response", "output", "assistant", "target", "antwort", "respuesta", "svar")
+TEXTS = ("text", "content", "body", "document", "passage", "texto")
 CHATS = ("messages", "conversations", "conversation", "dialog", "chat")
 SPLIT_WORDS = {
     "train": "train",
@@ -41,6 +42,9 @@ ROLES = {
     "chatgpt": "assistant",
     "tool": "tool",
 }
+LONGEST_NAME, MOST_NAME_WORDS = 60, 6
+"""Characters and words that a column's name has; more is a value in its place."""
+_VALUE = re.compile(r"@|\d{5}")
 LONGEST_TEXT = 2_000_000
 """Characters of one field; more is a fault of the file, not an example to learn from."""
 
@@ -105,6 +109,18 @@ class BadRow(Exception):
     """One row cannot be used; its text is the reason."""
 
 
+def is_column_name(text: str) -> bool:
+    """Whether a text can be the name of a column: no sentence, no address, no long number."""
+    return len(text) <= LONGEST_NAME and len(text.split()) <= MOST_NAME_WORDS and not _VALUE.search(text)
+
+
+def missing_header(columns: Iterable[str]) -> list[str]:
+    """A warning where a file's first row seems to stand in the place of its columns' names."""
+    value = next((name for name in columns if not is_column_name(name)), "")
+    return [f"The first line is taken for the names of the columns, but “{value[:40]}” looks like a value. If the file has no such line, "
+            "put one before the first row."] if value else []
+
+
 def recognise(rows: Sequence[Mapping[str, Any]], place: Place) -> ColumnMapping:
     """The mapping that fits the columns.  Raises DatasetError dataset.unknown_shape, naming the columns found."""
     names = list(dict.fromkeys(str(name) for row in rows for name in row))
@@ -141,7 +157,8 @@ def recognise(rows: Sequence[Mapping[str, Any]], place: Place) -> ColumnMapping:
         "The shape of this file was not recognised; nothing was imported.",
         where=place,
         why=f"Its columns are: {', '.join(names[:20]) or 'none'}.",
-        remedy="Say which column is the question and which the answer, for example mapping: {shape: chat, prompt: …, answer: …}.",
+        remedy="Say which column is the question and which the answer: mapping: {shape: chat, prompt: …, answer: …} in a workflow, "
+        "--map prompt=… --map answer=… on the command line.",
     )
 
 

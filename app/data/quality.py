@@ -31,6 +31,10 @@ _WORD = re.compile(r"\w+")
 _C1 = re.compile("[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ufffd]")
 _OPENING = {")": "(", "]": "[", "}": "{"}
 _ENDS = tuple(".!?。！？:;)]}\"'”’»`|*")
+_GOES_ON = ("and", "or", "the", "a", "an", "of", "und", "oder", "der", "weil", "dass", "ein", "eine", "y", "o", "el", "la", "de", "que",
+            "och", "eller", "att", "ett")
+_BROKEN_OFF = (",", "-", "…", "...", *(f" {word}" for word in _GOES_ON))
+"""Ends after which something was to come, in English, German, Spanish and Swedish."""
 CLOSED, BARE, OPEN = 1.0, 0.5, 0.0
 """How an answer ends: as a whole one, in the middle of nothing that tells, or broken off."""
 MOST_CHARACTERS = 20_000
@@ -74,12 +78,12 @@ def encoding_damage(text: str) -> float:
 
 
 def completeness(answer: str) -> float:
-    """CLOSED, BARE or OPEN.  Valid JSON is closed; brackets and code fences left open count as broken off, so does a comma at the
-    end."""
+    """CLOSED, BARE or OPEN.  Valid JSON is closed; brackets and code fences left open count as broken off, so do a comma, an ellipsis
+    and a word like "and" at the end."""
     text = answer.strip()[-MOST_CHARACTERS:]
     if text.startswith(("{", "[")) and _is_json(text):
         return CLOSED
-    if not text or text.count("```") % 2 or text.endswith((",", " and", " or", " the", " a", "-", "…")) or _unclosed(text):
+    if not text or text.count("```") % 2 or text.endswith(_BROKEN_OFF) or _unclosed(text):
         return OPEN
     return CLOSED if text.endswith(_ENDS) else BARE
 

@@ -26,6 +26,7 @@ REASONS = {
     "best_of_repeats": ("best of its duplicates", "best of their duplicates"),
     # redaction
     "redacted": ("redacted", "redacted"),
+    "not_redacted": ("as before the redaction", "as before the redaction"),
     # selection
     "not_selected": ("not selected", "not selected"),
     # rows made by a model

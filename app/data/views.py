@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from app.data.mapping_preview import MappingPreview, preview_mapping
 from app.store import Store
+
+if TYPE_CHECKING:
+    from app.data.browse import RowFilter
 
 __all__ = [
     "DatasetView",
@@ -90,11 +93,12 @@ def _version(row: Mapping[str, Any]) -> VersionView:
     )
 
 
-def export_for_window(store: Store, dataset: str, version: int, path: str, state: str = "") -> Any:
-    """Write rows of a version to a file; state: as in app.data.browse.RowFilter, "" for all that are in use."""
+def export_for_window(store: Store, dataset: str, version: int, path: str, wanted: RowFilter) -> Any:
+    """Write to a file what a filter shows of a version; removed rows only where it asks for them by their state or reason."""
     from app.data import api
 
-    return api.export_version(store, dataset, version, to=path, state=state or "kept")
+    shown = wanted if wanted.state or wanted.reason else replace(wanted, state="kept")
+    return api.export_version(store, dataset, version, to=path, wanted=shown)
 
 
 def erase_for_window(store: Store, dataset: str) -> None:

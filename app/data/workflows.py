@@ -33,6 +33,11 @@ def more_rows(name: str, dataset: str, version: int, way: Way, wanted: int, sour
     return _document(f"More rows for {name}", dataset, version, step, base if way != "rules" else "")
 
 
+def one_step(name: str, dataset: str, version: int, node: str, params: Mapping[str, Any], base: str = "") -> str:
+    """Any step on a version, with the settings that are not its own.  base: the base model, for a step that asks one."""
+    return _document(name, dataset, version, {"node": node, **params}, base)
+
+
 def _document(name: str, dataset: str, version: int, step: Mapping[str, Any], base: str = "") -> str:
     """The text of a document with one step behind an opened version (JSON is YAML)."""
     steps = {"open": {"node": "dataset.open", "dataset": dataset, "version": version}, "work": {**step, "needs": "open"}}

@@ -30,11 +30,12 @@ def kits(store: Store) -> list[dict[str, Any]]:
     return [{key: value for key, value in asdict(card).items() if key != "source"} for card in cards(store)]
 
 
-def import_file(store: Store, path: Path, name: str | None, split_field: str | None = None) -> dict[str, Any]:
+def import_file(store: Store, path: Path, name: str | None, split_field: str | None = None,
+                mapping: dict[str, str] | None = None) -> dict[str, Any]:
     """Import a file as a dataset."""
     from app.data.api import import_file as bring
 
-    done = bring(store, path, name=name, split_field=split_field)
+    done = bring(store, path, mapping=mapping, name=name, split_field=split_field)
     return {
         "dataset": done.dataset,
         "version": done.version,

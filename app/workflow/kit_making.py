@@ -25,6 +25,7 @@ from app.config.node import NodeClass
 from app.config.shareable import is_path, shareable
 from app.config.verdicts import Verdict, verdict
 from app.config.views import write_whole
+from app.data.mapping import is_column_name
 from app.errors import ConfigError, NeuroWeaverError, Place, UsageError
 from app.store import Store
 from app.workflow import registry, states
@@ -34,6 +35,8 @@ from app.workflow.runs import find_run
 UNSTATED = "NOASSERTION"
 """SPDX's word for a licence that nobody stated."""
 _SOURCE = "dataset.import"
+_COLUMNS = ("split_field", "group_field", "stratify_field", "by")
+"""Parameters that name a column or a field of the answer."""
 __all__ = ["UNSTATED", "About", "MadeKit", "export_kit", "make_kit", "slug"]
 
 
@@ -122,6 +125,8 @@ def _steps(store: Store, run: str, steps: Mapping[str, Any]) -> _Making:
         params = dict(step["params"])
         if _brings_rows(node):
             node, params = registry.find(_SOURCE), {**params, **_columns(store, outputs.get(identity, {}))}
+            making.left_out += [f"{names[identity]}.{name}" for name in _no_names(params)]
+            params = {name: value for name, value in params.items() if name not in _no_names(params)}
         making.steps[names[identity]] = {"node": node.name, **_order(step, names), **_shared(making, names[identity], node, params)}
     return making
 
@@ -154,6 +159,13 @@ def _columns(store: Store, outputs: Mapping[str, Any]) -> dict[str, Any]:
                     (made["dataset"], made["version"])) if made else None
     origin = orjson.loads(row["origin"]) if row else {}
     return {name: origin[name] for name in ("mapping", "split_field") if origin.get(name)}
+
+
+def _no_names(params: Mapping[str, Any]) -> list[str]:
+    """Parameters of an import that hold a row's values in the place of names: the file had no line with names."""
+    mapping = params.get("mapping") or {}
+    held = {"mapping": [one for key, one in mapping.items() if key != "shape"], "split_field": [params.get("split_field")]}
+    return [name for name, texts in held.items() if not all(is_column_name(str(text or "")) for text in texts)]
 
 
 def _shared(making: _Making, name: str, node: NodeClass, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -250,10 +262,11 @@ def _carried(steps: Mapping[str, Any]) -> tuple[str, ...]:
     for step in steps.values():
         mapping = step.get("mapping") or {}
         found |= dict.fromkeys(value for key, value in mapping.items() if key != "shape" and value)
-        found |= dict.fromkeys(filter(None, [step.get("split_field"), step.get("group_field")]))
+        found |= dict.fromkeys(filter(None, (step.get(name) for name in _COLUMNS)))
         task = step.get("task") or {}
         checks = (task.get("fields") or {}).values()
-        found |= dict.fromkeys([*(task.get("fields") or ()), *(check["path"] for check in checks if check.get("path"))])
+        found |= dict.fromkeys([*(task.get("fields") or ()), *(check[key] for check in checks for key in ("path", "balances")
+                                                               if check.get(key))])
         found |= dict.fromkeys(filter(None, [task.get("behaviour_field")]))
     return tuple(found)
 

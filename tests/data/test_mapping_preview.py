@@ -43,6 +43,7 @@ CASES: list[tuple[dict[str, Any], str, dict[str, str], list[tuple[str, str]]]] =
         [("system", "s"), ("user", "q"), ("chosen", "x"), ("rejected", "y")],
     ),
     ({"text": "words"}, "text", {"text": "text"}, [("text", "words")]),
+    ({"Frage": "q", "Antwort": "a"}, "prompt", {"prompt": "Frage", "answer": "Antwort"}, PAIR),
 ]
 
 
@@ -65,17 +66,17 @@ def test_preview_shows_what_the_import_stores(
 
 
 def test_unknown_columns_become_a_shape_by_editing(tmp_path: Path, store: Store) -> None:
-    path = lines(tmp_path, {"frage": "q", "antwort": "a"}, {"frage": "", "antwort": "b"}, "{")
+    path = lines(tmp_path, {"sachverhalt": "q", "beurteilung": "a"}, {"sachverhalt": "", "beurteilung": "b"}, "{")
     seen = views.preview_mapping(path)
     assert (seen.shape, seen.usable, seen.rows) == ("", False, [])
     assert seen.problems == ["The shape was not recognised: say which column plays which part."]
-    assert [(one.name, one.samples) for one in seen.columns] == [("frage", ["q"]), ("antwort", ["a", "b"])]
-    half = views.preview_mapping(path, {"shape": "prompt", "prompt": "frage"})
+    assert [(one.name, one.samples) for one in seen.columns] == [("sachverhalt", ["q"]), ("beurteilung", ["a", "b"])]
+    half = views.preview_mapping(path, {"shape": "prompt", "prompt": "sachverhalt"})
     assert (half.problems, half.usable) == (["Choose the column for: Answer."], False)
-    whole = views.preview_mapping(path, {"shape": "prompt", "prompt": "frage", "answer": "antwort"})
-    assert [(row.number, row.parts, row.problem) for row in whole.rows] == [(1, PAIR, ""), (2, [], "frage is empty")]
+    whole = views.preview_mapping(path, {"shape": "prompt", "prompt": "sachverhalt", "answer": "beurteilung"})
+    assert [(row.number, row.parts, row.problem) for row in whole.rows] == [(1, PAIR, ""), (2, [], "sachverhalt is empty")]
     assert whole.usable
-    assert whole.problems == ["2 of the first 3 rows would be set aside; row 2: frage is empty."]
+    assert whole.problems == ["2 of the first 3 rows would be set aside; row 2: sachverhalt is empty."]
     assert views.import_for_window(store, str(path), whole.for_import()).rows == 1
 
 
@@ -114,3 +115,16 @@ def test_the_module_is_light_to_import() -> None:
     code = "import sys, app.data.mapping_preview; print([n for n in ('pydantic', 'orjson', 'pyarrow', 'torch') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=project_dir(), check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("header", "said"), [
+    ("question,answer", False), ("Bezeichnung des Vorgangs,Antwort (kurz)", False), ("Patient Anna phoned about bill 7 in May,ok", True),
+    ("anna@mail.example,ok", True), ("0049301234567,ok", True),
+])
+def test_a_file_without_a_line_of_names_is_noticed(header: str, said: bool, tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(f"{header}\nWhat is due?,Nothing.\n", encoding="utf-8")
+    first, second = header.split(",")
+    mapping = {"shape": "prompt", "prompt": first, "answer": second}
+    assert any("no such line" in note for note in views.preview_mapping(path, mapping).notes) == said
+    assert any("no such line" in note for note in views.import_for_window(store, str(path), mapping).warnings) == said

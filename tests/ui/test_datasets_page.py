@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterator
 
 import pytest
+import yaml
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QApplication, QDialog, QLineEdit, QPushButton
 
 from app.data import browse, by_hand, lineage, views
+from app.data.browse import RowFilter
 from app.data.lineage import Making
 from app.store import Store
 from app.store.datasets import open_dataset
@@ -20,6 +22,7 @@ from tests.ui.conftest import shut
 from tests.ui.filled_datasets import fill_datasets
 from ui.dataset import datawords
 from ui.dataset.more import MoreRowsDialog
+from ui.dataset.step import STEPS, StepDialog
 from ui.main import open_window
 from ui.mapping import MappingDialog
 from ui.pages.runs import RunsPage
@@ -261,7 +264,7 @@ def test_several_removed_rows_are_restored_together(page, qtbot, store, dataset)
     assert page.rows._undo_many.isVisible()
     page.rows._undo_many.click()
     qtbot.waitUntil(lambda: page._version == 4, timeout=10_000)
-    assert lineage.history(store, dataset)[0].did == {"restored": {"": 21}}
+    assert lineage.history(store, dataset)[0].did == {"restored": {"not_redacted": 21}}
     assert views.overview(store)[0].newest.rows == ROWS
 
 
@@ -368,6 +371,19 @@ def test_the_rows_of_a_state_are_exported(page, qtbot, tmp_path, state, count):
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     assert len(rows) == count
     assert ("reason" in rows[0]) == bool(state)
+
+
+def test_what_a_filter_by_score_and_words_shows_is_exported_in_its_order(page, qtbot, store, dataset, tmp_path):
+    page.rows.filters.search.setText("sublicense")
+    page.rows.filters.popup.set("quality", None, 0.85)
+    file = tmp_path / "worst.jsonl"
+    page.export_to(file)
+    qtbot.waitUntil(file.exists, timeout=20_000)
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    wanted = RowFilter("kept", score="quality", high=0.85, words="sublicense")
+    assert 3 < len(rows) == len(list(browse.iter_found(store, dataset, 3, wanted))) < 57
+    assert all("sublicense" in row["prompt"] and "reason" not in row for row in rows)
+
 
 
 def test_several_dropped_files_are_shown_one_after_the_other(page, qtbot, window, tmp_path):
@@ -487,6 +503,49 @@ def test_what_making_rows_cost_stands_under_versions():
     assert datawords.making_words(Making(40, 12, 0.0042, "EUR")) == "12 of 40 candidates passed, €0.004"
     assert datawords.making_words(Making(40, 12)) == "12 of 40 candidates passed"
     assert datawords.making_words(None) == ""
+
+
+@pytest.mark.parametrize("node", [node for node, _, _ in STEPS])
+def test_a_step_runs_on_the_version_shown_with_the_settings_of_its_form(page, qtbot, window, store, dataset, node):
+    assert [one.text() for one in page.steps_menu().actions()][: len(STEPS)] == [title for _, title, _ in STEPS]
+    page.ask_step(node)
+    dialog = window.findChild(StepDialog)
+    qtbot.waitUntil(lambda: bool(dialog.rows), timeout=10_000)
+    assert (dialog.model.count() > 0) == (node in ("data.assess", "data.select"))
+    given = {"data.assess": (("judge", "rows"), "7"), "data.clean": (("boilerplate", "share"), "0.5"), "data.refine": (("min_length",), "3"),
+             "data.redact": (("threshold",), "0.6"), "data.split": (("shares",), "{test: 0.2}"), "data.select": (("budget", "minutes"), "2.5")}
+    path, text = given[node]
+    field = dialog.rows[path].editor
+    field.selectAll()
+    qtbot.keyClicks(field, text)
+    qtbot.keyClick(field, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: isinstance(window.page(), RunsPage), timeout=10_000)
+    (opened, source), (found, params) = steps_of(store)
+    for key in path:
+        params = params[key]
+    assert (opened, source["dataset"], source["version"], found) == ("dataset.open", dataset, 3, node)
+    assert params == yaml.safe_load(text)
+
+
+def test_a_setting_that_cannot_be_keeps_the_step_from_starting(page, qtbot, window, store):
+    page.ask_step("data.redact")
+    dialog = window.findChild(StepDialog)
+    qtbot.waitUntil(lambda: bool(dialog.rows), timeout=10_000)
+    field = dialog.rows[("threshold",)].editor
+    field.selectAll()
+    qtbot.keyClicks(field, "7")
+    dialog.start.click()
+    assert dialog.isVisible()
+    assert field.property("error")
+    field.selectAll()
+    qtbot.keyClicks(field, "0.7")
+    dialog.rows[("entities",)].editor.selectAll()
+    qtbot.keyClicks(dialog.rows[("entities",)].editor, "PERSON, EMIAL")
+    dialog.start.click()
+    qtbot.waitUntil(lambda: dialog._banner.isVisibleTo(dialog), timeout=10_000)
+    assert dialog.isVisible()
+    assert not store.rows("SELECT 1 FROM runs")
+    dialog.reject()
 
 
 def test_columns_are_mapped_anew_by_a_run(page, qtbot, window, store, dataset):

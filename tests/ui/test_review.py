@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,30 @@ def test_an_always_rule_decides_the_same_text_in_other_rows(qtbot: Any, review: 
     dialog.add_rule("keep", whole=False)
     qtbot.waitUntil(lambda: dialog.summary.open == 2, timeout=10_000)
     assert views.rules_of(store, dialog.dataset)[0].folded == "a. castellano"
+
+
+def test_an_always_rule_is_taken_back_and_what_it_decided_waits_again(qtbot: Any, review: Callable[[], ReviewDialog], store: Store) -> None:
+    dialog = review()
+    assert "Take a rule back" not in [one.text() for one in dialog.rules_menu([]).actions()]
+    dialog.add_rule("keep", whole=True)
+    qtbot.waitUntil(lambda: dialog.summary.open == 0 and dialog.row_now() is None, timeout=10_000)
+    (rule,) = views.rules_of(store, dialog.dataset)
+    listed = dialog.rules_menu([rule]).actions()[-1].menu().actions()
+    assert dialog.always.isEnabled()
+    assert [one.text() for one in listed] == ["Keep: Person"]
+    listed[0].trigger()
+    qtbot.waitUntil(lambda: dialog.summary.open >= 4, timeout=10_000)
+    assert views.rules_of(store, dialog.dataset) == []
+
+
+def test_it_shows_recall_and_precision_of_each_kind(review: Callable[[], ReviewDialog]) -> None:
+    dialog = review()
+    line = next(line for line in dialog.summary.lines if line.entity == "EMAIL")
+    assert line.recall
+    assert line.precision
+    shown = [dialog.grid.itemAtPosition(row, 3).widget().words() for row in range(1 + len(dialog.summary.lines))]
+    assert shown[0] == "Right"
+    assert f"{floor(1000 * line.precision[0]) / 10:.1f} %" in shown
 
 
 def test_all_findings_can_be_looked_at(qtbot: Any, review: Callable[[], ReviewDialog]) -> None:

@@ -192,6 +192,24 @@ def test_the_place_of_a_nested_answer_is_carried(store, run):
     assert "timing.kind" in made.carried
 
 
+def test_a_first_row_in_the_place_of_column_names_stays_here(store, run):
+    """The file had no header, so that what the mapping names is what a row said."""
+    mapping = {"shape": "chat", "prompt": "Anna Svensson phoned about her bill of May", "answer": "anna@mail.example"}
+    store.db.execute("UPDATE dataset_versions SET origin = json_set(origin, '$.mapping', json(?))", (json.dumps(mapping),))
+    made = make_kit(store, run)
+    assert "import.mapping" in made.left_out
+    assert not any(word in str(parts(made.content)) for word in ("Svensson", "anna@"))
+
+
+@pytest.mark.parametrize(("node", "name"), [("data.select", "by"), ("data.split", "stratify_field"), ("data.refine", "group_field")])
+def test_a_column_that_any_step_names_is_told_before_the_file_is_passed_on(store, run, node, name):
+    row = orjson.loads(store.row("SELECT resolved FROM runs")["resolved"])
+    refine = row["steps"]["canary-refine"]
+    refine["node"], refine["params"] = node, {name: "Diagnose"}
+    store.db.execute("UPDATE runs SET resolved = ?", (orjson.dumps(row).decode(),))
+    assert "Diagnose" in make_kit(store, run).carried
+
+
 MARKED = {
     "dataset.import": {"mapping", "split_field"},
     "data.assess": {"languages"},

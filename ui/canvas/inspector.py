@@ -101,6 +101,11 @@ class FieldRow(QWidget):
             return [parse_value(part.strip()) for part in text.split(",") if part.strip()]
         return parse_value(text) if text else None
 
+    def take(self) -> bool:
+        """What was typed counts now; False if it cannot be set."""
+        self._commit()
+        return not (isinstance(self.editor, QLineEdit) and self.editor.isModified())
+
     def wrong(self) -> str:
         """Why what stands in the field cannot be set, or ""."""
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
@@ -23,11 +24,11 @@ BETTER = {"high": "more is better", "low": "less is better", "middle": "the midd
 
 
 class QualityPane(QWidget):
-    """``rows_wanted(score, low, high)``: the rows behind a bar, or the worst ones (no bounds: ±1e300)."""
+    """``rows_wanted(score, low, high)``: the rows behind a bar, or the worst ones (no bounds: ±1e300).  measure: asked for by a button."""
 
     rows_wanted = Signal(str, float, float)
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, measure: Callable[[], object]) -> None:
         super().__init__()
         self._page = page
         self.found: Assessment | None = None
@@ -58,9 +59,8 @@ class QualityPane(QWidget):
         area.setAccessibleName("Quality of this version")
         area.setWidget(inner)
         self._stack = QStackedWidget()
-        self._stack.addWidget(EmptyState("The quality of this version has not been measured. The step Assess quality of a workflow "
-                                         "measures it, row by row.", "gauge",
-                                         Button("Open the workflow", "outline", clicked=lambda: page.shell.go("workflow"))))
+        self._stack.addWidget(EmptyState("The quality of this version has not been measured. It is measured row by row; no row is changed.",
+                                         "gauge", Button("Measure quality", "outline", "gauge", clicked=measure)))
         self._stack.addWidget(area)
         self.setLayout(column(self._stack))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -332,10 +333,10 @@ class RowsPane(QWidget):
 
         if positions := self._positions():
             command(self._page, by_hand.take_back, self._dataset, self._version, positions, busy=self._undo_many,
-                    done=lambda made: self._made(made, _counted(made.report["restored"], "as before"), []))
+                    done=lambda made: self._made(made, _counted(made.report["restored"], "as before"), [], _bare_words(made.report)))
 
-    def _made(self, made: Any, words: str, positions: list[int]) -> None:
-        self._page.shell.toast(f"{words} in version {made.version}.", action="Undo" if positions else "",
+    def _made(self, made: Any, words: str, positions: list[int], note: str = "") -> None:
+        self._page.shell.toast(f"{words} in version {made.version}.{note}", action="Undo" if positions else "",
                                then=lambda: self._undo_made(made.version, positions))
         if made.version == self._version:  # the same sitting: these rows alone are other ones now
             self._read_again()
@@ -349,6 +350,12 @@ class RowsPane(QWidget):
 
 def _counted(count: int, words: str) -> str:
     return f"One row is {words}" if count == 1 else f"{count:,} rows are {words}"
+
+
+def _bare_words(report: Mapping[str, Any]) -> str:
+    """A warning where rows that are back hold what a redaction would have replaced."""
+    count = report.get("not_redacted", 0)
+    return f" Private data is not replaced in {count:,} of them." if count > 1 else " Its private data is not replaced." if count else ""
 
 
 def _whole(store: Any, dataset: str, version: int, place: int, wanted: Any, measures: list[Any]) -> Any:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFileDialog, QFrame, QMenu, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
@@ -66,15 +67,15 @@ class DatasetsPage(Page):
         self._review = Button("Review private data", "quiet", "shield", tooltip="Look at what was found, row by row",
                               clicked=self._open_review)
         self._compare = Button("Compare versions", "outline", "git-branch", clicked=self._compare_versions)
-        self._export = Button("Export", "outline", "download", clicked=self._export_file)
-        self._more = Button("", "outline", "ellipsis", tooltip="More rows, other columns, another name, erase", clicked=self._open_menu)
+        self._export = Button("Export", "outline", "download", tooltip="Write the rows that the filter shows to a file",
+                              clicked=self._export_file)
+        self._prepare = Button("Prepare", "outline", "workflow", tooltip="Measure, clean, refine, redact, divide or choose the "
+                               "rows of this version, or make more", clicked=self._open_steps)
+        self._more = Button("", "outline", "ellipsis", tooltip="Another name, erase", clicked=self._open_menu)
         self._import = Button("Import", "filled", "upload", clicked=self.shell.import_file)
-        for button in (self._review, self._compare, self._export, self._more, self._import):
+        for button in (self._review, self._prepare, self._compare, self._export, self._more, self._import):
             self.header.actions.addWidget(button)
         self.menu = QMenu(self)
-        self.menu.addAction("Make more rows from this dataset", self.ask_more_rows)
-        self.menu.addAction("Map its columns anew", self.ask_mapping)
-        self.menu.addSeparator()
         self.menu.addAction("Rename this dataset", self._rename)
         self.menu.addAction("Erase this dataset", self._ask_erase)
 
@@ -115,7 +116,7 @@ class DatasetsPage(Page):
         self.rows.row_chosen.connect(self._remember_row)
         self.rows.panel_shown.connect(lambda _shown: self._make_room())
         yield
-        self.quality, self.seen = QualityPane(self), SeenPane(self)
+        self.quality, self.seen = QualityPane(self, partial(self.ask_step, "data.assess")), SeenPane(self)
         self.quality.rows_wanted.connect(self._show_scored)
         self.seen.moved.connect(self._next_row)
         yield
@@ -243,7 +244,7 @@ class DatasetsPage(Page):
     def _show_actions(self) -> None:
         chosen = self._chosen()
         ready = [one for one in chosen.versions if one.state == "ready"] if chosen is not None else []
-        for button in (self._export, self._more):
+        for button in (self._prepare, self._export, self._more):
             button.setVisible(chosen is not None)
         self._compare.setVisible(len(ready) > 1)
         self._review.hide()
@@ -279,15 +280,38 @@ class DatasetsPage(Page):
             self.export_to(Path(chosen))
 
     def export_to(self, path: Path) -> None:
-        """Write the rows that the filter shows of the chosen version to a file: all in use, or those of one state."""
+        """Write the rows of the chosen version that the filter shows to a file; all in use without one."""
         from app.data import views
 
-        state = self.rows.filters.state.currentData()
-        command(self, views.export_for_window, self._dataset, self._version, str(path), state, busy=self._export,
+        command(self, views.export_for_window, self._dataset, self._version, str(path), self.rows.filters.wanted(), busy=self._export,
                 done=lambda done: self.shell.toast(f"{done.rows:,} rows are written to {path.name}."))
 
     def _open_menu(self) -> None:
         self.menu.popup(self._more.mapToGlobal(self._more.rect().bottomLeft()))
+
+    def _open_steps(self) -> None:
+        self.steps_menu().popup(self._prepare.mapToGlobal(self._prepare.rect().bottomLeft()))
+
+    def steps_menu(self) -> QMenu:
+        """What can be done to the rows of the version shown."""
+        from ui.dataset.step import STEPS
+
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.setToolTipsVisible(True)
+        for node, words, about in STEPS:
+            menu.addAction(words, partial(self.ask_step, node)).setToolTip(about)
+        menu.addSeparator()
+        menu.addAction("Make more rows", self.ask_more_rows)
+        menu.addAction("Map the columns anew", self.ask_mapping)
+        return menu
+
+    def ask_step(self, node: str) -> None:
+        """Show the settings of a step; a run does it on the version shown."""
+        from ui.dataset.step import StepDialog
+
+        if (found := self._shown()) is not None:
+            StepDialog(self, node, found[0].name, found[0].id, found[1].version).open()
 
     def ask_more_rows(self) -> None:
         """Ask how, then make rows from the version shown."""

@@ -37,11 +37,16 @@ def load(conn: Any) -> list[Rule]:
 
 def store(conn: Any, rule: Rule) -> None:
     """Add a rule; one for the same text and entity is replaced."""
-    conn.execute("DELETE FROM redaction_rules WHERE entity = ? AND folded = ?", (rule.entity, rule.folded))
+    forget(conn, rule)
     conn.execute(
         "INSERT INTO redaction_rules (entity, folded, decision, created) VALUES (?, ?, ?, ?)",
         (rule.entity, rule.folded, rule.decision, time.time()),
     )
+
+
+def forget(conn: Any, rule: Rule) -> None:
+    """Take a rule out."""
+    conn.execute("DELETE FROM redaction_rules WHERE entity = ? AND folded = ?", (rule.entity, rule.folded))
 
 
 class Rules:

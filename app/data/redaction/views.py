@@ -94,7 +94,7 @@ class ReviewRow:
 
 @dataclass(frozen=True, slots=True)
 class EntityLine:
-    """What was found of one entity.  recall: (share, low, high) measured on the labelled set, None where it was not."""
+    """What was found of one entity.  recall, precision: (share, low, high) measured on the labelled set, None where they were not."""
 
     entity: str
     label: str
@@ -103,6 +103,7 @@ class EntityLine:
     open: int
     kept: int
     recall: tuple[float, float, float] | None
+    precision: tuple[float, float, float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,8 @@ def summary(store: Store, dataset: str, version: int) -> Summary:
     with_model = bool((_params(store, dataset, version) or {}).get("names_model", True))
     known = measured(tuple(told["findings"]), with_model)
     lines = [
-        EntityLine(name, label(name), line["found"], line["redacted"], line["open"], line["kept"], _recall(known, name))
+        EntityLine(name, label(name), line["found"], line["redacted"], line["open"], line["kept"], _share(known, name, "recall"),
+                   _share(known, name, "precision"))
         for name, line in told["findings"].items()
     ]
     lines.sort(key=lambda line: -line.found)
@@ -149,8 +151,8 @@ def _params(store: Store, dataset: str, version: int) -> dict[str, Any] | None:
     return dict(settings) if isinstance(settings, dict) else None
 
 
-def _recall(known: Mapping[str, Any], entity: str) -> tuple[float, float, float] | None:
-    share = known.get(entity, {}).get("recall")
+def _share(known: Mapping[str, Any], entity: str, part: str) -> tuple[float, float, float] | None:
+    share = known.get(entity, {}).get(part)
     return (share["value"], *share["interval"]) if share else None
 
 
@@ -287,10 +289,25 @@ def add_rule(store: Store, dataset: str, finding: int, decision: rules.Decision,
         version, position, field, start, end, entity = found
         base = base_version(store, dataset, version)
         folded = "" if whole_entity else rules.fold(texts_of(_stored(db, base, position), ("*",))[field][start:end])
+        rule = rules.Rule(entity, folded, decision)
         with db.write() as conn:
-            rules.store(conn, rules.Rule(entity, folded, decision))
-        same = [one for one, text in _texts_of_findings(db, version, base, entity) if whole_entity or rules.fold(text) == folded]
+            rules.store(conn, rule)
+        same = _decided_by(db, version, base, rule)
     return decide(store, dataset, same, "accepted" if decision == "redact" else "rejected")
+
+
+def forget_rule(store: Store, dataset: str, version: int, rule: rules.Rule) -> int:
+    """Take an "always" rule back.  What it decided in this version waits again; returns how many findings that are."""
+    with open_dataset(store, dataset) as db:
+        same = _decided_by(db, version, base_version(store, dataset, version), rule)
+        with db.write() as conn:
+            rules.forget(conn, rule)
+    return decide(store, dataset, same, "open")
+
+
+def _decided_by(db: DatasetDb, version: int, base: int, rule: rules.Rule) -> list[int]:
+    """Findings of a version that a rule is about."""
+    return [one for one, text in _texts_of_findings(db, version, base, rule.entity) if not rule.folded or rules.fold(text) == rule.folded]
 
 
 def _texts_of_findings(db: DatasetDb, version: int, base: int, entity: str) -> Iterable[tuple[int, str]]:

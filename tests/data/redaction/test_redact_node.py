@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.config.artifacts import Rows
+from app.data import browse, by_hand
 from app.data.derive import undo
 from app.data.redact_node import Redact, RedactParams
 from app.data.redaction import crew, redact, rules, views
@@ -80,6 +81,21 @@ def test_the_earlier_text_comes_back_by_undo(bench: Bench) -> None:
     given = bench.rows(chat(LETTER, "ok"))
     made, _ = bench.redact(given)
     assert bench.stored(undo(bench.store, made.dataset, made.version, [1]))[0].hash == bench.stored(given)[0].hash
+
+
+def test_a_row_that_comes_back_unredacted_is_counted_and_flagged(bench: Bench) -> None:
+    """It had been removed when private data was looked for, or its redaction is what is undone."""
+    given = bench.rows(chat(LETTER, "ok"), chat(f"Also: {LETTER}", "ok"), chat("Nothing private.", "ok"))
+    removed = by_hand.take_out(bench.store, given.dataset, 1, [1, 3])
+    made, _ = bench.redact(Rows(content_hash=removed.content_hash, dataset=given.dataset, version=removed.version, rows=1))
+    back = by_hand.take_back(bench.store, given.dataset, made.version, [1, 2, 3])
+    assert back.report["not_redacted"] == 3
+    found = browse.read_rows(bench.store, given.dataset, back.version, [1, 2, 3], browse.RowFilter())
+    assert [(one.state, one.reason) for one in found] == [("back", "not_redacted"), ("changed", "not_redacted"), ("back", "not_redacted")]
+    again, _ = bench.redact(Rows(content_hash=back.content_hash, dataset=given.dataset, version=back.version, rows=3))
+    assert "Müller" not in str(bench.stored(again))
+    out = by_hand.take_out(bench.store, given.dataset, again.version, [1])
+    assert by_hand.take_back(bench.store, given.dataset, out.version, [1]).report["not_redacted"] == 0
 
 
 @pytest.mark.parametrize(("params", "left"), [
