@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QLabel
 from app.data.views import overview
 from ui.mapping import MappingDialog, of_file
 
-FOREIGN = "frage,antwort,topic\nWhich law?,Swedish law,law\n,No question here,law\n"
+FOREIGN = "sachverhalt,beurteilung,topic\nWhich law?,Swedish law,law\n,No question here,law\n"
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_an_unknown_shape_is_mapped_by_hand(qtbot, show):
     _choose(dialog, dialog.shape, "Question and answer")
     qtbot.waitUntil(lambda: set(dialog._roles) == {"prompt", "answer", "system"}, timeout=10_000)
     assert not dialog.import_button.isEnabled()
-    for role, column in (("prompt", "frage"), ("answer", "antwort")):
+    for role, column in (("prompt", "sachverhalt"), ("answer", "beurteilung")):
         before = dialog.preview
         _choose(dialog, dialog._roles[role], column)
         qtbot.waitUntil(lambda before=before: dialog.preview is not before, timeout=10_000)
@@ -61,7 +61,7 @@ def test_an_unknown_shape_is_mapped_by_hand(qtbot, show):
     assert [stored.problem != "" for stored in dialog.preview.rows] == [False, True]
     qtbot.waitUntil(lambda: "will be set aside" in _said(dialog), timeout=10_000)
     dialog.import_button.click()
-    assert {"prompt": "frage", "answer": "antwort"}.items() <= dialog.taken[0].items()
+    assert {"prompt": "sachverhalt", "answer": "beurteilung"}.items() <= dialog.taken[0].items()
 
 
 def test_cancel_imports_nothing(qtbot, show, store):
