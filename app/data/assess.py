@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,85 +22,29 @@ from app.config.node import StepContext
 from app.data import quality
 from app.data.derive import at_row
 from app.data.embedding import Encoder
+from app.data.frame import SAMPLE, Frame
 from app.data.labels import MOST_FIT, LabelModels
 from app.data.measures import BY_NAME
 from app.data.patience import patiently
-from app.data.quality import Languages, Values, question_of
+from app.data.quality import Languages, Values
 from app.data.relevance import Relevance
 from app.data.rowtext import in_blocks
+from app.data.spread import count_kept, sample_rows, spread
 from app.errors import DatasetError, Place
-from app.store.datasets import DatasetDb, decode
+from app.store.datasets import DatasetDb
 from app.store.records import Row
 
 if TYPE_CHECKING:
     from app.data.assess_node import AssessParams
 
-BLOCK, SOME, PAGE = 256, 64, 2_000
+BLOCK, SOME = 256, 64
 WRITTEN = 20_000
 """Scores put in by one transaction."""
-SAMPLE = 2000
-FRAME_SHARE, WORD_SHARE, LANGUAGE_SHARE = 0.2, 0.3, 0.1
-FEWEST_FRAMED = 10
+LANGUAGE_SHARE = 0.1
 WORST = 20
 POOR = 0.5
 """Quality under which a row is worth a look."""
 EVERY_ROW = ("length", "language", "repetition", "encoding", "complete", "overlap", "agreement", "toxicity")
-
-
-@dataclass(frozen=True)
-class Frame:
-    """What rows have in common and what therefore says nothing about one of them.
-
-    lines: in more than FRAME_SHARE of the questions: the task's instruction.  words: in more than WORD_SHARE of the answers: the
-    names of JSON fields, say.
-    """
-
-    lines: frozenset[str]
-    words: frozenset[str]
-
-    @classmethod
-    def of(cls, rows: Sequence[Row]) -> Frame:
-        if len(rows) < FEWEST_FRAMED:
-            return cls(frozenset(), frozenset())
-        lines = Counter(line for row in rows for line in set(_lines(question_of(row))))
-        words = Counter(word for row in rows for word in quality.words(row.answer))
-        return cls(frozenset(line for line, count in lines.items() if count > FRAME_SHARE * len(rows)),
-                   frozenset(word for word, count in words.items() if count > WORD_SHARE * len(rows)))
-
-    def question(self, row: Row) -> str:
-        """The row's question without the common lines; whole if nothing would be left."""
-        whole = question_of(row)
-        kept = "\n".join(line for line in whole.split("\n") if line.strip() not in self.lines).strip()
-        return kept or whole
-
-
-def _lines(text: str) -> list[str]:
-    return [line.strip() for line in text.split("\n") if line.strip()]
-
-
-def sample_rows(db: DatasetDb, version: int, most: int, seed: int) -> list[Row]:
-    """At most about ``most`` kept rows, spread over the version and the same for the same seed."""
-    return list(spread(db, version, most, seed))
-
-
-def spread(db: DatasetDb, version: int, most: int, seed: int) -> Iterator[Row]:
-    """The same rows in order of position, read in pages."""
-    total = _count(db, version)
-    where = "" if total <= most else "AND (v.position + ?2) * 2654435761 % 4294967296 < ?3"
-    sql = ("SELECT v.position, v.split, r.hash, r.payload FROM version_rows v JOIN rows r ON r.id = v.row WHERE v.version = ?1 "
-           f"AND v.state = 'kept' {where} AND v.position > ?4 ORDER BY v.position LIMIT ?5")
-    bound, after = int(2**32 * most / max(total, 1)), 0
-    while page := min(PAGE, most):
-        found = db.conn.execute(sql, (version, 7919 * seed + 1, bound, after, page)).fetchall()
-        for position, split, digest, payload in found:
-            yield decode(payload, split=split, digest=digest, position=position)
-        if len(found) < page:
-            return
-        most, after = most - len(found), found[-1][0]
-
-
-def _count(db: DatasetDb, version: int) -> int:
-    return int(db.conn.execute("SELECT count(*) FROM version_rows WHERE version = ? AND state = 'kept'", (version,)).fetchone()[0])
 
 
 def assess(ctx: StepContext, db: DatasetDb, version: int, params: AssessParams, base: Callable[[], Path]) -> dict[str, Any]:
@@ -114,7 +57,7 @@ class _Assessing:
 
     def __init__(self, ctx: StepContext, db: DatasetDb, version: int, params: AssessParams, base: Callable[[], Path]) -> None:
         self._ctx, self._db, self._version, self._params, self._base = ctx, db, version, params, base
-        self._total = _count(db, version)
+        self._total = count_kept(db, version)
         if not self._total:
             raise DatasetError("dataset.no_rows", "There is no row to assess.", where=Place.of(field=f"version {version}"),
                                remedy="Choose a version that keeps rows.")

@@ -2,7 +2,8 @@
 
 Of rows that repeat each other the best stays (ranking.py).  A removed row is itself as alike as asked to the row that it
 names, so nothing goes because of a chain of likenesses.  Rows that give different answers to the same question are no
-repeats, however alike they are, unless they stand in different splits: then the one in training is a leak.
+repeats, however alike they are, unless they stand in different splits: then the one in training is a leak.  An instruction that
+many questions have in common counts as one word (frame.py).
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from app.data.frame import Frame
 from app.data.near import Near, Tell, find_near
 from app.data.ranking import Numbers, Order, Ranking
-from app.data.rowtext import question_and_answer, text_with_borders
+from app.data.rowtext import question_and_answer
 from app.data.shingle_file import ShingleFile
 from app.store.datasets import DatasetDb
 from app.store.records import Row
@@ -68,13 +70,14 @@ class Repeats:
         self.unchecked = 0
         """Rows that were not compared with every row they could nearly repeat; told by :meth:`verdicts`."""
         self._ranking = Ranking()
+        self._frame = Frame.of_version(db, version)
         self._file = ShingleFile(Path(db.store.profile.cache), rows)
 
     def add(self, row: Row) -> None:
         """One more row, in order of position."""
         self._ranking.add(row)
         asked = question_and_answer(row) if self._rules.contradictions != "ignore" else ("", "")
-        self._file.add(text_with_borders(row), *asked)
+        self._file.add(self._frame.text_with_borders(row), *asked)
 
     def verdicts(self, tell: Tell) -> Iterator[Verdict]:
         """What to do with which rows; of all others there is nothing to say.  tell(fraction, message) may raise."""

@@ -32,7 +32,7 @@ class SplitParams(Params):
     again: bool = Field(False, description="Divide rows that have a split already too; else they keep it")
 
 
-@node("data.split", version=1, title="Split")
+@node("data.split", version=2, title="Split")
 class Split(Node[SplitParams]):
     """Puts each row into train, calibration or test; rows of one group, and rows that nearly repeat each other, together."""
 

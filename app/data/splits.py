@@ -17,9 +17,9 @@ import numpy.typing as npt
 import xxhash
 
 from app.data.derive import Derivation, at_row
+from app.data.frame import Frame
 from app.data.near import find_clusters, linked
 from app.data.ranking import ORDER
-from app.data.rowtext import text_with_borders
 from app.data.shingle_file import ShingleFile
 from app.data.splitting import TRAIN, assign, draw, fill
 from app.errors import UsageError
@@ -104,6 +104,7 @@ def divide(d: Derivation, rules: SplitRules, tell: Tell, *, again: bool = False)
 def _read(d: Derivation, rules: SplitRules, file: ShingleFile | None, again: bool, tell: Tell) -> _Rows:
     column = rules.group or _own_group(d, tell)
     rows, strata = _Rows(), dict[str, int]()
+    frame = Frame.of_version(d.db, d.version) if file is not None else Frame()
     for number, row in enumerate(d.db.iter_rows(d.version)):
         with at_row(d.node, row.position):
             name = _value(row, column, "group") if column else row.hash
@@ -113,7 +114,7 @@ def _read(d: Derivation, rules: SplitRules, file: ShingleFile | None, again: boo
             rows.groups.append(xxhash.xxh3_64_intdigest(name.encode("utf-8", "replace")))
             rows.drawn.append(draw(rules.seed, name))
             if file is not None:
-                file.add(text_with_borders(row))
+                file.add(frame.text_with_borders(row))
         if len(strata) > MOST_STRATA:
             raise UsageError("split.too_many_values", f"{rules.stratify!r} has more than {MOST_STRATA:,} different values.",
                              remedy="Stratify by a column with few values, such as a label.")

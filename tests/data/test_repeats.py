@@ -236,3 +236,18 @@ def test_packaged_encoder_finds_a_paraphrase_and_spares_what_differs(bench: Benc
     said = bench.said(bench.refine(bench.given([Row("text", text=text) for text in texts]),
                                    semantic_duplicates={"enabled": True, "threshold": 0.9}))
     assert {position for position, value in said.items() if value[0] == "removed"} in ({1}, {2})
+
+
+def test_instruction_that_questions_share_makes_no_repeats(bench: Bench) -> None:
+    instruction = " ".join(f"rule{number}" for number in range(200))
+    rows = [chat(f"{instruction}\n\n{' '.join(f'thing{number}x{word}' for word in range(25))}", f"answer {number}")
+            for number in range(12)]
+    copy = chat(rows[3].messages[0]["content"] + " please", "answer 3")
+    made = bench.refine(bench.given([*rows, copy]))
+    assert {position for position, (state, *_) in bench.said(made).items() if state == "removed"} == {13}
+
+
+def test_rows_of_two_instructions_that_ask_about_the_same_are_not_equal(bench: Bench) -> None:
+    rows = [chat(f"{LONG} {task}.\n\nthing{number}", "yes") for number in range(10) for task in ("one", "two")]
+    made = bench.refine(bench.given(rows), near_duplicates={"enabled": False})
+    assert bench.said(made) == {}
