@@ -87,7 +87,7 @@ _MAC = Recogniser(
 
 _PHONE_WORDS = words(
     "phone~, tel, telephone~, call~, mobile~, cell~, fax, telefax~, reach~, dial~, hotline~, whatsapp, sms, "
-    "text me, contact number, telefon~, handy~, mobil~, tel.-nr~, rufnummer~, durchwahl~, anruf~, rufen, "
+    "text me, contact number, telefon~, handy~, mobil~, tel.-nr~, rufnummer~, durchwahl~, anruf~, rufen, angerufen, rückruf~, "
     "erreichbar~, teléfono~, telefono~, móvil~, movil~, llame~, llamar~, tfno, tlf, celular~, ring~, "
     "mobilnummer~, telefonnummer~, nås, tfn, mob"
 )

@@ -113,6 +113,13 @@ def _believed(text: str, entity: Candidate, english: bool) -> Candidate | None:
     return Candidate(start, end, "PERSON", score, "model") if score else None
 
 
+def _no_name(word: str, rest: str) -> bool:
+    """Whether a word before a name is none: a listed one, or a German role before a given name ("Sachbearbeiterin Anna Müller")."""
+    if plain(word) in NOBODY or word.casefold() in NOBODY:
+        return True
+    return len(word) >= 7 and word.endswith("in") and not is_given(word) and is_given(rest.strip().partition(" ")[0])
+
+
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     """Without a title before the name, a possessive or signs behind it; not over the end of a line."""
     said = text[start:end].split("\n")[0]
@@ -120,7 +127,7 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     skip = 0
     while front := TITLES_AT_START.match(said[skip:]) or _NO_START.match(said[skip:]):
         word = front.group().strip()
-        if front.re is _NO_START and word and plain(word) not in NOBODY and word.casefold() not in NOBODY:
+        if front.re is _NO_START and word and not _no_name(word, said[skip + front.end() :]):
             break
         skip += front.end()
     return start + skip, start + len(said)

@@ -123,6 +123,8 @@ _ORGANISATION = re.compile(
     r"north|south|east|west|new|united)$|(?:gesellschaft|verordnung|gesetz|behörde|versicherung|kammer|"
     r"verband|gericht)$"
 )
+_ABSTRACT = re.compile(r"(?i)[^\W\d_]{5,}(?:ung|heit|keit|schaft|tion|tät|ismus|atur|vertrag|verfahren|kosten|betrag)(?:en|e?s)?")
+"""German nouns that are written with a capital letter and name nobody: "Untervermietung", "Reparatur"."""
 TITLES_AT_START = re.compile(
     r"^(?:(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sir|Herrn?|Frau|Señora?|Sra?|Don|Doña|Fru|Judge|Nurse|"
     r"Rechtsanw[aä]lt(?:in)?|Patient(?:in|en)?|Doctor|Professor|med|jur|Advokat|Dra)\b\.? +)+"
@@ -168,6 +170,7 @@ def could_be_name(tokens: Sequence[str]) -> bool:
     return (
         any(not re.fullmatch(r"(?:[^\W\d_]\.?){1,4}", token) or (len(token) > 2 and "." not in token) for token in capital)
         and all(plain(token.strip(".,'’")) not in NOBODY and token.casefold() not in NOBODY for token in capital)
+        and not any(_ABSTRACT.fullmatch(token) for token in capital)
         and not any(re.search(r"[\d_@/<>{}=§$€|:\\]", token) for token in tokens)
     )
 

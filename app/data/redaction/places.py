@@ -52,6 +52,7 @@ _SWEDISH = (
 _POSTED = r"(?<![\w])(?:SE-\d{3} ?\d{2}|D-\d{5}|\d{3} \d{2}(?= [A-ZÅÄÖ][a-zåäö]+\b)) [A-ZÅÄÖÜ][\wåäöüß\-]{2,30}"
 
 
+_LABEL = re.compile(r"(?:Anschrift|Adresse?|Wohnung|Domicilio|Dirección|Address)[ ]")
 _ONE = Gate(1)
 
 
@@ -68,7 +69,8 @@ class _Address:
         for match in self.pattern.finditer(text):
             end = match.end() - (len(match.group()) - len(match.group().rstrip(" .,")))
             whole = len(match.group()) > 24 and any(sign.isdigit() for sign in match.group()[-12:])
-            yield Candidate(match.start(), end, self.entity, min(0.97, self.score + 0.12 * whole), "form")
+            label = _LABEL.match(match.group())
+            yield Candidate(match.start() + (label.end() if label else 0), end, self.entity, min(0.97, self.score + 0.12 * whole), "form")
 
 
 PLACES: tuple[Finder, ...] = tuple(

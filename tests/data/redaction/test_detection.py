@@ -80,9 +80,22 @@ def test_it_is_found_and_the_span_is_the_original(plain: Detector, text: str, en
     "Order number 40128888 shipped on 3 May 2024.", "Rechnungsnummer 4711081511 vom 14. Januar 2025, Sachkonto 4400.", "ASC 606-10-25-2 applies.",
     "BGH, Urteil vom 12. März 2019, VIII ZR 277/18, NJW 2019, 1234.", "SFS 2018:218, 3 kap. 4 §, prop. 2017/18:105", "Ley 39/2015, BOE-A-2015-10565",
     "Section 4.2.1.3 and release v10.2.1.7", "The Licensee shall indemnify the Licensor.", "Population 8,123,456 on 31 December 2023.",
+    "Welche Frist gilt für die Kündigung?", "Wer trägt die Kosten der Reparatur laut Vertrag?", "Was bedeutet Untervermietung?",
     "ISBN 978-3-16-148410-0", "NDC 0002-8215-01, CPT 99213, LOINC 17856-6", "one two three, he counted", "Regulation (EU) 2016/679"])
 def test_what_only_looks_like_private_data_is_left_alone(whole: Detector, text: str) -> None:
     assert said(whole, text) == []
+
+
+@pytest.mark.parametrize(("text", "found"), [
+    pytest.param("Darf die Mieterin Anna Müller kündigen?", ("PERSON", "Anna Müller"), id="listed role"),
+    pytest.param("Die Disponentin Anna Müller fehlte.", ("PERSON", "Anna Müller"), id="any role of a woman"),
+    pytest.param("Adresse Hauptstraße 5, 10115 Berlin", ("ADDRESS", "Hauptstraße 5, 10115 Berlin"), id="label of an address"),
+    pytest.param("Sie hat angerufen, unter null drei null neun null eins acht zwei null.",
+                 ("PHONE", "null drei null neun null eins acht zwei null"), id="who called"),
+])
+def test_what_stands_before_private_data_is_no_part_of_it(whole: Detector, text: str, found: tuple[str, str]) -> None:
+    """Else the same person would be two, one with and one without the word."""
+    assert said(whole, text) == [found]
 
 
 @pytest.mark.parametrize(("text", "reads"), [("а&#64;b", "a@b"), ("ｊａｎｅ", "jane"), ("a\u200bb\u00adc", "abc"), ("Mu\u0308ller", "Müller"), ("Привет, мир", "Привет, мир"), ("R&D; AT&T", "R&D; AT&T")])
