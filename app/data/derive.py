@@ -170,6 +170,13 @@ class Derivation:
         self._say("UPDATE version_rows SET row = (SELECT id FROM rows WHERE hash = ?), reason = ?, detail = ? "
                   "WHERE version = ? AND position = ?", digest, reason, detail, self.version, row.position)
 
+    def carry(self, row: Row, new: Row) -> None:
+        """What was measured and what a person said of a row holds for its new content too, where that says the same."""
+        old, digest = (bytes.fromhex(row.hash) if row.hash else encode(row)[0]), encode(new)[0]
+        for table, columns in (("scores", "name, value"), ("ratings", "rating, note, at")):
+            self._say(f"INSERT OR IGNORE INTO {table} (row, {columns}) SELECT n.id, {columns} FROM {table} t JOIN rows o ON o.id = t.row "
+                      "JOIN rows n ON n.hash = ? WHERE o.hash = ?", digest, old)
+
     def add(self, new: Row, reason: str, detail: str = "") -> int:
         """Append a row in the split it names; returns its position."""
         digest, payload = encode(new)

@@ -58,9 +58,12 @@ def history(store: Store, dataset: str) -> list[Story]:
     return [_story(row, orjson.loads(row["origin"]), orjson.loads(row["report"]), runs, used.get(row["version"], [])) for row in found]
 
 
+_DEEDS = ("removed", "changed", "added", "restored", "flagged")
+
+
 def _story(row: Mapping[str, Any], origin: Mapping[str, Any], report: Mapping[str, Any], runs: Mapping[str, Use],
            used: list[Use]) -> Story:
-    did = {kind: {str(name): int(count) for name, count in report[kind].items()} for kind in ("removed", "changed", "added", "restored")
+    did = {kind: {str(name): int(count) for name, count in report[kind].items()} for kind in _DEEDS
            if isinstance(report.get(kind), dict) and report[kind]}
     if "undone" in origin:  # its report lists what is still removed
         did = {"restored": {"": int(report.get("restored", 0))}}

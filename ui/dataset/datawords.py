@@ -23,7 +23,8 @@ STATE_TOKENS = {"kept": "textDisabled", "removed": "textTertiary", "changed": "a
 RATING_WORDS = {1: "Good", 0: "Unclear", -1: "Bad"}
 FIELD_WORDS = {"system": "System", "user": "Question", "assistant": "Answer", "tool": "Tool", "text": "Text", "chosen": "Preferred answer",
                "rejected": "Rejected answer"}
-KIND_WORDS = {"removed": "removed", "changed": "changed", "added": "added", "restored": "restored", "back": "restored", "gone": "gone"}
+KIND_WORDS = {"removed": "removed", "changed": "changed", "flagged": "flagged", "added": "added", "restored": "restored",
+              "back": "restored", "gone": "gone"}
 SHARED_FROM = 24
 """A shorter common start of all questions is shown with each."""
 
@@ -33,7 +34,7 @@ def state_words(one: RowView | WholeRow) -> str:
     if one.state == "set_aside":
         return one.reason
     word = ROW_STATES[one.state] if one.state else ""
-    said = f"{reason_words(one.reason)} {one.detail}".strip() if one.reason and one.state != "kept" else ""
+    said = f"{reason_words(one.reason)} {one.detail}".strip() if one.reason else ""
     return f"{word}: {said}" if said else word
 
 

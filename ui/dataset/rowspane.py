@@ -109,6 +109,8 @@ class RowsPane(QWidget):
         self.number.setProperty("soft", True)
         self.number.setFixedWidth(104)
         self.number.returnPressed.connect(self._go)
+        for button in (self._undo_many, self._remove_many):
+            button.hide()  # until several rows are selected
         holder = QWidget()
         holder.setLayout(row(self.where, None, self._chosen, self._undo_many, self._remove_many, self.number, gap=10,
                              margins=(20, 6, 20, 6)))

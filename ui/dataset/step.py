@@ -69,8 +69,8 @@ class StepDialog(QDialog):
         self._grid = QGridLayout()
         self._grid.setHorizontalSpacing(24)
         self._grid.setVerticalSpacing(2)
-        for number in (0, 1):
-            self._grid.setColumnStretch(number, 1)
+        self._grid.setColumnMinimumWidth(0, 240)
+        self._grid.setColumnStretch(1, 1)
         inner = QWidget()
         inner.setObjectName("scrolled")
         inner.setLayout(column(self._grid, None, margins=(24, 8, 24, 8)))
@@ -98,18 +98,19 @@ class StepDialog(QDialog):
         for name in bases:
             self.model.addItem(words.model_name(name), name)
         self._model_line.setVisible(bool(bases))
-        section, place = "", 0
+        section = ""
         for field in fields:
+            place = self._grid.rowCount()
             if field.section != section:
-                section, place = field.section, place + place % 2
-                self._grid.addWidget(Label(section, "group", "tertiary"), place // 2, 0, 1, 2)
-                place += 2
+                section = field.section
+                self._grid.addWidget(Label(section, "heading"), place, 0, 1, 2)
+                place += 1
             made = self.rows[field.path] = FieldRow(field, partial(forms.wrong, model, field.path))
             made.show_value(field.default, "default", "")
             made.changed.connect(partial(self._set, field.path))
             made.reset.connect(partial(self._reset, field))
-            self._grid.addWidget(made, place // 2, place % 2, Qt.AlignmentFlag.AlignTop)
-            place += 1
+            self._grid.addWidget(made, place, 0, Qt.AlignmentFlag.AlignTop)
+            self._grid.addLayout(column(20, Label(field.help, "small", "secondary", wrap=True), None), place, 1)
         self.start.allow()
 
     def _set(self, path: tuple[str, ...], value: Any) -> None:

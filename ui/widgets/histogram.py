@@ -29,7 +29,8 @@ class Histogram(QWidget):
         self.setMinimumHeight(84)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         most = max(range(len(self._counts)), key=self._counts.__getitem__, default=0)
-        self.setAccessibleName(f"{name}: from {edges[0]:.3g} to {edges[-1]:.3g}; most rows, {self._counts[most]:,}, {self._range(most)}")
+        spread = f"from {_short(edges[0])} to {_short(edges[-1])}"
+        self.setAccessibleName(f"{name}: {spread}; most rows, {self._counts[most]:,}, {self._range(most)}")
         self.setAccessibleDescription("Left and right choose a bar, Enter shows its rows")
 
     def sizeHint(self) -> QSize:
@@ -38,7 +39,7 @@ class Histogram(QWidget):
 
     def _range(self, bar: int) -> str:
         low, high = self._bounds(bar)
-        return f"from {low:.3g} to {high:.3g}" if low != high else f"at {low:.3g}"
+        return f"from {_short(low)} to {_short(high)}" if low != high else f"at {_short(low)}"
 
     def _bounds(self, bar: int) -> tuple[float, float]:
         return self._edges[bar], self._edges[min(bar + 1, len(self._edges) - 1)]
@@ -62,8 +63,8 @@ class Histogram(QWidget):
         painter.setFont(font("axis"))
         painter.setPen(theme.color("textTertiary"))
         line = QRectF(_SIDE, bottom + 2, self.width() - 2 * _SIDE, _BOTTOM - 2)
-        painter.drawText(line, Qt.AlignmentFlag.AlignLeft, f"{self._edges[0]:.3g}")
-        painter.drawText(line, Qt.AlignmentFlag.AlignRight, f"{self._edges[-1]:.3g}")
+        painter.drawText(line, Qt.AlignmentFlag.AlignLeft, _short(self._edges[0]))
+        painter.drawText(line, Qt.AlignmentFlag.AlignRight, _short(self._edges[-1]))
         if self._at >= 0:
             painter.setPen(theme.color("text"))
             painter.drawText(line, Qt.AlignmentFlag.AlignHCenter, f"{self._counts[self._at]:,} rows {self._range(self._at)}")
@@ -113,3 +114,8 @@ class Histogram(QWidget):
         """Show the ring."""
         super().focusInEvent(event)
         self.update()
+
+
+def _short(value: float) -> str:
+    """Three figures; a millionth is nothing here, and a thousand is written out."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else "0" if abs(value) < 0.0005 else f"{value:.3g}"

@@ -150,6 +150,7 @@ def redact_row(
     if counts:
         new = with_texts(row, {name: replaced(texts[name], listed_parts) for name, listed_parts in parts.items()})
         derivation.change(row, new, "redacted", ", ".join(f"{count} {label(name)}" for name, count in sorted(counts.items())))
+        derivation.carry(row, new)
 
 
 # ---- the report --------------------------------------------------------------------------------------------------------------

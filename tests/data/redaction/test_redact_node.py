@@ -98,6 +98,17 @@ def test_a_row_that_comes_back_unredacted_is_counted_and_flagged(bench: Bench) -
     assert by_hand.take_back(bench.store, given.dataset, out.version, [1]).report["not_redacted"] == 0
 
 
+def test_scores_and_ratings_of_a_row_hold_for_it_once_it_is_redacted(bench: Bench) -> None:
+    given = bench.rows(chat(LETTER, "ok"), chat("Nothing private.", "ok"))
+    by_hand.rate(bench.store, given.dataset, 1, [1], 1, "well put")
+    with open_dataset(bench.store, given.dataset) as db:
+        db.put_scores([(next(db.iter_rows(1)).hash, "quality", 0.25)])
+    made, _ = bench.redact(given)
+    row = browse.whole_row(bench.store, given.dataset, made.version, 1, browse.RowFilter())
+    assert row
+    assert (row.state, row.rating, row.note, row.scores) == ("changed", 1, "well put", {"quality": 0.25})
+
+
 @pytest.mark.parametrize(("params", "left"), [
     pytest.param({"entities": ["EMAIL"]}, "Dr. Anna Müller (SSN 536-22-1234) wrote to [EMAIL_1].", id="some entities"),
     pytest.param({"mode": "label"}, "Dr. [PERSON] (SSN [US_SSN]) wrote to [EMAIL].", id="labels"),
