@@ -172,7 +172,7 @@ def _shared(making: _Making, name: str, node: NodeClass, params: Mapping[str, An
     """What of the parameters is shared; notes what is left out, and what the next user must bring."""
     model = node.params_model
     kept = shareable(model, {key: value for key, value in params.items() if key in model.model_fields})
-    defaults = {key: info.get_default(call_default_factory=True) for key, info in model.model_fields.items()}
+    defaults = model.model_construct().model_dump(mode="json", warnings=False)
     set_here = {key: value for key, value in params.items() if value != defaults.get(key)}
     making.left_out += [f"{name}.{path}" for path in _lost(set_here, kept)]
     for key, info in model.model_fields.items():

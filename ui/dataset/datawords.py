@@ -34,7 +34,7 @@ def state_words(one: RowView | WholeRow) -> str:
     if one.state == "set_aside":
         return one.reason
     word = ROW_STATES[one.state] if one.state else ""
-    said = f"{reason_words(one.reason)} {one.detail}".strip() if one.reason else ""
+    said = reason_words(one.reason) + (f" ({one.detail})" if one.detail else "") if one.reason else ""
     return f"{word}: {said}" if said else word
 
 

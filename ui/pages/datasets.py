@@ -395,7 +395,7 @@ class DatasetsPage(Page):
 
 def _list_note(view: DatasetView) -> str:
     newest = view.newest
-    return f"{newest.rows:,} rows, version {newest.version}" if newest else "no version can be read"
+    return f"{newest.rows:,} row{'s' * (newest.rows != 1)}, version {newest.version}" if newest else "no version can be read"
 
 
 def _submit(store: Any, document: str) -> str:
