@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from app.data.redaction import checks
-from app.data.redaction.recogniser import Candidate, Finder, Gate, Recogniser, before, behind, words
+from app.data.redaction.recogniser import Candidate, Finder, Gate, Recogniser, any_word, at_numbers, before, told, words
 
 _EMAIL = Recogniser(
     "EMAIL",
@@ -34,7 +34,7 @@ _USER_URL = Recogniser(
 )
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
-_VERSION_WORDS = words(
+_VERSION_WORDS = any_word(
     "version~, v, section~, sec, §, clause~, release~, chapter~, kapitel~, abschnitt~, ziffer~, sección~, "
     "apartado~, avsnitt~, rule~, article~, oid, build~, item~, nr, no, punkt~"
 )
@@ -53,17 +53,16 @@ class _Ip:
     gate: Gate = _DOTTED
     _four: re.Pattern[str] = re.compile(rf"(?<![\w.])(?:{_OCTET}\.){{3}}{_OCTET}(?![\w])(?!\.\d)")
     _six: re.Pattern[str] = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![\w:])")
-    _words: re.Pattern[str] = _IP_WORDS
 
     def find(self, text: str) -> Iterator[Candidate]:
-        for match in self._four.finditer(text):
-            told = before(text, match.start())
-            if self._words.search(told):
+        for match in at_numbers(self._four, text) if text.count(".") >= 3 else ():
+            said = before(text, match.start())
+            if _IP_WORDS.pattern.search(said):
                 yield Candidate(*match.span(), self.entity, 0.97, "form,context")
-            elif not _VERSION_WORDS.search(told[-16:]):
+            elif not _VERSION_WORDS.search(said[-16:]):
                 octets = [int(part) for part in match.group().split(".")]
                 yield Candidate(*match.span(), self.entity, 0.9 if max(octets) >= 100 or octets[0] in (10, 127) else 0.5, "form")
-        for match in self._six.finditer(text) if ":" in text else ():
+        for match in self._six.finditer(text) if text.count(":") >= 2 else ():
             if sum(sign != ":" for sign in match.group()) >= 3 and _is_ipv6(match.group()):
                 yield Candidate(*match.span(), self.entity, 0.9, "form")
 
@@ -94,6 +93,7 @@ _PHONE_WORDS = words(
 
 
 _ZIP = re.compile(r"\d{5}-\d{4}")
+_DIALLED = re.compile(r"[+(\d](?<!\w[+(\d])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Phone:
     )
 
     def find(self, text: str) -> Iterator[Candidate]:
-        for match in self._form.finditer(text):
+        for match in self._matches(text):
             start, end = match.span()
             found = match.group()
             digits = sum(sign.isdigit() for sign in found)
@@ -121,25 +121,37 @@ class Phone:
                 if score:
                     yield Candidate(start, end, self.entity, score, how)
 
+    def _matches(self, text: str) -> Iterator[re.Match[str]]:
+        """As finditer of its form, only where a number, a bracket or a plus begins."""
+        done = 0
+        for place in _DIALLED.finditer(text):
+            if place.start() >= done and (match := self._form.match(text, place.start())):
+                done = match.end()
+                yield match
+
     def _judge(self, text: str, found: str, start: int, end: int) -> tuple[float, str]:
         plain = re.sub(r"[^\d+]", "", found.replace("(0)", ""))
         plain = "+" + plain[2:] if plain.startswith("00") else plain.replace("+", "+", 1)
-        rank = checks.phone(plain, self.regions)
-        if _PHONE_WORDS.search(before(text, start)) or _PHONE_WORDS.search(behind(text, end)):
+        if told(_PHONE_WORDS, text, start, end):
+            rank = checks.phone(plain, self.regions)
             return (0.97 if rank == 2 else 0.9 if rank else 0.6), "form,context"
         if plain.startswith("+"):
+            rank = checks.phone(plain, self.regions)
             return (0.95 if rank == 2 else 0.8 if rank else 0.0), "form"
-        return self._untold(found, plain, rank)
+        return self._untold(found, plain)
 
-    def _untold(self, found: str, plain: str, rank: int) -> tuple[float, str]:
+    def _untold(self, found: str, plain: str) -> tuple[float, str]:
         """Without a word beside it: an American form, or a trunk zero and gaps, is a phone; bare digits are not."""
         if re.fullmatch(r"\(?\d{3}\)?[ \-.]\d{3}[ \-.]\d{4}\s*", found):
-            return (0.8 if rank == 2 else 0.65), "form"
-        if plain.startswith("0") and re.search(r"\d[ \-/()]+\d", found) and rank == 2:
+            return (0.8 if self._given_out(plain) else 0.65), "form"
+        if plain.startswith("0") and re.search(r"\d[ \-/()]+\d", found) and self._given_out(plain):
             return 0.75, "form"
-        if rank == 2 and re.fullmatch(r"[679]\d{2} ?\d{2,3} ?\d{2,3}(?: ?\d{2})?\s*", found) and " " in found.strip():
+        if re.fullmatch(r"[679]\d{2} ?\d{2,3} ?\d{2,3}(?: ?\d{2})?\s*", found) and " " in found.strip() and self._given_out(plain):
             return 0.6, "form"
         return 0.0, ""
+
+    def _given_out(self, plain: str) -> bool:
+        return checks.phone(plain, self.regions) == 2
 
 
 _MONTHS = (
@@ -198,7 +210,7 @@ class _BirthDate:
         for match in self._date.finditer(text):
             start, end = match.span("x")
             near = text[max(0, start - 42) : start]
-            label = list(_BIRTH.finditer(near))
+            label = list(_BIRTH.pattern.finditer(near))
             if (
                 match.group("star")
                 or (label and not re.search(r"\d{4}|[.;!?]\s+[A-ZÄÖÅ]", near[label[-1].end() :]))

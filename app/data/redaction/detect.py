@@ -19,6 +19,8 @@ from app.data.redaction.recogniser import LIKELY, Candidate, Finder
 PIECE, OVERLAP = 4_000, 300
 """Characters looked at together, and how far two pieces overlap: no identifier or name is longer."""
 FEWEST_DIGITS = 3
+SURE = 0.8
+"""Certainty from which the names model is not asked about a word too."""
 _NAMES = frozenset({"PERSON", "LOCATION"})
 _PLACED = frozenset({"ADDRESS", "LICENCE_PLATE", "SE_ORGNR", "BIC", "CRYPTO", "URL", "IP_ADDRESS", "MAC_ADDRESS"})
 """Identifiers before which not only people stand."""
@@ -52,6 +54,8 @@ class _Piece:
     original: str
     view: View
     found: list[Candidate] = field(default_factory=list)
+    sure: list[tuple[int, int]] = field(default_factory=list)
+    """Spans of the view that need no second opinion."""
 
 
 class Detector:
@@ -79,7 +83,8 @@ class Detector:
         for piece in pieces:
             piece.found += self._by_form(piece)
         if self._reader is not None:
-            for piece, found in zip(pieces, self._reader.read([piece.view.text for piece in pieces]), strict=True):
+            read = self._reader.read([piece.view.text for piece in pieces], [piece.sure for piece in pieces])
+            for piece, found in zip(pieces, read, strict=True):
                 piece.found += [_mapped(piece.view, one) for one in found if one.entity == "LOCATION" or self._persons]
         gathered: list[list[Candidate]] = [[] for _ in texts]
         for piece in pieces:
@@ -109,20 +114,24 @@ class Detector:
         }
         if not known:
             return found
-        shared = {}
+        shared = dict(found)
         for name, text in fields.items():
             again = [Candidate(one.start, one.end, one.entity, one.score, one.detector) for one in found[name]]
             view = folded(text)
             more = [_mapped(view, one) for one in names.repeated(view.text, known)]
             taken = [one for one in more if not any(_hinders(other, one) for other in again)]
-            shared[name] = self._findings(text, [*again, *taken], said=True) if taken else found[name]
+            if taken:
+                shared[name] = self._findings(text, [*again, *taken], said=True)
         return shared
 
     # ---- one piece ---------------------------------------------------------------------------------------------------
 
     def _by_form(self, piece: _Piece) -> Iterator[Candidate]:
         for view in (piece.view, *joined(piece.original, piece.view)):
-            yield from (_mapped(view, one) for one in self._candidates(view.text, names_too=view is piece.view))
+            found = list(self._candidates(view.text, names_too=view is piece.view))
+            if view is piece.view:
+                piece.sure = [(one.start, one.end) for one in found if one.score >= SURE and names.is_whole(view.text, one.start)]
+            yield from (_mapped(view, one) for one in found)
 
     def _candidates(self, text: str, *, names_too: bool) -> Iterator[Candidate]:
         digits = sum(map(text.count, "0123456789"))
@@ -130,7 +139,8 @@ class Detector:
         if names_too and self._persons:
             numbers = (one for one in found if one.score >= 0.8 and one.entity not in _PLACED)
             found += [*names.by_rules(text), *names.beside(text, numbers)]
-        return (one for one in found if one.score >= LIKELY or "context" in one.how or not guarded(text, one.start, one.end))
+        sure = (one for one in found if one.score >= self.settings.threshold)
+        return (one for one in sure if one.score >= LIKELY or "context" in one.how or not guarded(text, one.start, one.end))
 
     # ---- one text ----------------------------------------------------------------------------------------------------
 

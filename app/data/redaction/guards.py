@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from app.data.redaction.quick import Quick
+
 _N = r"\d[\d.,:/()\-–a-zA-Z]{0,24}"
 _LAW = (
     rf"§{{1,2}} ?{_N}(?:(?:,| and| und| y| och| bis|-|–) ?§? ?{_N}){{0,4}}(?: ?(?:Abs|S|Nr|kap|st|p|ff?|Satz)\.? "
@@ -65,9 +67,9 @@ _ORDER = (
     r"bas-?konto|kostnadsställe|diarie|ocr)[\s\-]*(?:nummer|nr\.?|konto|nr)?[\s:#]{1,4}(?:är "
     r")?(?P<order_sv>[\w/.\-]{2,30}(?: \d{2,6}){0,4})",
 )
-_SIGNS = tuple(
-    re.compile("|".join(f"(?:{part})" for part in parts), flags)
-    for parts, flags in ((_LAW, 0), (_CODES, 0), (_MONEY, 0), (_ORDER, re.IGNORECASE))
+_SIGNS: tuple[re.Pattern[str] | Quick, ...] = (
+    *(re.compile("|".join(f"(?:{part})" for part in parts)) for parts in (_LAW, _CODES, _MONEY)),
+    Quick(re.compile("|".join(f"(?:{part})" for part in _ORDER), re.IGNORECASE)),
 )
 
 

@@ -19,6 +19,7 @@ from app.data.redaction.names import (
     TITLES_AT_START,
     capitals,
     could_be_name,
+    could_hold,
     is_english,
     is_given,
     plain,
@@ -50,21 +51,31 @@ class Reader:
     """Reads sentences and remembers what it found in them."""
 
     def __init__(self, *, places: bool) -> None:
+        self._places = places
         self._kinds = frozenset({"PERSON", "GPE", "LOC"} if places else {"PERSON"})
         self._known: OrderedDict[str, list[Candidate]] = OrderedDict()
 
-    def read(self, texts: Sequence[str]) -> Iterator[list[Candidate]]:
-        """Persons (and places) in each text, as the model sees them and the filter believes."""
-        cut = [[(start, part) for start, part in sentences(text) if worth_reading(part)] for text in texts]
+    def read(self, texts: Sequence[str], known: Sequence[Sequence[tuple[int, int]]]) -> Iterator[list[Candidate]]:
+        """Persons (and places) in each text, as the model sees them and the filter believes.
+
+        known: spans of each text that are sure to be private; a sentence without any other word that could be a name is not read.
+        """
+        english = [is_english(text) for text in texts]
+        cut = [
+            [(start, part) for start, part in sentences(text) if worth_reading(part) and self._worth(part, start, spans, told)]
+            for text, spans, told in zip(texts, known, english, strict=True)
+        ]
         self._learn(dict.fromkeys(part for parts in cut for _, part in parts))
-        for text, parts in zip(texts, cut, strict=True):
-            english = is_english(text)
+        for parts, told in zip(cut, english, strict=True):
             yield [
                 one._replace(start=one.start + start, end=one.end + start)
                 for start, part in parts
                 for raw in self._known[part]
-                if (one := _believed(part, raw, english)) is not None
+                if (one := _believed(part, raw, told)) is not None
             ]
+
+    def _worth(self, part: str, start: int, known: Sequence[tuple[int, int]], english: bool) -> bool:
+        return self._places or could_hold(part, start, known, english)
 
     def _learn(self, parts: dict[str, None]) -> None:
         while len(self._known) > REMEMBERED:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
+from app.data.redaction.quick import Quick
 from app.data.redaction.recogniser import Candidate
 from app.data.redaction.sentences import sentences
 from app.data.redaction.words import listed
@@ -18,12 +19,12 @@ PARTICLE = (
 )
 _NAME = rf"{_TOKEN}(?:[ ](?:{PARTICLE})?(?:{_INITIAL}|{_TOKEN})){{0,4}}"
 _SEQUENCE = re.compile(rf"(?<![\w@/.])(?:{_INITIAL}[ ]?)?{_NAME}(?![\w@])")
-_TITLE = re.compile(
+_TITLE = Quick(re.compile(
     rf"(?<![\w])(?:(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Sir|Dame|Lord|Lady|Judge|Justice|Nurse|Doctor|Professor|Rev|Capt|Sgt|Herrn?|Frau|"
     rf"Señora?|Señorita|Sra?|Srta|Dña|Doña|Don|Dra|Lic|Abg|Herr|Fru|Fröken|Doktor|Sjuksköterska|Advokat|Rechtsanwalt|"
     rf"Rechtsanwältin|Notarin?|RA|RAin)\b\.?,?[ ]+)"
     rf"(?:(?:Dr|Prof|med|jur|Dra|h\.c)\.?[ ]+){{0,3}}(?P<x>(?:{_INITIAL}[ ]?){{0,3}}(?:{PARTICLE})?{_NAME})"
-)
+))
 _LABEL_WORDS = (
     r"(?:full |last |first |sur|nach|vor)?name|nombre(?: y apellidos)?|apellidos|namn|patient(?:in|en)?|client|mandant(?:in)?|"
     r"paciente|cliente|kund(?:e|in|en)?|versicherte[rn]?|kläger(?:in)?s?|beklagte[rn]?|plaintiffs?|defendants?|"
@@ -37,11 +38,16 @@ _LABEL_WORDS = (
     r"arzt|ärztin|médic[oa]|läkare|heir|executor|trustee|director|geschäftsführer(?:in)?|administrador(?:a)?|arrendatari[oa]|"
     r"arrendador(?:a)?|hyresgästen?|hyresvärden?|inquilin[oa]|author|verfasser(?:in)?|user|benutzer(?:in)?|usuario|användare"
 )
-_LABEL = re.compile(
+_LABEL = Quick(re.compile(
     rf"(?i:(?<![\w])(?:{_LABEL_WORDS}))(?P<colon>[ ]?[:,][ ]+|[ ]+)(?P<x>(?:{_TOKEN},[ ]{_TOKEN}|"
     rf"(?:{_INITIAL}[ ]?){{0,3}}{_NAME}))(?![\w@])"
-)
+))
 _INSIDE = re.compile(r"(?<=\S )[\"'(\[]?([A-ZÀ-ÖØ-ÞŁŠŽ][\w'’\-]*)|^[A-ZÀ-ÖØ-Þ][\w'’\-]*(?=, [A-ZÀ-ÖØ-Þ])")
+_PARTICLE_BEFORE = re.compile(rf"\b{PARTICLE}\Z")
+NEXT_TO = 16
+"""Characters between two words of a name at most: a comma, an initial, "van der"."""
+_NO_NAME = re.compile(r"[\d_]")
+_CAPITALISED = re.compile(r"[A-ZÀ-ÖØ-ÞŁŠŽ](?<![\w'’\-].)[\w'’\-]*")
 _PARTY = re.compile(
     r"(?i)(?:patient(?:in|en)?|paciente|client|mandant(?:in)?|kläger(?:in)?|beklagte[rn]?|plaintiff|defendant|"
     r"claimant|witness|zeug(?:e|in|en)|testigo|vittnet|demandante|demandad[oa]|sökanden|svaranden|käranden|"
@@ -52,15 +58,18 @@ _COMMA = re.compile(
     rf"(?<![\w@/.])(?P<x>(?:{PARTICLE})?{_TOKEN}(?:[ ](?:{PARTICLE})?{_TOKEN}){{0,2}}, (?P<given>{_TOKEN})(?: "
     rf"{_INITIAL}| {_TOKEN})?)(?![\w@])"
 )
+_INITIAL_BEFORE = re.compile(rf"(?<![\w@/]){_INITIAL}[ ]?\Z")
+_COMMA_NAME = re.compile(r", [A-ZÀ-ÖØ-ÞŁŠŽ]")
 _INITIALS = re.compile(
     rf"(?<![\w.@/§\-])(?P<x>(?:[A-ZÀ-ÖØ-Þ]\.[ -]?){{0,2}}[A-ZÀ-ÖØ-Þ]\.[ ](?:{PARTICLE})?{_TOKEN}(?:[ ](?:{PARTICLE})?{_TOKEN})?)(?![\w@])"
 )
-_ENGLISH = re.compile(r"\b(?:the|of|and|to|was|is|with|for|by|his|her|has|from|that)\b", re.IGNORECASE)
-_OTHER = re.compile(
-    r"\b(?:der|die|das|und|ist|mit|den|dem|von|für|wurde|nicht|el|los|las|del|que|con|por|una"
-    r"|och|att|det|som|är|på|för|av|med|ett|har)\b",
-    re.IGNORECASE,
-)
+_ENGLISH = frozenset((
+    "the", "of", "and", "to", "was", "is", "with", "for", "by", "his", "her", "has", "from", "that"
+))
+_OTHER = frozenset((
+    "der", "die", "das", "und", "ist", "mit", "den", "dem", "von", "für", "wurde", "nicht", "el", "los", "las", "del", "que",
+    "con", "por", "una", "och", "att", "det", "som", "är", "på", "för", "av", "med", "ett", "har"
+))
 
 _DOES = (
     r"signed|signs|testified|stated|states|said|says|argued|argues|claimed|claims|lives|resides|resided|was (?:born|admitted|"
@@ -98,18 +107,19 @@ _ROLE = (
 )
 _TWO = rf"(?:{_TOKEN},?[ ](?:{PARTICLE})?(?:{_INITIAL}[ ])?{_TOKEN}(?:,?[ ](?:{PARTICLE})?{_TOKEN})?)"
 _ACTS = re.compile(rf"(?<![\w@/.])(?P<x>{_TWO})(?:,)?[ ](?:{_DOES})(?![\w])")
-_SPOKEN_OF = re.compile(rf"(?<![\w])(?:(?i:{_TOLD_OF})|(?i:{_ROLE}),?)[ ](?P<x>{_TWO})(?![\w@])")
+_SPOKEN_OF = Quick(re.compile(rf"(?<![\w])(?:(?i:{_TOLD_OF})|(?i:{_ROLE}),?)[ ](?P<x>{_TWO})(?![\w@])"))
 _BEFORE_NUMBER = re.compile(
     rf"(?<![\w@/.])(?P<x>{_TWO})(?:[ ]?[(,:<–-][ ]?|[ ])(?:(?:(?:con|mit|with|med|har|has|hat|tiene|"
     rf"telefonisch|unter|at|på|en|el|der|and|DNI|NIE|NIF|NPI|SSN|NHS|ITIN|MRN|DEA|KVNR|Tel|E-?[Mm]ail|"
     rf"[Nn]úm|[Nn]o|[Nn]r|[Pp]ersonnummer|can be reached)\b\.?:?[ ]?){{0,4}})[(<]?$"
 )
-_SOUTH_OR_NORTH = re.compile(
-    r"\b(?:el|los|las|del|que|con|por|una|su|al|fue|se|y|och|att|det|som|är|på|för|av|med|ett|till|har|"
-    r"om)\b",
-    re.IGNORECASE,
-)
-_GERMAN = re.compile(r"\b(?:der|die|das|und|ist|mit|dem|von|für|wurde|nicht|zu|im|am|an)\b", re.IGNORECASE)
+_SOUTH_OR_NORTH = frozenset((
+    "el", "los", "las", "del", "que", "con", "por", "una", "su", "al", "fue", "se", "y", "och", "att", "det", "som", "är", "på",
+    "för", "av", "med", "ett", "till", "har", "om"
+))
+_GERMAN = frozenset((
+    "der", "die", "das", "und", "ist", "mit", "dem", "von", "für", "wurde", "nicht", "zu", "im", "am", "an"
+))
 _INNER = re.compile(rf"(?<=[a-zà-ÿ,;] )(?<!\ben )(?<!\bi )(?<!\bpå )(?P<x>{_TWO})(?![\w@])")
 
 NOBODY = listed("not_names.txt")
@@ -133,6 +143,8 @@ TITLES_AT_START = re.compile(
 
 def plain(word: str) -> str:
     """A word in small letters without marks, umlauts as their base letter."""
+    if word.isascii():
+        return word.casefold()
     spread = unicodedata.normalize("NFKD", word.casefold().replace("ø", "o").replace("ł", "l").replace("æ", "ae"))
     return "".join(sign for sign in spread if not unicodedata.combining(sign))
 
@@ -149,14 +161,50 @@ def is_given(word: str) -> bool:
 
 def worth_reading(sentence: str) -> bool:
     """Whether a sentence can hold a name: a word in capitals inside it that is no ordinary one, or two at its start."""
-    shouted = len(sentence) > 60 and 3 * sum(map(str.isupper, sentence)) > len(sentence)
+    shouted = _shouted(sentence)
     return any(plain(word) not in NOBODY and not (shouted and word.isupper()) for word in _INSIDE.findall(sentence))
+
+
+def _shouted(sentence: str) -> bool:
+    return len(sentence) > 60 and 3 * sum(map(str.isupper, sentence)) > len(sentence)
+
+
+def could_hold(sentence: str, start: int, known: Sequence[tuple[int, int]], english: bool) -> bool:
+    """Whether a sentence can hold a name that :func:`could_be_name` and the names model's filter let pass, beside what is known.
+
+    start: of the sentence in the text whose spans are known.  A word alone is believed in English, or where it is a frequent given
+    name; two beside each other always are.
+    """
+    shouted, before = _shouted(sentence), -NEXT_TO
+    for match in _CAPITALISED.finditer(sentence):
+        word, first, last = match.group(), match.start(), match.end()
+        if plain(word) in NOBODY or (shouted and word.isupper()) or _NO_NAME.search(word):
+            continue
+        if any(one <= start + first and start + last <= other for one, other in known):
+            continue
+        if first - before < NEXT_TO or is_given(word.strip("-'’")) or (english and len(word) > 2 and not word.isupper()):
+            return True
+        before = last
+    return False
+
+
+def is_whole(text: str, start: int) -> bool:
+    """Whether nothing before a found name belongs to it ("von" would)."""
+    return _PARTICLE_BEFORE.search(text, max(0, start - 8), start) is None
 
 
 def is_english(text: str) -> bool:
     """Whether the little words of a text are English ones."""
-    head = text[:1500]
-    return len(_ENGLISH.findall(head)) > len(_OTHER.findall(head))
+    said = _head(text)
+    return _count(said, _ENGLISH) > _count(said, _OTHER)
+
+
+def _head(text: str) -> list[str]:
+    return re.findall(r"\w+", text[:1500].casefold())
+
+
+def _count(said: list[str], words: frozenset[str]) -> int:
+    return sum(word in words for word in said)
 
 
 def capitals(tokens: Sequence[str]) -> list[str]:
@@ -226,7 +274,8 @@ def _with_label(text: str) -> Iterator[Candidate]:
 
 def _by_capitals(text: str) -> Iterator[Candidate]:
     """Spanish and Swedish write only names in capitals inside a sentence: two such words are somebody, or an organisation."""
-    if len(_SOUTH_OR_NORTH.findall(text[:1500])) <= max(len(_ENGLISH.findall(text[:1500])), len(_GERMAN.findall(text[:1500]))):
+    said = _head(text)
+    if _count(said, _SOUTH_OR_NORTH) <= max(_count(said, _ENGLISH), _count(said, _GERMAN)):
         return
     for match in _INNER.finditer(text):
         end = _cut(text, *match.span("x"))
@@ -291,7 +340,7 @@ def _with_given(text: str) -> Iterator[Candidate]:
         said = text[start:end].split() if end else []
         if len(said) >= 2:
             yield Candidate(start, end, "PERSON", 0.9 if len(said[-1]) > 2 else 0.6, "given_name")
-    for match in _COMMA.finditer(text):
+    for match in _COMMA.finditer(text) if _COMMA_NAME.search(text) else ():
         tokens = match.group("x").replace(",", " ").split()
         if is_given(match.group("given")) and not is_given(tokens[0]) and could_be_name(tokens):
             yield Candidate(*match.span("x"), "PERSON", 0.86, "given_name")
@@ -299,13 +348,36 @@ def _with_given(text: str) -> Iterator[Candidate]:
 
 def repeated(text: str, known: Iterable[str]) -> Iterator[Candidate]:
     """Parts of names that are known from elsewhere in the row, standing alone: "Müller" after "Anna Müller"."""
+    ends: dict[int, list[int]] = {}
+    for form in _forms(known):
+        start = text.find(form)
+        while start >= 0:
+            ends.setdefault(start, []).append(start + len(form))
+            start = text.find(form, start + 1)
+    done = 0
+    for start, end in sorted(_chains(text, ends).items()):
+        if start < done:
+            continue
+        initial = _INITIAL_BEFORE.search(text, max(done, start - 8), start)
+        if initial or not re.match(r"[\w@/]", text[start - 1 : start]):
+            yield Candidate(initial.start() if initial else start, end, "PERSON", 0.8, "same_row")
+            done = end
+
+
+def _forms(known: Iterable[str]) -> list[str]:
+    """The parts of names as they may stand alone, the longest first."""
     parts = {part.strip(".,'’") for name in known for part in re.split(r"[\s,]+", name)}
     parts = {part for part in parts if len(part) >= 3 and part[:1].isupper() and plain(part) not in NOBODY}
-    if not parts:
-        return
-    forms = sorted({form for part in parts for form in (part, part.upper(), part.capitalize())}, key=len, reverse=True)
-    for match in re.finditer(
-        rf"(?<![\w@/])(?:{_INITIAL}[ ]?)?(?:{'|'.join(map(re.escape, forms))})(?:[ ](?:{'|'.join(map(re.escape, forms))}))*(?![\w@])",
-        text,
-    ):
-        yield Candidate(*match.span(), "PERSON", 0.8, "same_row")
+    return sorted({form for part in parts for form in (part, part.upper(), part.capitalize())}, key=len, reverse=True)
+
+
+def _chains(text: str, ends: dict[int, list[int]]) -> dict[int, int]:
+    """Where a part of a name begins, and where it ends with those that follow it, if no word goes on there."""
+    found: dict[int, int] = {}
+    for start in sorted(ends, reverse=True):
+        for end in ends[start]:
+            whole = found.get(end + 1) if text[end : end + 1] == " " else None
+            if whole or not re.match(r"[\w@]", text[end : end + 1]):
+                found[start] = whole or end
+                break
+    return found

@@ -207,6 +207,7 @@ _TOKEN = re.compile(r"[^\W\d_]+|\d+")
 FEWEST_WORDS = 4
 """Number words in a row from which they are read as one number."""
 _SPACED = re.compile(r"(?<![^\s(<\[\"'])(?:[^\s,;:!?] ){4,120}[^\s,;:!?](?=[\s,;:!?)>\]\"']|\.(?:\s|$)|$)")
+_APART = re.compile(r"\S \S \S \S ")
 _BROKEN = re.compile(
     r"(?:(?<=\d)|(?<=\d[\-./)])|(?<=[A-Z][A-Z0-9])|(?<=\d[A-Z])|(?<=\d [A-Z]))[ \t]*\r?\n[ \t]*(?=\d|[A-Z]\b|[A-Z][ -]?\d|[A-Z]{1,4}\d)"
     r"|(?<=[a-z0-9._])[ \t]*\r?\n[ \t]*(?=@)|(?<=@)[ \t]*\r?\n[ \t]*(?=[a-z])"
@@ -222,6 +223,9 @@ _HIDDEN_AT = re.compile(
     r"[(\[{]\s*(?:dot|punkt|punto|\.)\s*[)\]}]",
     re.IGNORECASE,
 )
+_BRACKETED = re.compile(r"[(\[{<]\s*(?:at|ät|@|dot|punkt|punto|\.)", re.IGNORECASE)
+_AT_WORDS = ("arroba", "snabel", "dot", "punkt", "punto")
+"""Signs of a hidden @ or dot that are quick to look for."""
 _LETTER_DIGITS = re.compile(r"(?<![\w])[0-9OolI|][0-9OolI|.\- /]{5,24}[0-9OolI|](?![\w])")
 _AS_DIGIT = str.maketrans("OolI|", "00111")
 
@@ -234,9 +238,10 @@ def joined(text: str, view: View) -> list[View]:
     start = _unreversed(text) if "\u202e" in text else view
     words = sum(word in _NUMBER_WORDS for word in start.text.casefold().replace(",", " ").replace("-", " ").split())
     found = _rewrite(start, _SPELLED, _spelled) if words >= FEWEST_WORDS else start
-    found = _rewrite(found, _SPACED, _spaced)
+    if _APART.search(found.text):
+        found = _rewrite(found, _SPACED, _spaced)
     readings = [found]
-    if _BROKEN.search(found.text):
+    if "\n" in found.text and _BROKEN.search(found.text):
         readings = [_mended(found, gap) for gap in ("", " ")]
     return [one for one in map(_with_signs, readings) if one is not view]
 
@@ -247,7 +252,8 @@ def _mended(view: View, gap: str) -> View:
 
 def _with_signs(view: View) -> View:
     """With @ and dots for their words, and digits for the letters that stand for them."""
-    if _HIDDEN_AT.search(view.text):
+    small = view.text.casefold()
+    if (any(word in small for word in _AT_WORDS) or _BRACKETED.search(small)) and _HIDDEN_AT.search(view.text):
         view = _rewrite(view, _AT, lambda match: [("@", *match.span())])
         view = _rewrite(view, _DOT, lambda match: [(".", *match.span())])
     return _rewrite(view, _LETTER_DIGITS, _letter_digits)

@@ -9,17 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from app.data.redaction import checks
+from app.data.redaction.quick import Quick
 from app.data.redaction.recogniser import Candidate, Finder, Gate, Recogniser, before, words
 
 _L = r"(?<!\w)(?<!\d[.,/])(?<!\w-)"
 """Nothing before it that it would be a part of."""
 _R = r"(?![\w])(?![\-/.,]\d)"
 _THREE, _EIGHT = Gate(3), Gate(8)
+_Digits, _Code = partial(Recogniser, begins=("digit",)), partial(Recogniser, begins=("letter",))
+_Number = partial(Recogniser, begins=("digit", "letter"))
 
 _US = (
-    Recogniser(
+    _Digits(
         "US_SSN",
         re.compile(rf"{_L}\d{{3}}([ \-.])\d{{2}}\1\d{{4}}{_R}"),
         0.85,
@@ -30,8 +34,8 @@ _US = (
             ssn := words("ssn, social security~, soc sec, socialförsäkring~, seguridad social, sozialversicherung~, ss#, ss no")
         ),
     ),
-    Recogniser("US_SSN", re.compile(rf"{_L}\d{{9}}{_R}"), 0.0, check=checks.ssn, gate=Gate(9), context=ssn),
-    Recogniser(
+    _Digits("US_SSN", re.compile(rf"{_L}\d{{9}}{_R}"), 0.0, check=checks.ssn, gate=Gate(9), context=ssn),
+    _Digits(
         "US_ITIN",
         re.compile(rf"{_L}9\d{{2}}([ \-.]?)[5-9]\d\1\d{{4}}{_R}"),
         0.8,
@@ -40,7 +44,7 @@ _US = (
         gate=Gate(9),
         context=words("itin, taxpayer~, individual tax~, tax id~, tin"),
     ),
-    Recogniser(
+    _Digits(
         "US_NPI",
         re.compile(rf"{_L}[12]\d{{3}}[ \-]?\d{{3}}[ \-]?\d{{3}}{_R}"),
         0.3,
@@ -49,7 +53,7 @@ _US = (
         gate=Gate(10),
         context=words("npi, national provider~, provider~, prescriber~"),
     ),
-    Recogniser(
+    _Code(
         "US_DEA",
         re.compile(rf"{_L}[A-HJ-NP-UXa-z][A-Za-z9][ \-]?\d{{7}}{_R}"),
         0.8,
@@ -58,7 +62,7 @@ _US = (
         gate=Gate(7),
         context=words("dea, dea number, prescriber~, controlled substance~"),
     ),
-    Recogniser(
+    _Digits(
         "US_MBI",
         re.compile(
             rf"{_L}[1-9][AC-HJKMNP-RT-Yac-hjkmnp-rt-y][AC-HJKMNP-RT-Yac-hjkmnp-rt-y0-9]\d[ \-]?[AC-HJKMNP-RT-Yac-hjkmnp-rt-y]"
@@ -71,7 +75,7 @@ _US = (
 )
 
 _UK = (
-    Recogniser(
+    _Digits(
         "UK_NHS",
         re.compile(rf"{_L}\d{{3}}([ \-])\d{{3}}\1\d{{4}}{_R}"),
         0.6,
@@ -80,8 +84,8 @@ _UK = (
         gate=Gate(10),
         context=(nhs := words("nhs~, health service~, national health~")),
     ),
-    Recogniser("UK_NHS", re.compile(rf"{_L}\d{{10}}{_R}"), 0.35, wrong=0.7, check=checks.nhs, gate=Gate(10), context=nhs),
-    Recogniser(
+    _Digits("UK_NHS", re.compile(rf"{_L}\d{{10}}{_R}"), 0.35, wrong=0.7, check=checks.nhs, gate=Gate(10), context=nhs),
+    _Code(
         "UK_NINO",
         re.compile(rf"{_L}[A-Za-z]{{2}}[ \-]?\d{{2}}[ \-]?\d{{2}}[ \-]?\d{{2}}[ \-]?[A-Da-d]{_R}"),
         0.9,
@@ -92,7 +96,7 @@ _UK = (
 )
 
 _DE = (
-    Recogniser(
+    _Digits(
         "DE_TAX_ID",
         re.compile(rf"{_L}\d{{2}}([ \-])\d{{3}}\1\d{{3}}\1\d{{3}}{_R}"),
         0.85,
@@ -106,11 +110,11 @@ _DE = (
             )
         ),
     ),
-    Recogniser(
+    _Digits(
         "DE_TAX_ID", re.compile(rf"{_L}\d{{11}}{_R}"), 0.55, wrong=0.7, check=checks.steuer_id, gate=Gate(11), context=tax
     ),
-    Recogniser("DE_TAX_ID", re.compile(rf"{_L}\d{{2,3}}[/ ]\d{{3}}[/ ]\d{{4,5}}{_R}"), 0.0, gate=Gate(10), context=tax),
-    Recogniser(
+    _Digits("DE_TAX_ID", re.compile(rf"{_L}\d{{2,3}}[/ ]\d{{3}}[/ ]\d{{4,5}}{_R}"), 0.0, gate=Gate(10), context=tax),
+    _Code(
         "DE_ID_CARD",
         re.compile(rf"{_L}[CFGHJKLMNPRTVWXYZcfghjklmnprtvwxyz][CFGHJKLMNPRTVWXYZcfghjklmnprtvwxyz0-9]{{7}}\d\d?{_R}"),
         0.55,
@@ -121,7 +125,7 @@ _DE = (
             "personalausweis~, ausweis~, identity card~, id card~, id-karte, tarjeta de identidad, identitetskort~, id-kort~"
         ),
     ),
-    Recogniser(
+    _Code(
         "DE_HEALTH_INSURANCE",
         re.compile(rf"{_L}[A-Za-z][ \-]?\d{{3}}[ \-]?\d{{3}}[ \-]?\d{{3}}{_R}"),
         0.7,
@@ -133,7 +137,7 @@ _DE = (
             "krankenkasse~, egk, health insurance~, health card~"
         ),
     ),
-    Recogniser(
+    _Digits(
         "DE_SOCIAL_SECURITY",
         re.compile(rf"{_L}\d{{2}}[ \-]?\d{{6}}[ \-]?[A-Za-z][ \-]?\d{{3}}{_R}"),
         0.8,
@@ -148,7 +152,7 @@ _DE = (
 )
 
 _ES = (
-    Recogniser(
+    _Digits(
         "ES_NIF",
         re.compile(rf"{_L}\d{{2}}[ .]?\d{{3}}[ .]?\d{{3}}[ \-]?[A-Za-z]{_R}"),
         0.85,
@@ -157,7 +161,7 @@ _ES = (
         gate=Gate(8),
         context=(nif := words("dni, nif, d.n.i.~, n.i.f.~, documento nacional~, identificación fiscal, cif, c.i.f.~")),
     ),
-    Recogniser(
+    _Code(
         "ES_NIF",
         re.compile(rf"{_L}[ABCDEFGHJNPQRSUVWKLMabcdefghjnpqrsuvwklm][ \-]?\d{{7}}[ \-]?[0-9A-Ja-j]{_R}"),
         0.7,
@@ -166,7 +170,7 @@ _ES = (
         gate=Gate(7),
         context=nif,
     ),
-    Recogniser(
+    _Code(
         "ES_NIE",
         re.compile(rf"{_L}[XYZxyz][ \-]?\d{{7}}[ \-]?[A-Za-z]{_R}"),
         0.9,
@@ -178,7 +182,7 @@ _ES = (
 )
 
 _SE = (
-    Recogniser(
+    _Digits(
         "SE_PERSONNUMMER",
         re.compile(rf"{_L}(?:19|20)?\d{{6}} ?[\-+] ?\d{{4}}{_R}"),
         0.85,
@@ -192,7 +196,7 @@ _SE = (
             )
         ),
     ),
-    Recogniser(
+    _Digits(
         "SE_PERSONNUMMER",
         re.compile(rf"{_L}(?:19|20)\d{{6}} ?\d{{4}}{_R}"),
         0.8,
@@ -201,7 +205,7 @@ _SE = (
         gate=Gate(12),
         context=pnr,
     ),
-    Recogniser(
+    _Digits(
         "SE_PERSONNUMMER",
         re.compile(rf"{_L}\d{{6}} ?\d{{4}}{_R}"),
         0.5,
@@ -210,7 +214,7 @@ _SE = (
         gate=Gate(10),
         context=pnr,
     ),
-    Recogniser(
+    _Digits(
         "SE_ORGNR",
         re.compile(rf"{_L}(?:16)?\d{{6}} ?\- ?\d{{4}}{_R}"),
         0.75,
@@ -219,11 +223,11 @@ _SE = (
         gate=Gate(10),
         context=(org := words("organisationsnummer~, org.nr~, org-nr~, orgnr~, org. nr~, organisation number~, company number~")),
     ),
-    Recogniser("SE_ORGNR", re.compile(rf"{_L}\d{{10}}{_R}"), 0.0, check=checks.orgnr, gate=Gate(10), context=org),
+    _Digits("SE_ORGNR", re.compile(rf"{_L}\d{{10}}{_R}"), 0.0, check=checks.orgnr, gate=Gate(10), context=org),
 )
 
 _BANK = (
-    Recogniser(
+    _Number(
         "CREDIT_CARD",
         re.compile(rf"{_L}(?<!\d[ \-])\d{{4}}(?:[ \-.]?\d){{8,14}}\d{_R}"),
         0.92,
@@ -243,7 +247,7 @@ _BANK = (
         gate=Gate(0),
         context=words("bic, swift, bic code, swift code, iban, bankleitzahl~, código bic"),
     ),
-    Recogniser(
+    _Digits(
         "BANK_ACCOUNT",
         re.compile(rf"{_L}(?=(?:[ \-.,/]?\d){{6}})\d{{3,24}}+(?:[ \-.,/]\d{{1,10}}+){{0,6}}{_R}"),
         0.0,
@@ -256,7 +260,7 @@ _BANK = (
             "clearingnummer~, bankkontonummer~"
         ),
     ),
-    Recogniser(
+    _Digits(
         "BANK_ACCOUNT",
         re.compile(rf"{_L}\d{{2}}-\d{{2}}-\d{{2}}{_R}"),
         0.0,
@@ -264,13 +268,13 @@ _BANK = (
         gate=Gate(6),
         context=words("sort code~, sort-code~, sc"),
     ),
-    Recogniser(
+    _Number(
         "CRYPTO", re.compile(r"(?<![\w])(?:bc1|[13])[a-zA-HJ-NP-Z0-9]{25,59}(?![\w])"), 0.95, check=lambda _: True, gate=Gate(2)
     ),
 )
 
 _DOCUMENTS = (
-    Recogniser(
+    _Number(
         "PASSPORT",
         re.compile(
             rf"{_L}(?:[A-Za-z]{{1,3}}[ \-]?\d{{6,8}}|\d{{8,9}}|[CFGHJK][0-9CFGHJKLMNPRTVWXYZ]{{8}}\d?|"
@@ -281,7 +285,7 @@ _DOCUMENTS = (
         context=words("passport~, reisepass~, passnummer~, pass-nr~, pass nr~, pasaporte~, passnr~, passets~, pass"),
     ),
     Recogniser("PASSPORT", re.compile(r"P[A-Z<][A-Z]{3}[A-Z]{1,39}(?:<{1,3}[A-Z]{1,39}){1,8}<{2,40}"), 0.95, gate=Gate(0, "<")),
-    Recogniser(
+    _Number(
         "DRIVER_LICENCE",
         re.compile(rf"{_L}[A-Za-z9]{{5}}\d[0156]\d[0-3]\d\d[A-Za-z9]{{2}}[A-Za-z0-9][A-Za-z]{{2}}{_R}"),
         0.85,
@@ -297,7 +301,7 @@ _DOCUMENTS = (
             )
         ),
     ),
-    Recogniser(
+    _Number(
         "DRIVER_LICENCE",
         re.compile(rf"{_L}(?=[A-Za-z0-9\- ]{{0,9}}\d{{3}})[A-Za-z]{{0,3}}\d(?:-?[A-Za-z0-9]){{5,16}}{_R}"),
         0.0,
@@ -332,13 +336,13 @@ _RECORD_WORDS = (
     r"afiliaci[óo]n|empleado|asegurado|expediente\s+m[ée]dico)|nhc|historia\s+cl[íi]nica|p[óo]liza"
     r"|(?:patient|journal|kund|medlems|f[öo]rs[äa]krings|anst[äa]llnings|elev|klient)[\s\-]*(?:nummer|nr\.?|id)"
 )
-_RECORD = re.compile(
+_RECORD = Quick(re.compile(
     rf"(?<![^\W\d_])(?:{_RECORD_WORDS})(?![^\W\d_])[\s:#=\-–.]{{0,4}}(?:(?:number|no|nr|nummer|id|is|was|ist|"
     rf"lautet|war|es|är|var|of|von|del?|the|la|el|assigned|under)\b[\s:#.]{{0,3}}){{0,3}}"
     r"(?P<x>(?=[A-Za-z0-9\-/]{0,11}\d)[A-Za-z0-9](?:[A-Za-z0-9]|[\-/.](?=[A-Za-z0-9]))(?:[A-Za-z0-9]|"
     r"[\-/.](?=[A-Za-z0-9])){2,18}(?: \d{3,6}){0,2})",
     re.IGNORECASE,
-)
+))
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,7 +377,7 @@ class _Iban:
                 yield found
 
     def _longest(self, text: str, start: int, end: int) -> Candidate | None:
-        taken, told = re.sub(r"[ \-]", "", text[start:end]), _IBAN_WORD.search(before(text, start)) is not None
+        taken, told = re.sub(r"[ \-]", "", text[start:end]), _IBAN_WORD.pattern.search(before(text, start)) is not None
         while len(taken) < 34 and (rest := _REST.match(text, end)):
             taken, end = taken + rest.group()[-1], rest.end()
             if len(taken) >= 15 and _ends(text, end) and checks.iban(taken.upper()):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from app.data.redaction.recogniser import Candidate, Finder, Gate
+from app.data.redaction.recogniser import Candidate, Finder, Gate, at_numbers
 
 _W = r"[A-ZÀ-ÖØ-Þ][\w'’.\-]{0,30}"
 _WORD = r"[A-ZÀ-ÖØ-Þ][^\W\d_][^\W\d_'’\-]*(?:[\-'’][^\W\d_]+)?"
@@ -58,22 +58,37 @@ _ONE = Gate(1)
 
 @dataclass(frozen=True, slots=True)
 class _Address:
-    """Finds one country's way to write an address; more parts make it more certain."""
+    """Finds one country's way to write an address; more parts make it more certain.
+
+    signs: one of them stands in every such address (a text without any need not be looked at); none: it begins with a number.
+    """
 
     pattern: re.Pattern[str]
     score: float
+    signs: tuple[str, ...] = ()
     entity: str = "ADDRESS"
     gate: Gate = _ONE
 
     def find(self, text: str) -> Iterator[Candidate]:
-        for match in self.pattern.finditer(text):
+        for match in self._matches(text):
             end = match.end() - (len(match.group()) - len(match.group().rstrip(" .,")))
             whole = len(match.group()) > 24 and any(sign.isdigit() for sign in match.group()[-12:])
             label = _LABEL.match(match.group())
             yield Candidate(match.start() + (label.end() if label else 0), end, self.entity, min(0.97, self.score + 0.12 * whole), "form")
 
+    def _matches(self, text: str) -> Iterator[re.Match[str]]:
+        if not self.signs:
+            return at_numbers(self.pattern, text)
+        return self.pattern.finditer(text) if any(sign in text for sign in self.signs) else iter(())
 
+
+_DE_SIGNS = ("traße", "trasse", "tr.", "eg ", "latz ", "llee ", "asse ", "ing ", "fer ", "amm ", "teig ", "chaussee ", "promenade ",
+             "arkt ", "graben ", "hof ", "Am ", "An der ", "Auf der ", "Im ", "In der ", "Zum ", "Zur ", "Unter den ")
+_ES_SIGNS = ("alle", "C/", "c/", "venida", "vda", "v.", "laza", "za", "aseo", "º", "amino", "arretera", "onda", "ravesía", "lorieta")
+_SV_SIGNS = ("gatan ", "vägen ", "gränd ", "stigen ", "torget ", "backen ", "allén ", "plan ", "leden ", "esplanaden ", "gata ", "väg ")
 PLACES: tuple[Finder, ...] = tuple(
-    _Address(re.compile(pattern), score)
-    for pattern, score in ((_ENGLISH, 0.82), (_BOX, 0.85), (_GERMAN, 0.82), (_SPANISH, 0.82), (_SWEDISH, 0.82), (_POSTED, 0.55))
+    _Address(re.compile(pattern), score, signs)
+    for pattern, score, signs in (
+        (_ENGLISH, 0.82, ()), (_BOX, 0.85, ("Box", "Postfach", "Apartado")), (_GERMAN, 0.82, _DE_SIGNS), (_SPANISH, 0.82, _ES_SIGNS),
+        (_SWEDISH, 0.82, _SV_SIGNS), (_POSTED, 0.55, ()))
 )

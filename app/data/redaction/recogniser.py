@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from functools import lru_cache
+from typing import Literal, NamedTuple, Protocol
+
+from app.data.redaction.quick import Quick
 
 BEFORE, AFTER = 56, 32
 """Characters beside a candidate in which a telling word counts."""
@@ -61,8 +65,34 @@ def compact(found: str) -> str:
     return found.translate(_SEPARATORS).upper()
 
 
-def words(listed: str) -> re.Pattern[str]:
-    """A pattern for any of these words (with commas between), whatever their case; "~" at the end lets a word go on."""
+Kind = Literal["digit", "letter"]
+_NUMBERS: dict[Kind, re.Pattern[str]] = {
+    "digit": re.compile(r"\d(?<!\w\d)"), "letter": re.compile(r"[A-Za-z](?<!\w[A-Za-z])(?=\w*[ \-]?\d)")
+}
+
+
+@lru_cache(32)
+def _places(text: str, kind: Kind) -> list[int]:
+    return [match.start() for match in _NUMBERS[kind].finditer(text)]
+
+
+def at_numbers(pattern: re.Pattern[str], text: str, kinds: tuple[Kind, ...] = ("digit", "letter")) -> Iterator[re.Match[str]]:
+    """As the pattern's own finditer, for one that matches only where a number begins ("digit") or a word that holds a digit or is
+    followed by a number ("letter"): most of a text need not be looked at."""
+    places, done = _places(text, kinds[0]), 0
+    for place in sorted([*places, *_places(text, kinds[1])]) if len(kinds) > 1 else places:
+        if place >= done and (match := pattern.match(text, place)):
+            done = match.end()
+            yield match
+
+
+def words(listed: str) -> Quick:
+    """Finds any of these words (with commas between), whatever their case; "~" at the end lets a word go on."""
+    return Quick(any_word(listed))
+
+
+def any_word(listed: str) -> re.Pattern[str]:
+    """The pattern of :func:`words`."""
     parts = [
         re.escape(word.rstrip("~")).replace(r"\ ", r"[\s\-]*") + ("" if word.endswith("~") else r"(?![^\W\d_])")
         for word in listed.split(", ")
@@ -83,6 +113,15 @@ def behind(text: str, end: int) -> str:
     return _CLAUSE.split(text[end : end + AFTER], maxsplit=1)[0]
 
 
+def told(context: Quick, text: str, start: int, end: int) -> bool:
+    """Whether a telling word stands beside a candidate."""
+    places = context.places(text)
+    nearest = bisect_left(places, start - BEFORE)
+    if nearest == len(places) or places[nearest] >= end + AFTER:
+        return False
+    return bool(context.pattern.search(before(text, start)) or context.pattern.search(behind(text, end)))
+
+
 @dataclass(frozen=True, slots=True)
 class Recogniser:
     """Finds one form.  ``pattern``: its group "x", if it has one, is the finding.
@@ -98,13 +137,17 @@ class Recogniser:
     near: float = 0.97
     wrong: float = 0.0
     check: Callable[[str], bool | None] | None = None
-    context: re.Pattern[str] | None = None
+    context: Quick | None = None
     gate: Gate = Gate(digits=6)
+    begins: tuple[Kind, ...] = ()
+    """Where alone it can begin, as :func:`at_numbers` takes it; empty: anywhere."""
 
     def find(self, text: str) -> Iterator[Candidate]:
         """Every match that is worth something."""
+        if not self.alone and (self.context is None or not self.context.places(text)):
+            return
         group = "x" if "x" in self.pattern.groupindex else 0
-        for match in self.pattern.finditer(text):
+        for match in at_numbers(self.pattern, text, self.begins) if self.begins else self.pattern.finditer(text):
             start, end = match.span(group)
             score, how = self._judge(text, match.group(group), start, end)
             if score > 0:
@@ -114,12 +157,8 @@ class Recogniser:
         right = self.check(compact(found)) if self.check is not None else None
         if right is False and not self.wrong:
             return 0.0, ""
-        told = self.context is not None and self._told(text, start, end)
+        near = self.context is not None and told(self.context, text, start, end)
         if right is False:
-            return (self.wrong, "context,wrong_check") if told else (0.0, "")
+            return (self.wrong, "context,wrong_check") if near else (0.0, "")
         said = "checksum" if right else "form"
-        return (self.near, f"{said},context") if told else (self.alone, said)
-
-    def _told(self, text: str, start: int, end: int) -> bool:
-        context = self.context
-        return context is not None and bool(context.search(before(text, start)) or context.search(behind(text, end)))
+        return (self.near, f"{said},context") if near else (self.alone, said)

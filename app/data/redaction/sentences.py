@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 LONGEST = 600
 """Characters of a sentence; a longer one is cut at a blank."""
-_END = re.compile(
-    r"(?<!\b[A-ZÀ-ÖØ-Þ])(?<!\b(?:Dr|Mr|Ms|St|Sr|No|Nr|bz|ca|Fr|Hr))(?<!\b(?:Mrs|Sra|Dra|Art|Abs|Inc|Ltd|Str|Tel|geb|med|"
-    r"jur))(?<!\bProf)"
-    r"[.!?]['\")\]]?\s+(?=[\"'(\[¿¡]?[A-ZÀ-ÖØ-Þ\d])|\s*\n\s*"
+_END = re.compile(  # the sign comes first, so that nothing else is looked at in most places
+    r"[.!?](?<!\b[A-ZÀ-ÖØ-Þ][.!?])(?<!\b(?:Dr|Mr|Ms|St|Sr|No|Nr|bz|ca|Fr|Hr)[.!?])(?<!\b(?:Mrs|Sra|Dra|Art|Abs|Inc|Ltd|Str|Tel|geb|med|"
+    r"jur)[.!?])(?<!\bProf[.!?])"
+    r"['\")\]]?\s+(?=[\"'(\[¿¡]?[A-ZÀ-ÖØ-Þ\d])|\s*\n\s*"
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,10 +13,13 @@ from pathlib import Path
 import pytest
 
 from app.config import offline
+from app.data.redaction import contact, guards, names, numbers, places
 from app.data.redaction.detect import Detector, Finding, Settings
 from app.data.redaction.labelled import free_sentences, labelled
 from app.data.redaction.normalise import folded, joined
 from app.data.redaction.quality import Share, measure, published
+from app.data.redaction.quick import Quick
+from app.data.redaction.recogniser import Recogniser, at_numbers
 from app.store.profile import project_dir
 
 
@@ -23,6 +27,59 @@ from app.store.profile import project_dir
 def plain() -> Detector:
     """Without the names model, which takes a while to load."""
     return Detector(Settings(model=False))
+
+
+def corpus(rows: int = 60) -> list[str]:
+    """Texts of some labelled sentences each, as dense rows have them."""
+    parts = [f"{one.text} ({number})" for number, one in enumerate(labelled(8 * rows, 11))]
+    return [" ".join(parts[start : start + 8]) for start in range(0, len(parts), 8)] + ["ıban İBAN straſe BORN Kundennummer", ""]
+
+
+QUICK = {f"{module.__name__.rpartition('.')[2]}.{name}": value for module in (contact, guards, names, numbers)
+         for name, value in vars(module).items() if isinstance(value, Quick)}
+FORMS = {f"{one.entity} {one.pattern.pattern[-24:]}": one for one in (*contact.CONTACT, *numbers.EVERYWHERE, *itertools.chain(
+    *numbers.NATIONAL.values())) if isinstance(one, Recogniser)}
+
+
+def test_all_quick_patterns_are_there_to_be_checked() -> None:
+    assert {"names._LABEL", "names._SPOKEN_OF", "names._TITLE", "numbers._RECORD", "contact._BIRTH"} <= QUICK.keys()
+    assert len(FORMS) >= 30
+    assert sum(bool(one.begins) for one in FORMS.values()) >= 28
+
+
+def test_quick_search_finds_what_the_whole_search_finds() -> None:
+    context = {f"context of {name}": one.context for name, one in FORMS.items() if one.context is not None}
+    for text in corpus():
+        for name, quick in (QUICK | context).items():
+            whole = [match.span() for match in quick.pattern.finditer(text)]
+            assert [match.span() for match in quick.finditer(text)] == whole, name
+        for name, one in FORMS.items():
+            whole = [match.span() for match in one.pattern.finditer(text)]
+            assert not one.begins or [match.span() for match in at_numbers(one.pattern, text, one.begins)] == whole, name
+
+
+def test_addresses_without_their_signs_are_none() -> None:
+    for text in corpus():
+        for one in places.PLACES:
+            assert [found.start for found in one.find(text)] == [match.start() for match in one.pattern.finditer(text)]
+
+
+def test_pattern_that_can_begin_with_a_sign_is_refused() -> None:
+    with pytest.raises(ValueError, match="begin"):
+        Quick(re.compile("§|section"))
+
+
+@pytest.mark.parametrize(("sentence", "known", "english", "worth"), [
+    pytest.param("We met Yusra there.", [], True, True, id="a word alone, English"),
+    pytest.param("Das Fahrzeug kam an.", [], False, False, id="a German noun"),
+    pytest.param("Das sagte Fermín Zubizarreta dort.", [], False, True, id="two words"),
+    pytest.param("Das sagte Fermín Zubizarreta dort.", [(10, 28)], False, False, id="two words that are known"),
+    pytest.param("Enligt Ödman, S. var det så.", [], False, True, id="with an initial"),
+    pytest.param("Das sagte Anna dort.", [], False, True, id="a frequent given name"),
+    pytest.param("Model WX-9752 runs.", [(0, 5)], True, False, id="a number"),
+])
+def test_only_a_sentence_that_can_hold_another_name_is_read(sentence: str, known: list[tuple[int, int]], english: bool, worth: bool) -> None:
+    assert names.could_hold(sentence, 0, known, english) is worth
 
 
 @pytest.fixture(scope="module")
