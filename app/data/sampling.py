@@ -6,6 +6,7 @@ Each order is nested (the first k are among the first k + 1) and depends on its 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -114,14 +115,16 @@ def clusters(
 
     blocks: gives the vectors in row order each time it is called.  alive: called while the clusters are learned; may raise.
     """
-    from sklearn.cluster import MiniBatchKMeans
+    def learn() -> Any:
+        from sklearn.cluster import MiniBatchKMeans  # seconds, on a busy machine
+
+        return MiniBatchKMeans(min(number, len(learned)), random_state=seed, n_init=1, batch_size=4096).fit(learned)
 
     generator = np.random.default_rng(seed)
     share = min(1.0, FIT_ROWS / max(count, 1))
     sample = [block[generator.random(len(block)) < share] if share < 1 else block for block in blocks()]
     learned = np.concatenate(sample)
-    model = MiniBatchKMeans(min(number, len(learned)), random_state=seed, n_init=1, batch_size=4096)
-    patiently(lambda: model.fit(learned), alive)
+    model = patiently(learn, alive)
     return np.concatenate([model.predict(block) for block in blocks()]).astype(np.int64)
 
 

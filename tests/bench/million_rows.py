@@ -1,18 +1,23 @@
-"""Every step of the refinery on a million rows: rows a second, highest memory, how soon a stop is obeyed.
+"""Every step of the refinery on a million rows: rows a second, highest memory and what it grows by, how soon a stop is obeyed.
 
-    .venv/bin/python tests/bench/million_rows.py [--rows 1000000] [--redact 20000] [--diverse 5000] [--home FOLDER] [STEP ...]
+    .venv/bin/python tests/bench/million_rows.py [--rows 20000 100000 1000000] [--home FOLDER] [STEP ...]
 
 Each step runs in a process of its own over the same seeded rows, as the step worker runs it, twice: once to its end, once stopped after
 a few seconds ("stopped in": from the request to the end of the process's work, its rows kept).  Beside rows a second stand those a
 second of processor time, which other work on the machine hardly changes.  Memory is what the process holds for itself: pages of its
-scratch file, which the system takes back when it needs room, are left out.  ``redact`` and ``diverse`` take the first rows
-alone (of patterns without the names model; of vectors that the packaged encoder makes), because a million would take hours: the line says how
-many.  ``--home`` keeps the dataset for another run; STEP names those to run.
+scratch file, which the system takes back when it needs room, are left out; with several counts of rows, a last line says how many bytes
+each further row took.  "silence": the longest time without a sign of life, which is also the longest that a stop can wait.
+
+What takes hours for a million rows is left out or done beforehand: ``redact`` asks no names model (``names`` does), ``diverse``,
+``clusters`` and ``similar`` find vectors made up around 200 centres in place of an encoder's (``meaning`` reads the first
+5,000 rows with the packaged one), ``difficulty`` finds made-up scores, and a server that answers at once is asked by ``synthesise``.
+``--home`` keeps the datasets for another run; STEP names those to run.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -31,6 +36,7 @@ os.environ |= {"NEUROWEAVER_KEYRING": "off", "HF_HUB_OFFLINE": "1", "TOKENIZERS_
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROWS, BLOCK = 1_000_000, 5_000
 STOP_AFTER = 8.0
+BASE = "smollm2-135m-instruct"
 STEPS: dict[str, tuple[str, dict[str, Any]]] = {
     "clean": ("data.clean", {}),
     "refine": ("data.refine", {}),
@@ -38,11 +44,20 @@ STEPS: dict[str, tuple[str, dict[str, Any]]] = {
     "assess": ("data.assess", {"relevance": {"rows": 0}}),
     "random": ("data.select", {"method": "random", "budget": {"share": 0.3}}),
     "stratified": ("data.select", {"method": "stratified", "by": "topic", "budget": {"share": 0.3}}),
-    "diverse": ("data.select", {"method": "diverse", "budget": {"rows": 500}}),
+    "diverse": ("data.select", {"method": "diverse", "budget": {"share": 0.01}}),
+    "clusters": ("data.select", {"method": "clusters", "budget": {"share": 0.3}}),
+    "similar": ("data.select", {"method": "similar", "budget": {"share": 0.3}}),
+    "difficulty": ("data.select", {"method": "difficulty", "order": "easy_first", "at_least": {"ifd": 0.05}}),
     "augment": ("data.augment", {"share": 0.2}),
+    "synthesise": ("data.synthesise", {"rows": 5000, "model": "teacher", "checks": {"test_meaning": 0}}),
     "redact": ("data.redact", {"names_model": False}),
     "remap": ("data.remap", {"mapping": {"shape": "chat", "prompt": "answer", "answer": "prompt"}}),
+    "names": ("data.redact", {}),
+    "meaning": ("data.select", {"method": "diverse", "budget": {"rows": 500}}),
 }
+MOST = {"names": 20_000, "meaning": 5_000}
+"""Rows that a step takes at most."""
+PREPARED = {"diverse": "vectors", "clusters": "vectors", "similar": "vectors", "difficulty": "scores"}
 TOPICS = ("billing", "delivery", "returns", "accounts", "repairs", "contracts", "insurance", "travel", "payroll", "leases")
 SUBJECTS = ("customer", "tenant", "courier", "clerk", "landlord", "driver", "nurse", "agent", "buyer", "supplier", "auditor", "witness")
 VERBS = ("asked about", "disputed", "confirmed", "cancelled", "returned", "mislaid", "signed", "renewed", "queried", "forwarded")
@@ -98,12 +113,45 @@ def make(home: Path, name: str, count: int) -> str:
                 "file": "million.jsonl", "mapping": {"shape": "chat", "prompt": "prompt", "answer": "answer"}}) as writer:
             for start in range(1, count + 1, BLOCK):
                 positions = list(range(start, min(start + BLOCK, count + 1)))
-                splits = ["test" if place % 20 == 0 else "train" for place in positions]
+                splits = ["test" if place % 20 == 0 else "calibration" if place % 50 == 1 else "train" for place in positions]
                 encoded = [encode(next(source)) for _ in positions]
                 writer.write(pack(positions, *zip(*encoded, strict=True), splits))  # type: ignore[arg-type]
-            held = count // 20
-            writer.finish(rows=count, content_hash=dataset, splits={"train": count - held, "test": held}, shape="chat")
+            held, checked = count // 20, len(range(1, count + 1, 50))
+            writer.finish(rows=count, content_hash=dataset, splits={"train": count - held - checked, "calibration": checked, "test": held},
+                          shape="chat")
     return dataset
+
+
+def prepare(home: Path, dataset: str, what: str) -> None:
+    """Scores of difficulty, or vectors of both kinds, for all rows; as steps before this one would have left them."""
+    import numpy as np
+
+    from app.config.models import resolve_base
+    from app.data.embedding import DIMENSIONS, RowVectors
+    from app.data.select import _model_mark
+    from app.store import Profile, Store
+    from app.store.datasets import open_dataset
+
+    chance = np.random.default_rng(5)
+    with Store.open(Profile(home)) as store, open_dataset(store, dataset) as db:
+        hashes = db.conn.execute("SELECT id, hash FROM rows ORDER BY hash").fetchall()
+        kinds = {"text": DIMENSIONS, f"rds:{_model_mark(resolve_base(store, BASE))}": 576}
+        for kind, length in kinds.items() if what == "vectors" else ():
+            RowVectors(db, kind, lambda _rows: np.zeros(0, np.float32))
+            if db.conn.execute("SELECT 1 FROM vectors WHERE kind = ? LIMIT 1", (kind,)).fetchone():
+                continue
+            centres = chance.normal(size=(200, length))
+            for start in range(0, len(hashes), BLOCK):
+                some = hashes[start : start + BLOCK]
+                made = centres[chance.integers(200, size=len(some))] + 0.7 * chance.normal(size=(len(some), length))
+                made = (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float16)
+                with db.write() as conn:
+                    conn.executemany("INSERT INTO vectors (hash, kind, vector) VALUES (?, ?, ?)",
+                                     ((digest, kind, vector.tobytes()) for (_, digest), vector in zip(some, made, strict=True)))
+        if what == "scores":
+            with db.write() as conn:
+                conn.executemany("INSERT OR REPLACE INTO scores (row, name, value) VALUES (?, 'ifd', ?)",
+                                 ((number, value) for (number, _), value in zip(hashes, chance.random(len(hashes)).tolist(), strict=True)))
 
 
 class Watched:
@@ -143,6 +191,8 @@ def run_step(step: str, home: Path, dataset: str, stop: bool) -> int:
     from app.config.artifacts import Rows
     from app.errors import Cancelled
     from app.store import Profile, Store
+    from app.store.datasets import open_dataset
+    from app.store.versions import discard_paused
     from app.workflow import registry
     from tests.context import FakeContext
 
@@ -150,28 +200,28 @@ def run_step(step: str, home: Path, dataset: str, stop: bool) -> int:
     node = registry.find(name)
     with Store.open(Profile(home)) as store, tempfile.TemporaryDirectory() as folder:
         found = store.row("SELECT rows, splits, content_hash FROM dataset_versions WHERE dataset = ? AND version = 1", (dataset,)) or {}
+        with open_dataset(store, dataset) as db:  # what a stopped step of an earlier run left would be gone on with
+            for left in store.rows("SELECT version FROM dataset_versions WHERE dataset = ? AND state = 'paused'", (dataset,)):
+                discard_paused(store, db, left["version"])
         given = Rows(content_hash=found["content_hash"], dataset=dataset, version=1, rows=found["rows"], splits=json.loads(found["splits"]))
-        ctx = FakeContext(store, Path(folder), inputs={"rows": given}, base_model="smollm2-135m-instruct")
+        ctx = FakeContext(store, Path(folder), inputs={"rows": given}, base_model=BASE)
         began, spent = time.monotonic(), time.process_time()
         asked: list[float] = []
 
+        longest, last, where, loud = 0.0, began, "", ""
+
         def cancel() -> str | None:
+            nonlocal longest, last, where, loud
+            now = time.monotonic()
+            if now - last > longest:
+                longest, where = now - last, f"{loud} -> {ctx.message}"
+            last, loud = now, ctx.message
             if stop and time.monotonic() - began > STOP_AFTER:
                 asked.append(time.monotonic())
                 return "save"
             return None
 
         ctx.cancel = cancel
-        told, longest, last = 0, 0.0, began
-        progress = ctx.progress
-
-        def tell(fraction: float, message: str = "") -> None:
-            nonlocal told, longest, last
-            now = time.monotonic()
-            told, longest, last = told + 1, max(longest, now - last), now
-            progress(fraction, message)
-
-        ctx.progress = tell  # type: ignore[method-assign]
         summary: dict[str, Any] = {}
         try:
             made: dict[str, Any] = node(node.params_model.model_validate(params)).run(ctx)
@@ -181,7 +231,7 @@ def run_step(step: str, home: Path, dataset: str, stop: bool) -> int:
         ended = time.monotonic()
         due, children = began + STOP_AFTER, os.times()
         cpu = time.process_time() - spent + children.children_user + children.children_system
-        print(json.dumps({"seconds": ended - began, "cpu": cpu, "silence": max(longest, ended - last), "told": told,
+        print(json.dumps({"seconds": ended - began, "cpu": cpu, "silence": max(longest, ended - last), "where": where if longest > ended - last else "the end",
                           "stopped": ended - due if asked else None,
                           **{kind: sum(summary.get(kind, {}).values()) for kind in ("removed", "changed", "added")
                              if isinstance(summary.get(kind), dict)}}))
@@ -200,13 +250,44 @@ def child(step: str, home: Path, dataset: str, *, stop: bool) -> tuple[dict[str,
     return json.loads(out.strip().splitlines()[-1]), megabytes
 
 
+def measure(step: str, home: Path, count: int) -> float | None:
+    """Run one step on so many rows, print its line; its memory in MB, None if it failed."""
+    dataset = make(home, f"rows {count}", count)
+    if step in PREPARED:
+        prepare(home, dataset, PREPARED[step])
+    with served(home) if step == "synthesise" else contextlib.nullcontext():
+        said, megabytes = child(step, home, dataset, stop=False)
+        if not said:
+            print(f"{step:11} {count:>9,} rows: FAILED", flush=True)
+            return None
+        stopped, _ = child(step, home, dataset, stop=True) if said["seconds"] > STOP_AFTER + 2 else ({}, 0.0)
+    after = f"stopped in {stopped['stopped']:.1f} s" if stopped.get("stopped") is not None else "too short to stop"
+    did = ", ".join(f"{said[kind]:,} {kind}" for kind in ("removed", "changed", "added") if said.get(kind))
+    print(f"{step:11} {count:>9,} rows: {count / said['seconds']:7,.0f} rows/s, {count / said['cpu']:7,.0f} a second of processor, at most "
+          f"{megabytes:6,.0f} MB, longest silence {said['silence']:4.1f} s ({said['where']}), {after}" + (f"; {did}" if did else ""), flush=True)
+    return megabytes
+
+
+@contextlib.contextmanager
+def served(home: Path) -> Iterator[None]:
+    """A model that answers at once, in this process."""
+    from app.store import Profile, Store
+    from tests.data.served import serving
+
+    def answer(body: dict[str, Any]) -> dict[str, str]:
+        chance = random.Random(body["seed"])
+        words = " ".join(f"{chance.choice(SUBJECTS)} {chance.choice(VERBS)} {chance.choice(OBJECTS)} {chance.randrange(10**6)}" for _ in range(5))
+        return {"question": f"Where does case {body['seed']} go, which says {words}?", "answer": f"It goes to {chance.choice(TOPICS)}."}
+
+    with Store.open(Profile(home)) as store, serving(store, answer):
+        yield
+
+
 def main() -> int:
     """Make the rows, run the steps, print a line each; 1 if one failed."""
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("steps", nargs="*", choices=[[], *STEPS], help="steps to run; none: all")
-    ask.add_argument("--rows", type=int, default=ROWS)
-    ask.add_argument("--redact", type=int, default=20_000)
-    ask.add_argument("--diverse", type=int, default=5_000)
+    ask.add_argument("--rows", type=int, nargs="+", default=[ROWS])
     ask.add_argument("--home", type=Path)
     ask.add_argument("--child", choices=STEPS)
     ask.add_argument("--dataset", default="")
@@ -214,23 +295,15 @@ def main() -> int:
     wish = ask.parse_args()
     if wish.child:
         return run_step(wish.child, wish.home, wish.dataset, wish.stop)
-    failed = 0
+    failed = False
     with tempfile.TemporaryDirectory(prefix="neuroweaver-bench-") as scratch:
-        home = wish.home or Path(scratch)
         for step in wish.steps or STEPS:
-            count = min({"redact": wish.redact, "diverse": wish.diverse}.get(step, wish.rows), wish.rows)
-            dataset = make(home, f"rows {count}", count)
-            said, megabytes = child(step, home, dataset, stop=False)
-            if not said:
-                print(f"{step:11} {count:>9,} rows: FAILED")
-                failed = 1
-                continue
-            stopped, _ = child(step, home, dataset, stop=True) if said["seconds"] > STOP_AFTER + 2 else ({}, 0.0)
-            after = f"stopped in {stopped['stopped']:.1f} s" if stopped.get("stopped") is not None else "too short to stop"
-            did = ", ".join(f"{said[kind]:,} {kind}" for kind in ("removed", "changed", "added") if said.get(kind))
-            print(f"{step:11} {count:>9,} rows: {count / said['seconds']:7,.0f} rows/s, {count / said['cpu']:7,.0f} a second of processor, at most {megabytes:6,.0f} MB, longest silence "
-                  f"{said['silence']:4.1f} s, {after}" + (f"; {did}" if did else ""), flush=True)
-    return failed
+            counts = sorted({min(count, MOST.get(step, count)) for count in wish.rows})
+            found = [measure(step, wish.home or Path(scratch), count) for count in counts]
+            failed |= None in found
+            if len(found) > 1 and found[0] and found[-1]:
+                print(f"{step:11} {1e6 * (found[-1] - found[0]) / (counts[-1] - counts[0]):9,.0f} bytes of memory for each row more", flush=True)
+    return int(failed)
 
 
 if __name__ == "__main__":
