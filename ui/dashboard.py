@@ -8,6 +8,7 @@ from typing import Any
 from PySide6.QtWidgets import QGridLayout, QWidget
 
 from ui import words
+from ui.language import tr
 from ui.widgets.buttons import Button
 from ui.widgets.chart import Axes, Chart, Series
 from ui.widgets.feedback import Bar
@@ -115,7 +116,7 @@ class DashboardView(QWidget):
                      Label(alert.words, "body", wrap=True), go, gap=10, margins=(16, 8, 16, 8))
         layout.setStretch(1, 1)
         line.setLayout(layout)
-        line.setAccessibleName(alert.words)
+        line.setAccessibleName(tr(alert.words))
         return line
 
     def _show_work(self, found: Any) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialog, QFileDialog, QLineEdit, QWidget
 
+from ui.language import tr
 from ui.widgets.buttons import Button
 from ui.widgets.text import Label, column, row
 
@@ -16,20 +17,20 @@ KIT_FILES = "Kits (*.nwkit)"
 
 def choose_file(parent: QWidget, title: str, kinds: str) -> Path | None:
     """A file that the user names, or None."""
-    chosen, _ = QFileDialog.getOpenFileName(parent, title, "", kinds)
+    chosen, _ = QFileDialog.getOpenFileName(parent, tr(title), "", tr(kinds))
     return Path(chosen) if chosen else None
 
 
 def choose_place(parent: QWidget, title: str, name: str, kinds: str) -> Path | None:
     """Where to write a file, or None; ``name`` is offered."""
-    chosen, _ = QFileDialog.getSaveFileName(parent, title, name, kinds)
+    chosen, _ = QFileDialog.getSaveFileName(parent, tr(title), name, tr(kinds))
     return Path(chosen) if chosen else None
 
 
 class _Decision(QDialog):
     def __init__(self, parent: QWidget, title: str, text: str) -> None:
         super().__init__(parent)
-        self.setWindowTitle(title)
+        self.setWindowTitle(tr(title))
         self.answer = ""
         self.setModal(True)
         self.setMinimumWidth(480)
@@ -69,7 +70,7 @@ def ask_passphrase(parent: QWidget) -> str:
                        "Your data is encrypted with it. It is not kept anywhere.")
     field = QLineEdit()
     field.setEchoMode(QLineEdit.EchoMode.Password)
-    field.setAccessibleName("Passphrase")
+    field.setAccessibleName(tr("Passphrase"))
     dialog.middle.addWidget(field)
     dialog.offer("", "Not now", "quiet")
     dialog.offer("open", "Open the profile", "filled").setDefault(True)
@@ -99,7 +100,7 @@ def ask_text(parent: QWidget, title: str, label: str, text: str, verb: str) -> s
     """A line of text, or nothing."""
     dialog = _Decision(parent, title, label)
     field = QLineEdit(text)
-    field.setAccessibleName(label)
+    field.setAccessibleName(tr(label))
     field.selectAll()
     dialog.middle.addWidget(field)
     dialog.offer("", "Cancel", "outline")
@@ -113,7 +114,7 @@ def ask_typed(parent: QWidget, title: str, text: str, name: str, verb: str) -> b
     """Whether to erase something for good: only when its name has been typed."""
     dialog = _Decision(parent, title, text)
     field = QLineEdit()
-    field.setAccessibleName(f"Type {name} to confirm")
+    field.setAccessibleName(tr(f"Type {name} to confirm"))
     dialog.middle.addWidget(Label(f"Type “{name}” to confirm.", "small", "secondary"))
     dialog.middle.addWidget(field)
     dialog.offer("", "Keep it", "outline").setDefault(True)

@@ -62,8 +62,8 @@ class FirstStart(QDialog):
 
 def drive_words(drive: Drive) -> str:
     """"/data: 512 GB free of 1,000 GB"."""
-    where = tr("Your data folder") if drive.standard else drive.mount
-    return f"{where}: {drive.free / 1e9:,.0f} GB free of {drive.total / 1e9:,.0f} GB"
+    where = "Your data folder" if drive.standard else drive.mount
+    return tr(f"{where}: {drive.free / 1e9:,.0f} GB free of {drive.total / 1e9:,.0f} GB")
 
 
 def recommended(found: list[Drive]) -> int:

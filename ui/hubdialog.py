@@ -7,6 +7,7 @@ from typing import Any
 from PySide6.QtWidgets import QDialog, QLineEdit
 
 from ui.background import command, query
+from ui.language import tr
 from ui.widgets.buttons import Button
 from ui.widgets.kit import FIT_BADGES
 from ui.widgets.table import Cell, Column, Table
@@ -24,11 +25,11 @@ class HubDialog(QDialog):
         self._page, self.background = page, page.background
         self._found: list[Any] = []
         self._fits: dict[str, Any] = {}
-        self.setWindowTitle("Find a model")
+        self.setWindowTitle(tr("Find a model"))
         self.resize(820, 520)
         self.words = QLineEdit()
-        self.words.setPlaceholderText("Name or owner, for example qwen3 0.6b")
-        self.words.setAccessibleName("Search the Hub")
+        self.words.setPlaceholderText(tr("Name or owner, for example qwen3 0.6b"))
+        self.words.setAccessibleName(tr("Search the Hub"))
         self.words.returnPressed.connect(self.ask)
         self._ask = Button("Search", "outline", "search", clicked=self.ask)
         self.table = Table(_COLUMNS, "Models found")

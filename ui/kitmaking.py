@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QAbstractSpinBox, QDialog, QGridLayout, QLineEdit,
 
 from ui.background import command, query
 from ui.dialogs import KIT_FILES, choose_place
+from ui.language import tr
 from ui.widgets.buttons import Button, Choice
 from ui.widgets.feedback import ErrorBanner
 from ui.widgets.text import Icon, Label, Line, column, row
@@ -25,7 +26,7 @@ class MakeKitDialog(QDialog):
 
     def __init__(self, page: Page, run: str = "") -> None:
         super().__init__(page)
-        self.setWindowTitle("Make a kit from a run")
+        self.setWindowTitle(tr("Make a kit from a run"))
         self.setMinimumWidth(620)
         self._page, self.background, self.show_error = page, page.background, page.show_error
         self.run = Choice("Run")
@@ -33,15 +34,15 @@ class MakeKitDialog(QDialog):
         self.licence, self.version = QLineEdit(), QSpinBox()
         self.domain = Choice("Field")
         for key, text in DOMAINS:
-            self.domain.addItem(text, key)
+            self.domain.addItem(tr(text), key)
         for field, name in ((self.title, "Title"), (self.summary, "What it teaches"), (self.licence, "Licence"),
                             (self.version, "Version")):
-            field.setAccessibleName(name)
+            field.setAccessibleName(tr(name))
         self.title.setMaxLength(60)
-        self.title.setPlaceholderText("Kit from this run")
-        self.summary.setPlaceholderText("What it teaches, for whom, and what it is not. These words go into the file.")
+        self.title.setPlaceholderText(tr("Kit from this run"))
+        self.summary.setPlaceholderText(tr("What it teaches, for whom, and what it is not. These words go into the file."))
         self.summary.setFixedHeight(72)
-        self.licence.setPlaceholderText("Not stated; for example CC0-1.0")
+        self.licence.setPlaceholderText(tr("Not stated; for example CC0-1.0"))
         self.version.setRange(1, 9999)
         self.version.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
         self._carries, self._sign = Label("", "small", "secondary", wrap=True), Icon("info", "textTertiary")
@@ -86,7 +87,7 @@ class MakeKitDialog(QDialog):
     def show_runs(self, lines: list[Any], wanted: str) -> None:
         """All finished runs, the newest first; the wanted one is chosen."""
         for line in (line for line in lines if line.state == "done"):
-            self.run.addItem(f"Run {line.number}, {line.name}", line.id)
+            self.run.addItem(tr(f"Run {line.number}, {line.name}"), line.id)
         self.run.setCurrentIndex(max(self.run.findData(wanted), 0) if self.run.count() else -1)
         if self.run.count():
             self._look()
@@ -107,7 +108,7 @@ class MakeKitDialog(QDialog):
         left = f" Left out: {', '.join(made.left_out)}." if made.left_out else ""
         self._banner.hide()
         self._say(f"In it: the steps and their settings, the measured figures. {said}{left}")
-        self.title.setPlaceholderText(made.title)
+        self.title.setPlaceholderText(tr(made.title))
         self.save.allow("", "Choose where the file goes")
 
     def _say(self, words: str) -> None:

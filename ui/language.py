@@ -1,10 +1,11 @@
 """The window in another language: one JSON file a language in resources/translations, English words as its keys.
 
-``tr`` is called where words reach a widget (labels, buttons, columns, menus), so pages are written in plain English.  Words with
-figures in them are looked up with their figures taken out: "{} rows kept" stands for "1,204 rows kept", and for nothing
-without a figure, so that a name of the user's is never taken for the program's words.  What a file does not have
-stays English.  ``python -m ui.language FILE`` writes the list of all words to translate.  The user's choice lies beside the store, in the
-profile's language.txt: it is needed before the store is open.
+``tr`` is called where words reach a widget (labels, buttons, columns, menus), so pages are written in plain English.  A key may have
+holes.  "{}" takes a figure: "{} rows kept" stands for "1,204 rows kept", and for nothing without a figure, so that a name of the user's
+is never taken for the program's words.  "{*}" takes any words, which are looked up in their turn: "Queued: {*}".  A translation
+names the holes in its own order ("{1} of {0}").  Figures are written as the language writes them; of a text that is not found
+its sentences are looked up one by one, and what a file does not have stays English.  ``python -m ui.language FILE`` writes the list of
+all words to translate.  The user's choice lies beside the store, in the profile's language.txt: it is needed before the store is open.
 """
 
 from __future__ import annotations
@@ -14,19 +15,31 @@ import functools
 import json
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QCoreApplication, QLibraryInfo, QLocale, QTranslator
 
 if TYPE_CHECKING:
     from app.store.profile import Profile
 
 FOLDER = Path(__file__).resolve().parent.parent / "resources" / "translations"
 CHOICE = "language.txt"
-_HOLE = re.compile(r"\{\}")
-_SHOWN = {"Label", "Button", "Segments", "Badge", "EmptyState", "Column", "Panel", "Deed", "Key", "PageSpec", "say", "toast", "ask",
-          "offer", "addAction", "addMenu", "setPlaceholderText", "setToolTip", "setWindowTitle", "_line", "_switch", "_number",
-          "_whole", "allow", "addItems", "Choice", "Switch"}
-_NAMES = {"title", "subtitle", "STATES", "VERDICTS", "NOT_MEASURED", "STEP_WORDS", "KEY_WORDS", "SPLIT_WORDS", "STEPS", "PLACES"}
+_HOLE = re.compile(r"\{(\*?)\}")
+_TAKES = {"": r"(\S*\d\S*)", "*": r"(.*?)"}
+_FIGURE = re.compile(r"(?<![\w.,/])(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+)(?![.,/]?\d)")
+_FIGURES = re.compile(r"[^A-Za-z]*\d[^A-Za-z]*(?:s|ms|W|Wh|kWh|MB|GB|TB)?")
+_SENTENCE = re.compile(r"(\n+|(?<=[.!?;:]) )")
+
+
+@dataclass(frozen=True, slots=True)
+class _Phrase:
+    """A key with holes.  sign: a part of it that stands in each text it fits."""
+
+    sign: str
+    pattern: re.Pattern[str]
+    words: str
 
 
 class _Language:
@@ -35,7 +48,9 @@ class _Language:
     def __init__(self) -> None:
         self.name = "en"
         self.whole: dict[str, str] = {}
-        self.holed: list[tuple[re.Pattern[str], str]] = []
+        self.phrases: list[_Phrase] = []
+        self.signs = str.maketrans("", "")
+        self.standard: QTranslator | None = None
 
 
 _now = _Language()
@@ -44,6 +59,16 @@ _now = _Language()
 def languages() -> list[str]:
     """Languages there are files for, English first."""
     return ["en", *sorted(file.stem for file in FOLDER.glob("*.json"))]
+
+
+def current() -> str:
+    """The language in force."""
+    return _now.name
+
+
+def own_name(language: str) -> str:
+    """What a language calls itself: "Deutsch"."""
+    return "English" if language == "en" else QLocale(language).nativeLanguageName() or language
 
 
 def chosen(profile: Profile) -> str:
@@ -69,22 +94,42 @@ def use(name: str) -> None:
         except (OSError, ValueError, AttributeError):
             name = "en"
     _now.name = name
-    _now.whole = {key: value for key, value in words.items() if "{}" not in key}
-    _now.holed = [(_pattern(key), value) for key, value in words.items() if "{}" in key and _fits(value, key.count("{}"))]
+    _now.whole = {key: value for key, value in words.items() if not _HOLE.search(key)}
+    holed = [(key, value) for key, value in words.items() if _HOLE.search(key) and fits(key, value)]
+    holed.sort(key=lambda pair: -len(_HOLE.sub("", pair[0])))  # the most exact one first
+    _now.phrases = [_phrase(key, value) for key, value in holed]
+    locale = QLocale(name)
+    _now.signs = str.maketrans({",": locale.groupSeparator(), ".": locale.decimalPoint()})
     _translated.cache_clear()
+    _use_standard(name)
 
 
-def _fits(value: str, holes: int) -> bool:
-    """Whether a translation can be filled in; it may put the figures in another order ({1} of {0})."""
+def _use_standard(name: str) -> None:
+    """Qt's own words: the menus of its fields and its file dialog."""
+    if (app := QCoreApplication.instance()) is None:
+        return
+    if _now.standard is not None:
+        app.removeTranslator(_now.standard)
+        _now.standard = None
+    standard = QTranslator(app)
+    if name != "en" and standard.load(f"qtbase_{name}", QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)):
+        app.installTranslator(standard)
+        _now.standard = standard
+
+
+def fits(key: str, value: str) -> bool:
+    """Whether a translation can be filled in with what the holes of its key take."""
+    holes = len(_HOLE.findall(key))
     try:
-        value.format(*["x"] * holes)
+        return not holes or bool(value.format(*["x"] * holes))
     except (ValueError, IndexError, KeyError, AttributeError):
         return False
-    return True
 
 
-def _pattern(key: str) -> re.Pattern[str]:
-    return re.compile(r"(\S*\d\S*)".join(re.escape(part) for part in _HOLE.split(key)), re.DOTALL)
+def _phrase(key: str, value: str) -> _Phrase:
+    parts = _HOLE.split(key)  # words, what the hole takes, words, ...
+    pattern = "".join(_TAKES[part] if number % 2 else re.escape(part) for number, part in enumerate(parts))
+    return _Phrase(max(parts[::2], key=len), re.compile(pattern, re.DOTALL), value)
 
 
 def tr(text: str) -> str:
@@ -97,49 +142,56 @@ def _translated(text: str) -> str:
     found = _now.whole.get(text)
     if found is not None:
         return found
-    for pattern, value in _now.holed:
-        if match := pattern.fullmatch(text):
-            return value.format(*match.groups())
-    return text
+    for phrase in _now.phrases:
+        if phrase.sign in text and (match := phrase.pattern.fullmatch(text)):
+            return phrase.words.format(*map(_filled, match.groups()))
+    if _FIGURES.fullmatch(text):
+        return _figures(text)
+    parts = _SENTENCE.split(text)  # a sentence, what parts it from the next one, ...
+    return "".join(part if number % 2 else tr(part) for number, part in enumerate(parts)) if len(parts) > 1 else text
+
+
+def _filled(part: str) -> str:
+    found = tr(part)
+    return _figures(part) if found == part else found
+
+
+def _figures(text: str) -> str:
+    """Its figures with the language's signs: "1,204.5" is "1.204,5" in German."""
+    return _FIGURE.sub(lambda match: match[0].translate(_now.signs), text)
+
+
+# ---- the list of words -----------------------------------------------------------------------------------------------------
 
 
 def words_of(folder: Path) -> list[str]:
-    """All words of the window's sources that a user may read."""
+    """All words of the window's sources that a user may read; "{}" where a value comes in."""
     found: set[str] = set()
     for file in sorted(folder.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and _called(node.func) in _SHOWN:
-                for part in [*node.args, *(word.value for word in node.keywords)]:
-                    found |= _texts(part)
-            elif isinstance(node, ast.Assign | ast.AnnAssign):
-                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                if node.value is not None and any(isinstance(one, ast.Name) and one.id in _NAMES for one in targets):
-                    found |= _texts(node.value)
+        if file != Path(__file__).resolve():
+            found |= _words(ast.parse(file.read_text(encoding="utf-8")))
     return sorted(found)
 
 
-def _called(function: ast.expr) -> str:
-    return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
-
-
-def _texts(node: ast.expr) -> set[str]:
-    if isinstance(node, ast.Constant):
-        return {node.value} if isinstance(node.value, str) and _readable(node.value) else set()
-    if isinstance(node, ast.JoinedStr):
-        text = "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
-        return {text} if _readable(text.replace("{}", "")) else set()
-    if isinstance(node, ast.IfExp):
-        return _texts(node.body) | _texts(node.orelse)
-    if isinstance(node, ast.Tuple | ast.List):
-        return set().union(*map(_texts, node.elts)) if node.elts else set()
-    if isinstance(node, ast.Dict):
-        return set().union(*map(_texts, node.values)) if node.values else set()
-    return set()
+def _words(tree: ast.Module) -> set[str]:
+    found, silent = set(), set()
+    for node in ast.walk(tree):  # from the outside in
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            silent.add(node.value)  # a docstring
+        elif isinstance(node, ast.JoinedStr):
+            silent |= {part for part in node.values if isinstance(part, ast.Constant)}
+            found.add("".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in silent:
+            found.add(node.value)
+    return {text for text in found if _readable(text)}
 
 
 def _readable(text: str) -> bool:
-    """Words for a person, not a key, a role or a file."""
-    return bool(re.search(r"[A-Za-z]{2}", text)) and (" " in text.strip() or text[:1].isupper())
+    """Words for a person, not a key, a role, a query, a style or a file."""
+    plain = text.replace("{}", "")
+    if re.match(r"SELECT |<|[\w-]+: [^ ]+;|[\w-]+\.\w+$|(Ctrl|Alt|Shift)\+", plain):
+        return False
+    return bool(re.search(r"[A-Za-z]{2}", plain)) and (" " in plain.strip() or (plain[:1].isupper() and not plain.isupper()))
 
 
 def write_template(file: Path) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialog, QFrame, QGridLayout, QScrollArea, QWidget
 
+from ui.language import tr
 from ui.widgets.buttons import Button, Choice
 from ui.widgets.feedback import ErrorBanner, LoadingBar
 from ui.widgets.table import Cell, Column, Table
@@ -69,7 +70,7 @@ class MappingDialog(QDialog):
     def __init__(self, parent: QWidget, background: Background, source: Source, take: Callable[[dict[str, Any]], object]) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setWindowTitle(source.title + source.more)
+        self.setWindowTitle(tr(source.title + source.more))
         self.setModal(True)
         self.resize(920, 720)
         self._background, self._source, self._take = background, source, take
@@ -110,7 +111,7 @@ class MappingDialog(QDialog):
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setWidget(inner)
-        area.setAccessibleName("How the rows are understood")
+        area.setAccessibleName(tr("How the rows are understood"))
         copied = Label(self._source.note, "small", "tertiary", elide=True)
         foot = row(copied, Button("Cancel", "outline", clicked=self.reject), self.import_button, gap=8)
         foot.setStretch(0, 1)
@@ -173,8 +174,8 @@ class MappingDialog(QDialog):
     def _show_shape(self, found: MappingPreview) -> None:
         if not self.shape.count():
             for choice in found.shapes:
-                self.shape.addItem(choice.label, choice.shape)
-        self.shape.setPlaceholderText("Choose")
+                self.shape.addItem(tr(choice.label), choice.shape)
+        self.shape.setPlaceholderText(tr("Choose"))
         self.shape.setCurrentIndex(self.shape.findData(found.shape))
 
     def _show_fields(self, found: MappingPreview) -> None:
@@ -191,7 +192,7 @@ class MappingDialog(QDialog):
 
     def _add_field(self, number: int, choice: Any, names: list[str]) -> None:
         box = self._roles[choice.role] = Choice(f"Column for: {choice.label}")
-        box.addItem("Choose a column" if choice.needed else UNSET)
+        box.addItem(tr("Choose a column") if choice.needed else tr(UNSET))
         box.addItems(names)
         box.setMinimumWidth(240)
         box.activated.connect(lambda _index: self._ask_roles())
@@ -239,14 +240,15 @@ def _read_version(store: Any, dataset: str, version: int, mapping: dict[str, str
 
 def _column_cells(one: Any, labels: dict[str, str]) -> list[Cell]:
     becomes = "Training or test" if one.role == "split" else labels.get(one.role, "kept as it is")
-    values = "   ·   ".join(" ".join(sample.split()) for sample in one.samples) or "empty"
-    return [Cell(one.name, strong=True), Cell(becomes, "text" if one.role else "textTertiary"), Cell(values, "textSecondary")]
+    values = "   ·   ".join(" ".join(sample.split()) for sample in one.samples)
+    return [Cell(one.name, strong=True, own=True), Cell(becomes, "text" if one.role else "textTertiary"),
+            Cell(values or "empty", "textSecondary", own=bool(values))]
 
 
 def _stored(stored: Any) -> QWidget:
     """One row as it will be stored, or why it will be set aside."""
     card = Card()
-    card.setAccessibleName(f"Row {stored.number}")
+    card.setAccessibleName(tr(f"Row {stored.number}"))
     head = row(Label(f"Row {stored.number}", "smallstrong", "tertiary"), gap=8)
     if stored.split:
         head.addWidget(Badge({"train": "training", "test": "test"}.get(stored.split, "checks in training"), "neutral"))
@@ -263,7 +265,7 @@ def _stored(stored: Any) -> QWidget:
         label = Label(name, "small", "tertiary")
         label.setFixedWidth(84)
         grid.addWidget(label, number, 0, Qt.AlignmentFlag.AlignTop)
-        grid.addWidget(Label(text, "small", tone, wrap=True), number, 1)
+        grid.addWidget(Label(text, "small", tone, wrap=True, own=True), number, 1)
     whole = column(head, grid, gap=6, margins=(14, 9, 14, 10))
     if stored.problem:
         whole.addWidget(Label(stored.problem[:1].upper() + stored.problem[1:] + ("" if stored.problem.endswith(".") else "."), "small",

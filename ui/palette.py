@@ -9,6 +9,7 @@ from PySide6.QtCore import QEvent, QObject, QSize, Qt
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QLineEdit, QListWidget, QListWidgetItem, QWidget
 
+from ui.language import tr
 from ui.theme import icon
 from ui.widgets.text import column
 
@@ -26,8 +27,8 @@ class Deed:
 def matching(deeds: list[Deed], typed: str) -> list[Deed]:
     """Entries whose words contain all typed parts, those that begin with the text first."""
     parts = typed.lower().split()
-    found = [deed for deed in deeds if all(part in deed.text.lower() for part in parts)]
-    return sorted(found, key=lambda deed: not deed.text.lower().startswith(typed.lower()))
+    found = [deed for deed in deeds if all(part in tr(deed.text).lower() for part in parts)]
+    return sorted(found, key=lambda deed: not tr(deed.text).lower().startswith(typed.lower()))
 
 
 class Palette(QFrame):
@@ -37,18 +38,18 @@ class Palette(QFrame):
         super().__init__(parent)
         self._over = parent
         self.setProperty("popup", True)
-        self.setAccessibleName("Find or do")
+        self.setAccessibleName(tr("Find or do"))
         self._deeds: list[Deed] = []
         self._field = QLineEdit()
-        self._field.setPlaceholderText("Find a page, or do something")
-        self._field.setAccessibleName("Find or do")
+        self._field.setPlaceholderText(tr("Find a page, or do something"))
+        self._field.setAccessibleName(tr("Find or do"))
         self._field.textChanged.connect(self._filter)
         self._field.returnPressed.connect(self._act)
         self._field.installEventFilter(self)
         self._list = QListWidget()
         self._list.setObjectName("results")
         self._list.setIconSize(QSize(16, 16))
-        self._list.setAccessibleName("What was found")
+        self._list.setAccessibleName(tr("What was found"))
         self._list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._list.itemClicked.connect(lambda _item: self._act())
         self.setLayout(column(self._field, self._list, gap=8, margins=(10, 10, 10, 10)))
@@ -68,7 +69,7 @@ class Palette(QFrame):
     def _filter(self, typed: str) -> None:
         self._list.clear()
         for deed in matching(self._deeds, typed):
-            item = QListWidgetItem(icon(deed.icon), f"{deed.text}    {deed.keys}".rstrip())
+            item = QListWidgetItem(icon(deed.icon), f"{tr(deed.text)}    {deed.keys}".rstrip())
             item.setData(Qt.ItemDataRole.UserRole, deed.text)
             self._list.addItem(item)
         self._list.setCurrentRow(0)

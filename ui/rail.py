@@ -41,7 +41,7 @@ class NavButton(QAbstractButton):
         """Percent of a run, a state, a count; ``dot`` is a colour token."""
         if (text, dot) != (self.mark, self.mark_dot):
             self.mark, self.mark_dot = text, dot
-            self.setAccessibleDescription(text)
+            self.setAccessibleDescription(tr(text))
             self.update()
 
     def narrow(self, narrow: bool) -> None:
@@ -125,7 +125,7 @@ class Rail(QWidget):
         super().__init__()
         self.setObjectName("rail")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setAccessibleName("Pages")
+        self.setAccessibleName(tr("Pages"))
         self._group = QButtonGroup(self)
         self.buttons: dict[str, NavButton] = {}
         self._labels: list[QWidget] = []

@@ -215,7 +215,7 @@ class ReviewDialog(QDialog):
             for place, text in enumerate((line.label, f"{line.found:,}", finds, right)):
                 label = Label(text, "body" if place < 2 else "small", "" if place < 2 else "secondary", elide=not place)
                 label.setAlignment(_side(place))
-                label.setToolTip(_tooltip(line))
+                label.setToolTip(tr(_tooltip(line)))
                 self.grid.addWidget(label, number, place)
 
     # ---- showing a row -----------------------------------------------------------------------------------------------
@@ -411,7 +411,7 @@ class FindingLine(QWidget):
     def __init__(self, one: FindingView, decision: str, replacement: str, *, chosen: bool) -> None:
         super().__init__()
         self._chosen = chosen
-        self.setAccessibleName(f"{one.label}: {one.text}. {one.why}" + (" Chosen." if chosen else ""))
+        self.setAccessibleName(tr(f"{one.label}: {one.text}. {one.why}" + (" Chosen." if chosen else "")))
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         head = row(Label(one.label, "strong"), None, gap=8)
         if decision in _STATES:

@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QGridLayout, QWidget
 
 from ui import words
+from ui.language import tr
 from ui.runwords import power_source
 from ui.widgets.chart import Axes, Chart, Series, Swatch
 from ui.widgets.text import Card, Label, column, row
@@ -24,7 +25,7 @@ class ChartCard(Card):
         super().__init__()
         self._figure, self._note = Label("", "figure2"), Label("", "small", "tertiary", elide=True)
         self._name = Label(name, "strong")
-        self._name.setToolTip(term)
+        self._name.setToolTip(tr(term))
         self._term = Label("", "small", "tertiary")
         self.chart = Chart(name)
         top = row(self._name, self._term, None, gap=6)

@@ -62,7 +62,8 @@ def _result(line: Any, name: str) -> list[Cell]:
     word, token, _ = words.VERDICTS[verdict.verdict] if verdict else words.NOT_MEASURED
     said = f"{word} {words.signed(100 * verdict.difference)} ({100 * verdict.low:.1f} to {100 * verdict.high:.1f})" if verdict else word
     seconds = (line.ended or 0) - line.started if line.started and line.ended else None
-    return [Cell(name, strong=True), Cell(words.STATES.get(line.state, line.state), dot=words.STATE_TOKENS.get(line.state, "textDisabled")),
+    return [Cell(name, strong=True, own=True),
+            Cell(words.STATES.get(line.state, line.state), dot=words.STATE_TOKENS.get(line.state, "textDisabled")),
             Cell(said, {"neutral": "textSecondary"}.get(token, token)),
             Cell(f"{100 * verdict.base:.1f}" if verdict else ""), Cell(f"{100 * verdict.tuned:.1f}" if verdict else ""),
             Cell(words.duration(seconds) if seconds is not None else ""),

@@ -8,6 +8,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QLineEdit
 
 from ui.background import command, query
+from ui.language import tr
 from ui.widgets.buttons import Button
 from ui.widgets.text import Card, Label, column, row
 
@@ -61,7 +62,7 @@ class RunNotes(Card):
 
 def _field(name: str) -> QLineEdit:
     field = QLineEdit()
-    field.setPlaceholderText(name)
-    field.setAccessibleName(name)
+    field.setPlaceholderText(tr(name))
+    field.setAccessibleName(tr(name))
     field.setMinimumWidth(120)
     return field

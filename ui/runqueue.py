@@ -8,6 +8,7 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QDropEvent, QKeyEvent
 from PySide6.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem
 
+from ui.language import tr
 from ui.shortcuts import shortcuts
 from ui.widgets.text import Card, Label, column
 
@@ -19,7 +20,7 @@ class _List(QListWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setAccessibleName("Waiting runs, in their order")
+        self.setAccessibleName(tr("Waiting runs, in their order"))
         self.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
         self.setDefaultDropAction(Qt.DropAction.MoveAction)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -71,7 +72,7 @@ class RunQueue(Card):
             chosen = self.list.currentItem().data(Qt.ItemDataRole.UserRole) if self.list.currentItem() else ""
             self.list.clear()
             for line in lines:
-                item = QListWidgetItem(f"{line.name}, run {line.number}")
+                item = QListWidgetItem(tr(f"{line.name}, run {line.number}"))
                 item.setData(Qt.ItemDataRole.UserRole, line.id)
                 item.setSizeHint(QSize(200, ROW))
                 self.list.addItem(item)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import QPlainTextEdit, QWidget
 
+from ui.language import tr
 from ui.widgets.buttons import Button, Segments
 from ui.widgets.text import Card, Label, Line, column, row
 from ui.widgets.verdict import Ring
@@ -107,7 +108,7 @@ def _text(name: str) -> QPlainTextEdit:
     field.setReadOnly(True)
     field.setProperty("code", True)
     field.setProperty("well", True)
-    field.setAccessibleName(name)
+    field.setAccessibleName(tr(name))
     field.setFixedHeight(HEIGHT)
     return field
 

@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QPlainTextEdit, QScrollArea, QSizePolicy, QStackedWidget, QWidget
 
 from ui import words
+from ui.language import tr
 from ui.widgets.buttons import Segments
 from ui.widgets.text import Card, Icon, Label, Line, clear, column, row
 
@@ -34,7 +35,7 @@ class RunSide(Card):
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setWidget(inner)
-        area.setAccessibleName("Events")
+        area.setAccessibleName(tr("Events"))
         self._log, self._settings = _text("Log of the newest step"), _text("Settings of this run")
         self._stack = QStackedWidget()
         for view in (area, self._log, self._settings):
@@ -72,7 +73,7 @@ def _text(name: str) -> QPlainTextEdit:
     field = QPlainTextEdit()
     field.setReadOnly(True)
     field.setProperty("code", True)
-    field.setAccessibleName(name)
+    field.setAccessibleName(tr(name))
     field.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
     return field
 

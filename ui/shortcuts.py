@@ -13,6 +13,7 @@ from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QWidget
 
+from ui.language import tr
 from ui.pages import pages
 
 NUMBERED = 9
@@ -196,4 +197,4 @@ class Heard(QShortcut):
     def _follow(self) -> None:
         self.setKeys(shortcuts.sequences(self._name))
         if self._tip is not None:
-            self._tip.setToolTip(f"{self._words}  {shortcuts.words(self._name)}".strip())
+            self._tip.setToolTip(tr(f"{self._words}  {shortcuts.words(self._name)}".strip()))

@@ -12,6 +12,7 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QWidget
 
 from ui.background import Background
+from ui.language import tr
 from ui.widgets.text import Icon, Label, row
 
 EVERY_MS = 2000
@@ -46,7 +47,7 @@ class StatusLine(QWidget):
         super().__init__()
         self.setObjectName("statusline")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setAccessibleName("State of this computer")
+        self.setAccessibleName(tr("State of this computer"))
         self.setFixedHeight(28)
         self._background = background
         self._network, self._network_icon = Label("", "small", "secondary"), Icon("wifi-off", "textSecondary")

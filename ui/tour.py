@@ -8,6 +8,7 @@ from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QWidget
 
+from ui.language import tr
 from ui.theme import theme
 from ui.widgets.buttons import Button
 from ui.widgets.text import Label, column, row
@@ -34,7 +35,7 @@ class Tour(QWidget):
     def __init__(self, window: Any) -> None:
         super().__init__(window)
         self._window, self._at = window, 0
-        self.setAccessibleName("Tour")
+        self.setAccessibleName(tr("Tour"))
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._card = QFrame(self)
         self._card.setProperty("popup", True)

@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, QTimer
 from PySide6.QtGui import QGuiApplication, QIcon
 from PySide6.QtWidgets import QMenu, QSystemTrayIcon
 
+from ui.language import tr
 from ui.theme import RESOURCES
 
 NOTICE_MS = 8000
@@ -31,9 +32,9 @@ class Tray(QObject):
             self.sign = QSystemTrayIcon(app_icon(), self)
             self.sign.setToolTip("NeuroWeaver")
             self.menu = QMenu()
-            self.menu.addAction("Open NeuroWeaver", self._show)
+            self.menu.addAction(tr("Open NeuroWeaver"), self._show)
             self.menu.addSeparator()
-            self.menu.addAction("Stop serving and quit", self._quit)
+            self.menu.addAction(tr("Stop serving and quit"), self._quit)
             self.sign.setContextMenu(self.menu)
             self.sign.activated.connect(self._activated)
             self.sign.messageClicked.connect(self._clicked)

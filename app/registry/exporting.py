@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,11 +16,13 @@ from app.config.model_files import ModelFolder, check_model_folder
 from app.errors import NeuroWeaverError, Place, RegistryError, UsageError
 from app.registry.api import place_file
 from app.registry.convert import check_quantizations, converter
-from app.registry.files import Tick, copy_whole, free_space, need_space
+from app.registry.files import PIECE, Tick, copy_whole, free_space, need_space
 from app.registry.sizes import QUANTIZATIONS, Quantization, estimate_size
 from app.registry.versions import Version, find_version
 from app.registry.views import FileLine, recommended, version_files
 from app.store import Store
+
+MISSING = "Its file is missing on this computer."
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class Choice:
     """One file that a version has or could have.  size: bytes, an estimate where the file is not there; None if nothing tells it.
 
     file: the name to offer for a copy, "" for what would have to be made.  fault: why it cannot be had, "" if it can.
+    missing: the version has it, but it is not on this computer any more.
     """
 
     quantization: str
@@ -35,6 +40,7 @@ class Choice:
     quality_lost: float | None
     passed: bool | None
     fault: str
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +55,25 @@ def choices(store: Store, identity: str) -> Choices:
     """The files of a version, then what could be made.  Raises UsageError model.unknown."""
     version = find_version(store, identity)
     lines = [line for line in version_files(store, version.id) if line.path.endswith(".gguf")]
-    best, known = recommended(lines), {line.quantization for line in lines}
+    best, known = recommended([line for line in lines if line.here]), {line.quantization for line in lines}
     folder, fault = _source_folder(store, version)
     made = [_to_make(folder, kind, fault, best=not best and kind == "q8_0") for kind in QUANTIZATIONS if kind not in known]
-    return Choices((*(_there(line, best) for line in lines), *made), free_space(store.profile.models))
+    found = [_there(line, best) if line.here else _gone(line, fault) for line in lines]
+    return Choices((*found, *made), free_space(store.profile.models))
 
 
 def _there(line: FileLine, best: str) -> Choice:
-    here = Path(line.path).is_file()
-    return Choice(line.quantization, line.size, Path(line.path).name if here else "", here and line.quantization == best,
-                  line.quality_lost, line.passed, "" if here else "Its file is missing on this computer.")
+    return Choice(line.quantization, line.size, Path(line.path).name, line.quantization == best, line.quality_lost, line.passed, "")
+
+
+def _gone(line: FileLine, fault: str) -> Choice:
+    """A file that was lost: the run that makes one more can make it again."""
+    if line.quantization not in QUANTIZATIONS:
+        fault = fault or "No run here writes this number format."
+    elif not fault:
+        fault = _cannot_write(line.quantization)
+    return Choice(line.quantization, line.size, "", False, line.quality_lost, line.passed, f"{MISSING} {fault}" if fault else "",
+                  missing=True)
 
 
 def _source_folder(store: Store, version: Version) -> tuple[ModelFolder | None, str]:
@@ -72,12 +87,18 @@ def _source_folder(store: Store, version: Version) -> tuple[ModelFolder | None, 
 
 
 def _to_make(folder: ModelFolder | None, kind: Quantization, fault: str, *, best: bool) -> Choice:
+    fault = fault or _cannot_write(kind)
+    size = estimate_size(folder, kind) if folder is not None else None
+    return Choice(kind, size, "", best and not fault, None, None, fault)
+
+
+def _cannot_write(kind: str) -> str:
+    """Why this machine cannot write a number format, or ""."""
     try:
         check_quantizations([kind])
     except NeuroWeaverError as problem:
-        fault = fault or problem.message
-    size = estimate_size(folder, kind) if folder is not None else None
-    return Choice(kind, size, "", best and not fault, None, None, fault)
+        return problem.message
+    return ""
 
 
 def original(store: Store, identity: str) -> Model:
@@ -115,9 +136,10 @@ def _trained(store: Store, run: str) -> Model | None:
     return None
 
 
-def save_copy(store: Store, identity: str, quantization: str, target: str | Path) -> Path:
+def save_copy(store: Store, identity: str, quantization: str, target: str | Path, told: Callable[[float], None] | None = None) -> Path:
     """Copy a file of a version to where the user wants it, whole or not at all; returns the place.
 
+    told: gets the share that is copied, 0..1, after each piece; what it raises stops the copy, and nothing of it stays.
     Raises UsageError model.no_such_file, export.bad_place; RegistryError registry.no_space, registry.file_changed.
     """
     version, place = find_version(store, identity), Path(target).expanduser().resolve()
@@ -132,13 +154,20 @@ def save_copy(store: Store, identity: str, quantization: str, target: str | Path
     if not place.parent.is_dir():
         raise UsageError("export.bad_place", "The folder does not exist.", where=Place.of(place.parent),
                          remedy="Choose a folder that is there.")
-    need_space(place.parent, source.stat().st_size, "save the copy")
+    size = source.stat().st_size
+    need_space(place.parent, size, "save the copy")
     try:
-        copy_whole(source, place, expected=entry.get("sha256") or None)
+        copy_whole(source, place, _shares(size, told) if told is not None else None, expected=entry.get("sha256") or None)
     except OSError as problem:
         raise UsageError("export.bad_place", "The copy could not be written.", where=Place.of(place),
                          why=problem.strerror or str(problem), remedy="Choose a folder that you may write to.") from problem
     return place
+
+
+def _shares(size: int, told: Callable[[float], None]) -> Tick:
+    """Tells the share of ``size`` bytes that is done, called after each piece of the copy."""
+    pieces = itertools.count(1)
+    return lambda: told(min(next(pieces) * PIECE / max(size, 1), 1.0))
 
 
 def document(store: Store, identity: str, quantization: str) -> str:
@@ -160,22 +189,32 @@ def document(store: Store, identity: str, quantization: str) -> str:
 
 
 def attach(store: Store, identity: str, made: Model, proof: dict[str, Any], tick: Tick | None = None) -> list[str]:
-    """Add exported files to a version, each with its proof; returns the number formats that are new to it.
+    """Add exported files to a version, each with its proof; returns the number formats that are new to it, or here again.
 
-    What is served stays as it is.  Raises RegistryError registry.file_changed, registry.file_missing.
+    A file takes the place of one that is missing.  What is served stays as it is.
+    Raises RegistryError registry.file_changed, registry.file_missing.
     """
     version = find_version(store, identity)
     proven = {entry.get("quantization"): entry for entry in proof.get("files", [])}
     folder = store.profile.models / version.model / str(version.version)
     placed = [place_file(entry, folder, tick) | {"proof": proven.get(entry["quantization"], {})}
-              for entry in made.details.get("files", []) if entry["quantization"] not in _kinds(version.files)]
+              for entry in made.details.get("files", []) if entry["quantization"] not in _here(version.files)]
     with store.write() as db:
-        row = store.row("SELECT files FROM model_versions WHERE id = ?", (version.id,)) or {"files": "[]"}
-        there = orjson.loads(row["files"])
-        new = [entry for entry in placed if entry["quantization"] not in _kinds(there)]
-        db.execute("UPDATE model_versions SET files = ? WHERE id = ?", (orjson.dumps([*there, *new]).decode(), version.id))
-    return [str(entry["quantization"]) for entry in new]
+        row = store.row("SELECT files, path FROM model_versions WHERE id = ?", (version.id,)) or {"files": "[]", "path": ""}
+        old = orjson.loads(row["files"])
+        since = _kinds(old) - _kinds(version.files)
+        new = {entry["quantization"]: entry for entry in placed if entry["quantization"] not in since}
+        files = [new.get(one.get("quantization"), one) for one in old]
+        files += [entry for entry in new.values() if entry not in files]
+        path = next((now["path"] for one, now in zip(old, files, strict=False) if one.get("path") == row["path"]), row["path"])
+        db.execute("UPDATE model_versions SET files = ?, path = ? WHERE id = ?", (orjson.dumps(files).decode(), path, version.id))
+    return list(new)
 
 
-def _kinds(files: list[dict[str, Any]]) -> set[Any]:
-    return {one.get("quantization") for one in files}
+def _here(files: list[dict[str, Any]]) -> set[str]:
+    """The number formats whose file is on this computer: asked before a new one takes its place."""
+    return _kinds([one for one in files if Path(str(one.get("path"))).is_file()])
+
+
+def _kinds(files: list[dict[str, Any]]) -> set[str]:
+    return {str(one.get("quantization")) for one in files}

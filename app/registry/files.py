@@ -10,7 +10,8 @@ from pathlib import Path
 
 from app.errors import Place, RegistryError
 
-_CHUNK = 4 * 1024 * 1024
+PIECE = 4 * 1024 * 1024
+"""Bytes that are read at once."""
 Tick = Callable[[], None]
 
 
@@ -18,7 +19,7 @@ def sha256(file: Path, tick: Tick | None = None) -> str:
     """Hash of a file, read in pieces of 4 MiB.  tick is called after each (raise there to stop)."""
     digest = hashlib.sha256()
     with file.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
+        while chunk := stream.read(PIECE):
             digest.update(chunk)
             if tick is not None:
                 tick()
@@ -47,7 +48,7 @@ def copy_whole(source: Path, target: Path, tick: Tick | None = None, *, expected
     digest = hashlib.sha256()
     try:
         with os.fdopen(os.open(source, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as old, partial.open("wb") as new:
-            while chunk := old.read(_CHUNK):
+            while chunk := old.read(PIECE):
                 digest.update(chunk)
                 new.write(chunk)
                 if tick is not None:

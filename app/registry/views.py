@@ -30,7 +30,10 @@ class VersionLine:
 
 @dataclass(frozen=True, slots=True)
 class FileLine:
-    """One exported file and its proof.  Shares are 0..1; None where it was not measured.  size: bytes."""
+    """One exported file and its proof.  Shares are 0..1; None where it was not measured.  size: bytes.
+
+    here: the file is on this computer.
+    """
 
     quantization: str
     path: str
@@ -40,6 +43,7 @@ class FileLine:
     template_identical: bool | None
     passed: bool | None
     in_use: bool
+    here: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +200,6 @@ def _files(row: Mapping[str, Any], proof: Mapping[str, Any]) -> list[FileLine]:
         lines.append(FileLine(
             str(entry.get("quantization", "")), str(entry.get("path", "")), int(entry.get("size") or 0),
             evidence.get("same_answers"), evidence.get("quality_lost"), evidence.get("template_identical"),
-            evidence.get("passed"), str(entry.get("path")) == row["path"]))
+            evidence.get("passed"), str(entry.get("path")) == row["path"], Path(str(entry.get("path"))).is_file()))
     return lines
 

@@ -11,7 +11,7 @@ import pytest
 
 from app.config.artifacts import Artifact, Model, Report
 from app.config.model_files import check_model_folder
-from app.errors import NeuroWeaverError, RegistryError, UsageError
+from app.errors import Cancelled, NeuroWeaverError, RegistryError, UsageError
 from app.registry import api, convert, exporting, files, views
 from app.registry.attach_nodes import Attach, OpenModel, VersionParams
 from app.registry.sizes import estimate_size
@@ -167,3 +167,48 @@ def test_a_file_changed_since_its_proof_does_not_join(store: Store, tuned: Tuned
     with pytest.raises(RegistryError, match="changed after it was proven"):
         exporting.attach(store, tuned.id, changed, tuned.proof.summary)
     assert [one["quantization"] for one in api.find_version(store, tuned.id).files] == ["q8_0"]
+
+
+# -- a file that was lost -----------------------------------------------------------------------------------------------------------
+def test_a_lost_file_can_be_made_again_while_its_original_is_there(store: Store, tuned: Tuned) -> None:
+    Path(tuned.version.path).unlink()
+    kinds = by_kind(exporting.choices(store, tuned.id))
+    assert (kinds["q8_0"].missing, kinds["q8_0"].file, kinds["q8_0"].fault) == (True, "", "")
+    assert [line.here for line in views.version_files(store, tuned.id)] == [False]
+    assert runs.check_text(exporting.document(store, tuned.id, "q8_0")).steps["export"].params["quantization"] == ["q8_0"]
+    assert not kinds["f16"].missing
+
+
+def test_a_lost_file_whose_original_is_gone_says_why_it_stays_lost(store: Store, small_model: Make) -> None:
+    version = api.register(store, small_model())
+    Path(version.path).unlink()
+    kinds = by_kind(exporting.choices(store, version.id))
+    assert kinds["q8_0"].fault.startswith("Its file is missing on this computer. No other file can be made of this version.")
+
+
+def test_a_file_made_again_takes_the_place_of_the_lost_one(store: Store, tuned: Tuned, tmp_path: Path) -> None:
+    Path(tuned.version.path).unlink()
+    assert exporting.attach(store, tuned.id, tuned.model, dict(tuned.proof.summary)) == ["q8_0", "f16"]
+    found = views.version_files(store, tuned.id)
+    assert [(line.quantization, line.here, line.quality_lost) for line in found] == [("q8_0", True, 0.01), ("f16", True, 0.01)]
+    assert found[0].in_use
+    exporting.save_copy(store, tuned.id, "q8_0", tmp_path / "copy.gguf")
+    assert (tmp_path / "copy.gguf").read_bytes() == Path(found[0].path).read_bytes()
+
+
+def test_a_copy_tells_its_share_and_is_stopped_by_what_that_raises(store: Store, small_model: Make, tmp_path: Path,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    version = api.register(store, small_model())
+    monkeypatch.setattr(files, "PIECE", 1000)
+    monkeypatch.setattr(exporting, "PIECE", 1000)
+    told: list[float] = []
+    exporting.save_copy(store, version.id, "q8_0", tmp_path / "whole.gguf", told.append)
+    assert told == sorted(set(told))
+    assert told[-1] == 1.0
+
+    def stop(_share: float) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        exporting.save_copy(store, version.id, "q8_0", tmp_path / "part.gguf", stop)
+    assert not list(tmp_path.glob("part*"))

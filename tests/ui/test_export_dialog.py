@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from app.registry import api, exporting
@@ -70,3 +72,47 @@ def test_a_copy_is_saved_where_the_user_says(qtbot, window, tmp_path):
     dialog.save_to(tmp_path / "copy.gguf")
     qtbot.waitUntil(lambda: (tmp_path / "copy.gguf").is_file(), timeout=5000)
     assert (tmp_path / "copy.gguf").read_bytes() == file.read_bytes()
+
+
+def test_a_copy_tells_how_far_it_is_and_can_be_cancelled(qtbot, dialog, monkeypatch, tmp_path):
+    half, going = threading.Event(), threading.Event()
+
+    def slow_copy(_store, _version, _kind, _place, told):
+        told(0.37)
+        half.set()
+        assert going.wait(10)
+        told(0.5)
+        raise AssertionError("it was cancelled")
+
+    monkeypatch.setattr(exporting, "save_copy", slow_copy)
+    dialog.save_to(tmp_path / "copy.gguf")
+    assert half.wait(10)
+    qtbot.waitUntil(lambda: dialog.note.words() == "Copying to copy.gguf: 37 %", timeout=5000)
+    assert (dialog.leave.accessibleName(), dialog.act.isEnabled()) == ("Cancel", False)
+    dialog.leave.click()
+    assert dialog.isVisible(), "it closes when the copy is over, not under it"
+    going.set()
+    qtbot.waitUntil(lambda: "cancelled; nothing of it is left" in dialog.note.words(), timeout=5000)
+    assert (dialog.leave.accessibleName(), dialog.act.isEnabled()) == ("Close", True)
+
+
+@pytest.mark.parametrize(("fault", "words", "offered"), [
+    pytest.param("", "The run that exported it can make it again.", True, id="its run is there"),
+    pytest.param("Its file is missing on this computer. The run that made it is not in the store.", "is not in the store", False, id="it is gone")])
+def test_a_missing_file_is_told_on_the_page_with_the_way_to_make_it_again(qtbot, window, tmp_path, monkeypatch, fault, words, offered):
+    from app.config.artifacts import Model
+
+    file = Gguf(template="x").write(tmp_path / "made-q8_0.gguf")
+    details = {"files": [{"quantization": "q8_0", "path": str(file)}]}
+    version = api.register(window.background.store, Model(content_hash="h", path=str(file), format="gguf", name="Made", details=details))
+    next(window.background.store.profile.models.rglob("*.gguf")).unlink()
+    lost = Choice("q8_0", 145, "", False, None, None, fault, missing=True)
+    monkeypatch.setattr(exporting, "choices", lambda _store, _id: Choices((lost,), 9_000_000_000))
+    window.go("models", version.id)
+    page = window._pages["models"]
+    qtbot.waitUntil(lambda: words in page._missing.words() and page._missing_line.isVisibleTo(page), timeout=5000)
+    assert page._again.isVisibleTo(page) is offered
+    page._export.click()
+    opened = page.findChild(ExportDialog)
+    qtbot.waitUntil(lambda: bool(opened.choices), timeout=5000)
+    assert (opened.act.accessibleName(), opened.act.isEnabled()) == ("Make the file", offered)

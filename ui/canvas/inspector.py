@@ -17,6 +17,7 @@ from app.config.yaml_tree import written
 from app.errors import NeuroWeaverError
 from app.workflow.canvas import Card, Fault
 from ui.canvas.items import icon_of
+from ui.language import tr
 from ui.widgets.buttons import Button, Choice
 from ui.widgets.text import Icon, Label, clear, column, row
 
@@ -38,9 +39,9 @@ class FieldRow(QWidget):
         self.label = Label(field.label, "smallstrong", "secondary")
         self.editor = self._editor()
         key = ".".join(field.path)
-        self.setToolTip(f"{field.help}\n{key}" if field.help else key)
-        self.editor.setAccessibleName(f"{field.label}, {field.unit}" if field.unit else field.label)
-        self.editor.setAccessibleDescription(field.help)
+        self.setToolTip(tr(f"{field.help}\n{key}" if field.help else key))
+        self.editor.setAccessibleName(tr(f"{field.label}, {field.unit}" if field.unit else field.label))
+        self.editor.setAccessibleDescription(tr(field.help))
         self.said = Label("", "axis", "tertiary", elide=True)
         self.back = Button("Reset", "link", size="small", tooltip="Reset to default", clicked=self.reset.emit)
         unit = Label(field.unit, "small", "tertiary")
@@ -51,10 +52,10 @@ class FieldRow(QWidget):
         self.setLayout(column(self.label, 3, row(self.editor, unit, gap=6), foot))
 
     def _editor(self) -> QLineEdit | Choice:
-        options = {"bool": ("On", "Off"), "choice": self.field.choices}.get(self.field.kind)
+        options = {"bool": (tr("On"), tr("Off")), "choice": self.field.choices}.get(self.field.kind)
         if options is None:
             line = QLineEdit()
-            line.setPlaceholderText("" if self.field.required else "default")
+            line.setPlaceholderText(tr("" if self.field.required else "default"))
             line.textEdited.connect(self._typed)
             line.editingFinished.connect(self._commit)
             return line
@@ -67,8 +68,8 @@ class FieldRow(QWidget):
         """Show a value as the document has it.  origin: "here", "default", or what it is inherited from; fault: what the check says."""
         self._shown = value
         if isinstance(self.editor, Choice):
-            text = ("On" if value else "Off") if self.field.kind == "bool" else str(value)
-            self.editor.setCurrentIndex(self.editor.findText(text))
+            place = (0 if value else 1) if self.field.kind == "bool" else self.editor.findText(str(value))
+            self.editor.setCurrentIndex(place)
         elif not self.editor.hasFocus() or not self.editor.isModified():
             self.editor.setText(self._words(value))
             self.editor.setModified(False)
@@ -92,8 +93,7 @@ class FieldRow(QWidget):
     def value(self) -> Any:
         """What stands in the field, as plain data.  Raises ConfigError for what cannot be read."""
         if isinstance(self.editor, Choice):
-            text = self.editor.currentText()
-            return text == "On" if self.field.kind == "bool" else text
+            return self.editor.currentIndex() == 0 if self.field.kind == "bool" else self.editor.currentText()
         text = self.editor.text().strip()
         if self.field.kind in ("text", "path"):
             return text
@@ -155,7 +155,7 @@ class Inspector(QWidget):
         super().__init__()
         self.setObjectName("panel")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setAccessibleName("Settings of the chosen step")
+        self.setAccessibleName(tr("Settings of the chosen step"))
         self.step, self._node = "", ""
         self.rows: dict[tuple[str, ...], FieldRow] = {}
         self._pages = QStackedLayout()
@@ -170,8 +170,8 @@ class Inspector(QWidget):
         self.name = QLineEdit()
         self.name.setProperty("soft", True)
         self.name.setFixedWidth(150)
-        self.name.setAccessibleName("Name of the step")
-        self.name.setToolTip("Name of the step  F2")
+        self.name.setAccessibleName(tr("Name of the step"))
+        self.name.setToolTip(tr("Name of the step  F2"))
         self.name.editingFinished.connect(self._rename)
         self.name.installEventFilter(self)
         head = row(self._icon, self.name, self._about, gap=8)

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QGraphicsItem, QGraphicsSceneHoverEvent, QStyleOpt
 from app.workflow.canvas import Card, GroupMark, Link, NoteMark
 from ui.canvas.curve import link_path
 from ui.canvas.layout import HEIGHT, WIDTH
+from ui.language import tr
 from ui.theme import font, pixmap, theme
 
 PORT = 5.0
@@ -73,7 +74,7 @@ class CardItem(QGraphicsItem):
             self.update()
         self.card = card
         said = [f"{card.title}: {card.about}".rstrip(": "), card.note, face.words]
-        self.setToolTip("\n".join(part for part in said if part))
+        self.setToolTip(tr("\n".join(part for part in said if part)))
 
     def boundingRect(self) -> QRectF:
         """Card, ports and outline."""
@@ -115,7 +116,7 @@ class CardItem(QGraphicsItem):
             if name := self.port_near(event.scenePos(), output=output):
                 port = next(each for each in (self.card.outputs if output else self.card.inputs) if each.name == name)
                 optional = "" if output or port.needed else ", may stay open"
-                self.setToolTip(f"{'Gives' if output else 'Takes'} {port.kind} at “{name}”{optional}")
+                self.setToolTip(tr(f"{'Gives' if output else 'Takes'} {port.kind} at “{name}”{optional}"))
                 self.setCursor(Qt.CursorShape.CrossCursor)
                 return
         self.unsetCursor()
@@ -176,12 +177,12 @@ class CardItem(QGraphicsItem):
             painter.drawPixmap(QPointF(WIDTH - 27, 12), pixmap("message-square", "textTertiary", 14))
         mono = font("code")
         mono.setPixelSize(11)
-        _words(painter, mono, "textTertiary", QRectF(12, 30, WIDTH - 24, 18), self.card.node or "no node")
+        _words(painter, mono, "textTertiary", QRectF(12, 30, WIDTH - 24, 18), self.card.node or tr("no node"))
         left = 12.0
         if self.face.icon:
             painter.drawPixmap(QPointF(12, 52), pixmap(self.face.icon, self.face.token, 14))
             left = 31.0
-        _words(painter, font("small"), self.face.token, QRectF(left, 50, WIDTH - left - 10, 18), self.face.words)
+        _words(painter, font("small"), self.face.token, QRectF(left, 50, WIDTH - left - 10, 18), tr(self.face.words))
         if self.face.progress is not None:
             self._bar(painter, self.face.progress)
 
@@ -225,7 +226,7 @@ class LinkItem(QGraphicsItem):
             self.setFlag(Selectable)
         self.setZValue(1)
         words = f"{link.source} gives {link.kind} to {link.target}" if link.kind else f"{link.target} waits for {link.source}"
-        self.setToolTip(words + (", found among what it needs" if link.way == "implied" else ""))
+        self.setToolTip(tr(words + (", found among what it needs" if link.way == "implied" else "")))
         self.route()
 
     def detach(self) -> None:
@@ -280,7 +281,7 @@ class NoteItem(QGraphicsItem):
         self.setFlags(Movable | Selectable)
         self.setZValue(0.5)
         self.setPos(note.x, note.y)
-        self.setToolTip("Double-click to write")
+        self.setToolTip(tr("Double-click to write"))
 
     def show_note(self, note: NoteMark) -> None:
         """Show a note as it is now."""
@@ -303,7 +304,7 @@ class NoteItem(QGraphicsItem):
         painter.setPen(theme.color("text"))
         words = QTextOption()
         words.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
-        painter.drawText(QRectF(10, 8, self.note.width - 20, self.note.height - 16), self.note.text or "Write a note", words)
+        painter.drawText(QRectF(10, 8, self.note.width - 20, self.note.height - 16), self.note.text or tr("Write a note"), words)
 
 
 class GroupItem(QGraphicsItem):

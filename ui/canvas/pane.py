@@ -280,7 +280,7 @@ class CanvasPane(QWidget):
              done: Callable[[str], object]) -> None:
         field = QPlainTextEdit(self.view)
         field.setPlainText(text)
-        field.setAccessibleName("Text")
+        field.setAccessibleName(tr("Text"))
         corner = self.view.mapFromScene(spot)
         field.setGeometry(corner.x(), corner.y(), max(round(size[0] * self.view.scale_now()), 180),
                           max(round(size[1] * self.view.scale_now()), 60))
@@ -318,14 +318,14 @@ class CanvasPane(QWidget):
                                      ("Run again from here", "again", len(chosen) == 1 and chosen[0] in self.status.states)):
             action = menu.addAction(f"{tr(words)}\t{shortcuts.words(f'canvas.{deed}')}", partial(self.do, deed))
             action.setEnabled(allowed)
-        lines = menu.addMenu("Align")
+        lines = menu.addMenu(tr("Align"))
         lines.setEnabled(len(chosen) > 1)
         for words, how in (("Left edges", "left"), ("Top edges", "top"), ("In a row", "row"), ("In a column", "column")):
             lines.addAction(words, partial(self.deeds.align, how))
-        menu.addAction("Tidy all", self.deeds.tidy)
+        menu.addAction(tr("Tidy all"), self.deeds.tidy)
         card = self.scene.picture.card(chosen[0]) if len(chosen) == 1 else None
         if card is not None and card.line:
-            menu.addAction("Show in the text", partial(self.line_asked.emit, card.line))
+            menu.addAction(tr("Show in the text"), partial(self.line_asked.emit, card.line))
         return menu
 
     def _link_menu(self) -> None:
@@ -344,9 +344,9 @@ class CanvasPane(QWidget):
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.setToolTipsVisible(True)
         for output, target, port, reason in self.deeds.targets(chosen[0]):
-            action = menu.addAction(f"{output} to {target}, {port}", partial(self.deeds.link, chosen[0], output, target, port))
+            action = menu.addAction(tr(f"{output} to {target}, {port}"), partial(self.deeds.link, chosen[0], output, target, port))
             action.setEnabled(not reason)
-            action.setToolTip(reason)
+            action.setToolTip(tr(reason))
         if menu.isEmpty():
             self._tell(f"No other step takes what {chosen[0]} gives.")
         return menu

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QLineEdit, QListWidget, QListWidgetItem, QWidget
 from app.workflow.canvas import PaletteEntry
 from ui.canvas.items import icon_of
 from ui.canvas.view import MIME
+from ui.language import tr
 from ui.theme import font, icon, theme
 from ui.widgets.text import column
 
@@ -43,15 +44,15 @@ class StepPalette(QWidget):
         self.setFixedWidth(WIDTH)
         self._entries: list[PaletteEntry] = []
         self.field = QLineEdit()
-        self.field.setPlaceholderText("Add a step")
-        self.field.setAccessibleName("Add a step")
+        self.field.setPlaceholderText(tr("Add a step"))
+        self.field.setAccessibleName(tr("Add a step"))
         self.field.setProperty("soft", True)
         self.field.setClearButtonEnabled(True)
         self.field.textChanged.connect(lambda _text: self._fill())
         self.field.returnPressed.connect(self._add)
         self.field.installEventFilter(self)
         self.list = _Nodes()
-        self.list.setAccessibleName("Steps to add")
+        self.list.setAccessibleName(tr("Steps to add"))
         self.list.setObjectName("results")
         self.list.setIconSize(QSize(16, 16))
         self.list.setDragEnabled(True)
@@ -70,7 +71,7 @@ class StepPalette(QWidget):
         room = ""
         order = sorted(self._entries, key=lambda entry: (("Data", "Training", "Result").index(_room(entry)), entry.title))
         for entry in order:
-            if not all(part in f"{entry.title} {entry.node} {entry.about}".lower() for part in typed):
+            if not all(part in f"{entry.title} {tr(entry.title)} {entry.node} {entry.about}".lower() for part in typed):
                 continue
             if _room(entry) != room:
                 room = _room(entry)
@@ -83,16 +84,16 @@ class StepPalette(QWidget):
             self._head("Nothing of that name")
 
     def _head(self, words: str) -> None:
-        item = QListWidgetItem(words)
+        item = QListWidgetItem(tr(words))
         item.setFlags(Qt.ItemFlag.NoItemFlags)
         item.setFont(font("axis"))
         item.setForeground(theme.color("textTertiary"))
         self.list.addItem(item)
 
     def _entry(self, entry: PaletteEntry) -> None:
-        item = QListWidgetItem(icon(icon_of(entry.node), "textDisabled" if entry.trouble else "textSecondary"), entry.title)
+        item = QListWidgetItem(icon(icon_of(entry.node), "textDisabled" if entry.trouble else "textSecondary"), tr(entry.title))
         item.setData(_NODE, entry.node)
-        item.setToolTip(f"{entry.node}\n{entry.trouble or entry.about}")
+        item.setToolTip(tr(f"{entry.node}\n{entry.trouble or entry.about}"))
         if entry.trouble:
             item.setFlags(Qt.ItemFlag.ItemIsEnabled)
             item.setForeground(theme.color("textDisabled"))

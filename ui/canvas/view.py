@@ -26,6 +26,7 @@ from app.workflow.canvas import refusal
 from ui.canvas.items import REACH, CardItem, NoteItem
 from ui.canvas.layout import HEIGHT, WIDTH
 from ui.canvas.scene import CanvasScene
+from ui.language import tr
 from ui.shortcuts import CANVAS, shortcuts
 from ui.theme import theme
 
@@ -59,7 +60,7 @@ class CanvasView(QGraphicsView):
     def __init__(self, scene: CanvasScene) -> None:
         super().__init__(scene)
         self.canvas = scene
-        self.setAccessibleName("Workflow canvas")
+        self.setAccessibleName(tr("Workflow canvas"))
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setDragMode(QGraphicsView.DragMode.RubberBandDrag)
         self.setTransformationAnchor(QGraphicsView.ViewportAnchor.NoAnchor)
@@ -374,7 +375,7 @@ class CanvasView(QGraphicsView):
         """A reader hears what is selected."""
         cards = [self.canvas.cards[name].card for name in self.canvas.chosen()]
         said = "; ".join(f"{card.id}, {card.title}, {self.canvas.cards[card.id].face.words}" for card in cards[:3])
-        self.setAccessibleDescription(f"Selected: {said}" if said else "Nothing selected")
+        self.setAccessibleDescription(tr(f"Selected: {said}" if said else "Nothing selected"))
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         """Tabbing in selects the first card."""
@@ -415,8 +416,8 @@ class Minimap(QWidget):
         super().__init__(view)
         self._view = view
         self.setFixedSize(132, 76)
-        self.setAccessibleName("Overview")
-        self.setToolTip("Click to go there")
+        self.setAccessibleName(tr("Overview"))
+        self.setToolTip(tr("Click to go there"))
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self._turn = QTimer(self)
         self._turn.setSingleShot(True)

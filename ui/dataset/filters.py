@@ -32,8 +32,8 @@ class FilterBar(QWidget):
         super().__init__()
         self.search = QLineEdit()
         self.search.setPlaceholderText(tr("Search"))
-        self.search.setAccessibleName("Search in the rows")
-        self.search.setToolTip('Words in any order; "words in quotation marks" as they stand; the last word also as a beginning')
+        self.search.setAccessibleName(tr("Search in the rows"))
+        self.search.setToolTip(tr('Words in any order; "words in quotation marks" as they stand; the last word also as a beginning'))
         self.search.setProperty("soft", True)
         self._glass = QAction(icon("search", "textTertiary"), "", self.search)
         self.search.addAction(self._glass, QLineEdit.ActionPosition.LeadingPosition)
@@ -113,7 +113,7 @@ class FilterPopup(QFrame):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
         self.setProperty("popup", True)
-        self.setAccessibleName("Filter")
+        self.setAccessibleName(tr("Filter"))
         self.first = self._use = _choice("Use of the rows", [("Any use", None), *((SPLIT_WORDS[key].capitalize(), key)
                                                                                    for key in ("train", "calibration", "test", ""))])
         self._reason = _choice("Reason", [("Any reason", "")])
@@ -194,7 +194,7 @@ class FilterPopup(QFrame):
 
     def _allow_bounds(self) -> None:
         measure = self._measures.get(str(self._score.currentData() or ""))
-        self._score.setToolTip(measure.meaning if measure else "")
+        self._score.setToolTip(tr(measure.meaning if measure else ""))
         for field in (self._low, self._high, self._order):
             field.setEnabled(measure is not None)
 

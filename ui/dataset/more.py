@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QAbstractSpinBox, QDialog, QGridLayout, QSpinBox
 
 from ui import words
 from ui.background import query
+from ui.language import tr
 from ui.widgets.buttons import Button, Choice
 from ui.widgets.text import Label, column, row
 
@@ -31,20 +32,20 @@ class MoreRowsDialog(QDialog):
     def __init__(self, page: Page, name: str, take: Callable[[Way, int, str, str], object]) -> None:
         super().__init__(page)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setWindowTitle(f"More rows for {name}")
+        self.setWindowTitle(tr(f"More rows for {name}"))
         self.setModal(True)
         self.setMinimumWidth(520)
         self._take = take
         self.way, self.model, self.count = Choice("How they are made"), Choice("The model that writes"), QSpinBox()
         for way, said, _ in WAYS:
-            self.way.addItem(said, way)
+            self.way.addItem(tr(said), way)
         self.way.activated.connect(lambda _index: self._show_way())
         self.count.setRange(1, MOST)
         self.count.setValue(USUAL)
         self.count.setGroupSeparatorShown(True)
         self.count.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
-        self.count.setSuffix(" rows")
-        self.count.setAccessibleName("How many rows")
+        self.count.setSuffix(tr(" rows"))
+        self.count.setAccessibleName(tr("How many rows"))
         self._about = Label("", "small", "secondary", wrap=True)
         grid = QGridLayout()
         grid.setHorizontalSpacing(12)
@@ -65,7 +66,7 @@ class MoreRowsDialog(QDialog):
 
     def _know_models(self, found: list[tuple[str, str, str]]) -> None:
         for said, served, base in found:
-            self.model.addItem(said, (served, base))
+            self.model.addItem(tr(said), (served, base))
 
     def _show_way(self) -> None:
         way = str(self.way.currentData())

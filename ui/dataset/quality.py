@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QGridLayout, QScrollArea, QStackedWidget, QWidget
 
 from ui.background import query
+from ui.language import tr
 from ui.widgets.buttons import Button
 from ui.widgets.feedback import Bar, EmptyState
 from ui.widgets.histogram import Histogram
@@ -56,7 +57,7 @@ class QualityPane(QWidget):
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setAccessibleName("Quality of this version")
+        area.setAccessibleName(tr("Quality of this version"))
         area.setWidget(inner)
         self._stack = QStackedWidget()
         self._stack.addWidget(EmptyState("The quality of this version has not been measured. It is measured row by row; no row is changed.",
@@ -95,7 +96,7 @@ class QualityPane(QWidget):
         bar.show_fraction(value / 100)
         figure = Label(f"{value:.0f}", "strong")
         figure.setAlignment(Qt.AlignmentFlag.AlignRight)
-        bar.setAccessibleName(f"{title}: {value:.0f} of 100")
+        bar.setAccessibleName(tr(f"{title}: {value:.0f} of 100"))
         self._parts.addWidget(Label(title, "small", "secondary"), number, 0)
         self._parts.addWidget(bar, number, 1)
         self._parts.addWidget(figure, number, 2)
@@ -104,7 +105,7 @@ class QualityPane(QWidget):
     def _card(self, one: Distribution) -> QWidget:
         measure = one.measure
         picture = Histogram(measure.title, one.edges, one.counts, measure.unit)
-        picture.setToolTip(f"{measure.meaning}; {BETTER[measure.better]}")
+        picture.setToolTip(tr(f"{measure.meaning}; {BETTER[measure.better]}"))
         picture.chosen.connect(lambda low, high: self.rows_wanted.emit(measure.name, low, high))
         card = Card()
         median = f"median {one.median:.3g}" + (f" {measure.unit}" if measure.unit else "")

@@ -10,6 +10,7 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QPlainTextEdit, QScrollArea, QStackedWidget, QWidget
 
 from ui.dataset.datawords import FIELD_WORDS, RATING_WORDS, SPLIT_WORDS, state_words
+from ui.language import tr
 from ui.shortcuts import ROW, shortcuts
 from ui.widgets.buttons import Button
 from ui.widgets.richtext import Piece, RichText
@@ -41,7 +42,7 @@ class RowPanel(QWidget):
         self.setObjectName("panel")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setFixedWidth(WIDTH)
-        self.setAccessibleName("The chosen row")
+        self.setAccessibleName(tr("The chosen row"))
         self.shown: WholeRow | None = None
         self._title = Label("", "heading")
         self._said = Label("", "small", "secondary", wrap=True)
@@ -89,7 +90,7 @@ class RowPanel(QWidget):
         area = QScrollArea()
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setAccessibleName("Texts of the row")
+        area.setAccessibleName(tr("Texts of the row"))
         area.setWidget(inner)
         self.save = Button("Keep as a new version", "outline", "check", size="small", keys="row.keep", clicked=self._save)
         holder = QWidget()
@@ -137,7 +138,7 @@ class RowPanel(QWidget):
         for name, text in texts_of(self.shown.row).items():
             words = field_words(self.shown.row, name)
             field = self._fields[name] = QPlainTextEdit(text)
-            field.setAccessibleName(words)
+            field.setAccessibleName(tr(words))
             field.setTabChangesFocus(True)
             field.setMinimumHeight(110)
             self._form.addWidget(Label(words, "small", "secondary"))

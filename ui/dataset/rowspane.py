@@ -16,6 +16,7 @@ from ui.dataset.datawords import RowCells, rows_words
 from ui.dataset.filters import FilterBar
 from ui.dataset.found import FoundRows
 from ui.dataset.rowpanel import RATING_KEYS, RowPanel, row_pieces
+from ui.language import tr
 from ui.shortcuts import Heard
 from ui.widgets.buttons import Button
 from ui.widgets.feedback import Bar
@@ -102,9 +103,9 @@ class RowsPane(QWidget):
         self._undo_many = Button("Undo", "outline", "undo-2", size="small", clicked=self.undo)
         self._remove_many = Button("Remove", "outline", "trash-2", size="small", clicked=self.remove)
         self.number = QLineEdit()
-        self.number.setAccessibleName("Go to row")
-        self.number.setPlaceholderText("Go to row")
-        self.number.setToolTip("A row's number, then Enter")
+        self.number.setAccessibleName(tr("Go to row"))
+        self.number.setPlaceholderText(tr("Go to row"))
+        self.number.setToolTip(tr("A row's number, then Enter"))
         self.number.setValidator(QIntValidator(1, 2_000_000_000, self))
         self.number.setProperty("soft", True)
         self.number.setFixedWidth(104)

@@ -14,6 +14,7 @@ from ui.background import query
 from ui.dataset.datawords import KIND_WORDS, STATE_WORDS, RowCells, making_words, rows_words, story_words
 from ui.dataset.found import FoundRows
 from ui.dataset.rowpanel import field_words
+from ui.language import tr
 from ui.widgets.buttons import Button, Choice
 from ui.widgets.feedback import LoadingBar
 from ui.widgets.richtext import RichText
@@ -48,7 +49,7 @@ class VersionsPane(QWidget):
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setAccessibleName("Versions")
+        area.setAccessibleName(tr("Versions"))
         area.setWidget(inner)
         self.compare = ComparePane(page)
         self.compare.closed.connect(lambda: self._stack.setCurrentIndex(0))
@@ -102,7 +103,7 @@ class VersionsPane(QWidget):
         line = row(mark, column(card, 10), gap=12)
         line.setStretch(1, 1)
         holder = QWidget()
-        holder.setAccessibleName(f"Version {story.version}, {title}, {story_words(story)}")
+        holder.setAccessibleName(tr(f"Version {story.version}, {title}, {story_words(story)}"))
         holder.setLayout(line)
         return holder
 
@@ -183,7 +184,7 @@ class ComparePane(QWidget):
             chosen = box.currentData()
             box.clear()
             for version in versions:
-                box.addItem(f"version {version}", version)
+                box.addItem(tr(f"version {version}"), version)
             box.setCurrentIndex(max(box.findData(chosen), 0))
 
     def show_pair(self, dataset: str, old: int, new: int) -> None:
@@ -215,7 +216,7 @@ class ComparePane(QWidget):
         self.kind.clear()
         for kind in KINDS:
             if count := found.count(kind):
-                self.kind.addItem(f"{KIND_WORDS[kind].capitalize()}, {count:,}", kind)
+                self.kind.addItem(tr(f"{KIND_WORDS[kind].capitalize()}, {count:,}"), kind)
         self.kind.setVisible(self.kind.count() > 0)
         self._heads[0].say(f"Version {found.old}")
         self._heads[1].say(f"Version {found.new}")

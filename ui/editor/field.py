@@ -13,6 +13,7 @@ from PySide6.QtCore import QEvent, Signal
 from PySide6.QtGui import QColor, QTextCursor
 from PySide6.QtWidgets import QPlainTextEdit, QTextEdit, QVBoxLayout, QWidget
 
+from ui.language import tr
 from ui.theme import theme, tokens
 from ui.widgets.text import column
 
@@ -117,7 +118,7 @@ class ScintillaEditor(Editor):
         from pyside6_scintilla import ScintillaEdit
 
         self.field: Any = ScintillaEdit(self)
-        self.field.setAccessibleName(name)
+        self.field.setAccessibleName(tr(name))
         self.field.setFrameShape(self.field.Shape.NoFrame)
         self.setFocusProxy(self.field)
         lexer = create_lexer("yaml")
@@ -318,12 +319,12 @@ class PlainEditor(Editor):
         super().__init__()
         self.field = QPlainTextEdit()
         self.field.setProperty("code", True)
-        self.field.setAccessibleName(name)
+        self.field.setAccessibleName(tr(name))
         self.field.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.setFocusProxy(self.field)
         self._list = QPlainTextEdit()
         self._list.setReadOnly(True)
-        self._list.setAccessibleName("Problems")
+        self._list.setAccessibleName(tr("Problems"))
         self._list.setMaximumHeight(90)
         self._list.hide()
         layout = QVBoxLayout(self)

@@ -10,6 +10,7 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QLineEdit, QWidget
 
 from ui.editor.field import Editor
+from ui.language import tr
 from ui.widgets.buttons import Button
 from ui.widgets.text import Label, Line, column, row
 
@@ -139,8 +140,8 @@ class FindBar(QWidget):
 
 def _field(name: str) -> QLineEdit:
     field = QLineEdit()
-    field.setPlaceholderText(name)
-    field.setAccessibleName(name)
+    field.setPlaceholderText(tr(name))
+    field.setAccessibleName(tr(name))
     field.setFixedWidth(200)
     return field
 
@@ -148,5 +149,5 @@ def _field(name: str) -> QLineEdit:
 def _toggle(text: str, name: str, changed: Callable[[], None]) -> Button:
     button = Button(text, "outline", size="small", tooltip=name, clicked=changed)
     button.setCheckable(True)
-    button.setAccessibleName(name)
+    button.setAccessibleName(tr(name))
     return button

@@ -14,6 +14,7 @@ from ui.editor.field import make_editor
 from ui.editor.find import FindBar
 from ui.editor.resolved import ResolvedPane
 from ui.editor.versions import ask_version
+from ui.language import tr
 from ui.shortcuts import TEXT, shortcuts
 from ui.widgets.buttons import Button, Segments
 from ui.widgets.text import Dot, Icon, Label, Line, column, row
@@ -156,7 +157,7 @@ class TextPane(QWidget):
         for fix in found:
             menu.addAction(fix.words, partial(self.edited.emit, fix.text, fix.words))
         if not found:
-            menu.addAction("Nothing here can be mended by itself").setEnabled(False)
+            menu.addAction(tr("Nothing here can be mended by itself")).setEnabled(False)
         menu.popup(QCursor.pos())
 
     def lay_out(self) -> None:

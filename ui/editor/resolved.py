@@ -8,6 +8,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
 from ui.editor.field import make_editor
+from ui.language import tr
 from ui.widgets.buttons import Choice
 from ui.widgets.text import Label, Line, column, row
 
@@ -40,7 +41,7 @@ class ResolvedPane(QWidget):
         """Fill it; a document that cannot be resolved says why."""
         chosen = self.chosen()
         self.environment.clear()
-        self.environment.addItems([OWN, *view.environments])
+        self.environment.addItems([tr(OWN), *view.environments])
         if chosen is not None and chosen in view.environments:
             self.environment.setCurrentText(chosen)
         self.environment.setEnabled(bool(view.environments))

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QDialog, QListWidget, QListWidgetItem, QPlainTextE
 
 from ui import words
 from ui.background import query
+from ui.language import tr
 from ui.theme import theme
 from ui.widgets.buttons import Button
 from ui.widgets.text import Label, Line, column, row
@@ -25,16 +26,16 @@ class VersionsDialog(QDialog):
         super().__init__(parent)
         self.background = parent.background
         self._name, self._present, self.chosen, self._text = name, present, "", ""
-        self.setWindowTitle("Versions")
+        self.setWindowTitle(tr("Versions"))
         self.resize(900, 560)
         self.list = QListWidget()
-        self.list.setAccessibleName("Versions")
+        self.list.setAccessibleName(tr("Versions"))
         self.list.setFixedWidth(220)
         self.list.currentItemChanged.connect(lambda *_: self._ask())
         self.view = QPlainTextEdit()
         self.view.setReadOnly(True)
         self.view.setProperty("code", True)
-        self.view.setAccessibleName("What restoring this version would change")
+        self.view.setAccessibleName(tr("What restoring this version would change"))
         self.view.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.note = Label("", "small", "secondary")
         self.restore = Button("Restore this version", "filled", "history", clicked=self._restore)
@@ -56,7 +57,7 @@ class VersionsDialog(QDialog):
         for part in (self.list, self._line, self.view):
             part.setVisible(bool(found))
         for one in found:
-            item = QListWidgetItem(f"Version {one.version}\n{words.day(one.created)}")
+            item = QListWidgetItem(tr(f"Version {one.version}\n{words.day(one.created)}"))
             item.setData(Qt.ItemDataRole.UserRole, one.version)
             self.list.addItem(item)
         if found:

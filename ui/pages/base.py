@@ -16,6 +16,7 @@ from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from app.errors import NeuroWeaverError
+from ui.language import tr
 from ui.widgets.feedback import ErrorBanner
 from ui.widgets.text import Label, column, row
 
@@ -99,7 +100,7 @@ class Page(QWidget):
         self._stale = True
         self.setObjectName("surface")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setAccessibleName(self.title)
+        self.setAccessibleName(tr(self.title))
         self.header = Header(self.title, self.subtitle)
         self.banner = ErrorBanner()
         inner = QWidget()

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from ui import words
 from ui.background import query
+from ui.language import tr
 from ui.pages.base import Page
 from ui.runwords import power_source
 from ui.theme import font, theme
@@ -45,7 +46,7 @@ class Days(QWidget):
         """(time, energy cost, wear cost) a day."""
         self._days, self._currency = days, currency
         total = sum(energy + wear for _, energy, wear in days)
-        self.setAccessibleName(f"{words.money(total, currency)} on {len(days)} days with work")
+        self.setAccessibleName(tr(f"{words.money(total, currency)} on {len(days)} days with work"))
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -59,7 +60,7 @@ class Days(QWidget):
             painter.setPen(theme.color("chart.grid"))
             painter.drawLine(left, round(y), self.width() - 16, round(y))
             painter.setPen(theme.color("textTertiary"))
-            painter.drawText(QRectF(0, y - 8, left - 8, 16), Qt.AlignmentFlag.AlignRight, words.sign(self._currency) + label)
+            painter.drawText(QRectF(0, y - 8, left - 8, 16), Qt.AlignmentFlag.AlignRight, tr(words.sign(self._currency) + label))
         self._bars(painter, left, bottom, height, ticks[-1])
         painter.end()
 
@@ -78,7 +79,7 @@ class Days(QWidget):
         for ago in range(0, DAYS, 7):
             day = today - timedelta(days=ago)
             box = QRectF(left + (DAYS - 1 - ago) * room - 30, bottom + 4, room + 60, 16)
-            painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, f"{day.day} {day:%b}" if ago else "today")
+            painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, tr(f"{day.day} {day:%b}" if ago else "today"))
 
 
 class Parts(QWidget):
@@ -100,7 +101,7 @@ class Parts(QWidget):
             line = QWidget()
             line.setLayout(row(words_of, SplitBar(part.energy / (most or 1), part.wear / (most or 1)),
                                Label(words.money(part.total, currency), "strong"), gap=10, margins=(16, 5, 16, 5)))
-            line.setAccessibleName(f"{part.name}: {words.money(part.total, currency)}, {part.what}")
+            line.setAccessibleName(tr(f"{part.name}: {words.money(part.total, currency)}, {part.what}"))
             self._room.addWidget(line)
 
 

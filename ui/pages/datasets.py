@@ -17,6 +17,7 @@ from ui.dataset.quality import QualityPane
 from ui.dataset.rowspane import RowsPane
 from ui.dataset.seen import SeenPane
 from ui.dataset.versions import VersionsPane
+from ui.language import tr
 from ui.pages.base import Page
 from ui.widgets.buttons import Button, Tabs
 from ui.widgets.feedback import EmptyState
@@ -76,8 +77,8 @@ class DatasetsPage(Page):
         for button in (self._review, self._prepare, self._compare, self._export, self._more, self._import):
             self.header.actions.addWidget(button)
         self.menu = QMenu(self)
-        self.menu.addAction("Rename this dataset", self._rename)
-        self.menu.addAction("Erase this dataset", self._ask_erase)
+        self.menu.addAction(tr("Rename this dataset"), self._rename)
+        self.menu.addAction(tr("Erase this dataset"), self._ask_erase)
 
     def _side(self) -> QWidget:
         self._list = QVBoxLayout()
@@ -89,7 +90,7 @@ class DatasetsPage(Page):
         area = QScrollArea()
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setAccessibleName("Datasets")
+        area.setAccessibleName(tr("Datasets"))
         area.setWidget(inner)
         self._side_list = QWidget()
         self._side_list.setFixedWidth(LIST_WIDTH)
@@ -275,7 +276,7 @@ class DatasetsPage(Page):
         self.versions.show_difference(min(int(other), self._version), max(int(other), self._version))
 
     def _export_file(self) -> None:
-        chosen, _ = QFileDialog.getSaveFileName(self, "Export these rows", "", EXPORTS)
+        chosen, _ = QFileDialog.getSaveFileName(self, tr("Export these rows"), "", tr(EXPORTS))
         if chosen:
             self.export_to(Path(chosen))
 

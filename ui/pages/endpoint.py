@@ -11,6 +11,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QPlainTextEdit, QWidget
 
 from ui.background import command, query
+from ui.language import tr
 from ui.pages.base import Page
 from ui.widgets.buttons import Button, Choice, Segments, Switch
 from ui.widgets.listing import FigureStrip, Panel, Table
@@ -41,7 +42,7 @@ class EndpointPage(Page):
         self._runnable = ""
         self._keep = Button("Keep serving after close", "outline", "power", clicked=self._keep_serving)
         self._keep.setCheckable(True)
-        self._keep.setToolTip("The endpoint goes on without the window")
+        self._keep.setToolTip(tr("The endpoint goes on without the window"))
         self._copy_all = Button("Copy snippet", "filled", "copy", clicked=self._copy_snippet)
         self.header.actions.addWidget(self._keep)
         self.header.actions.addWidget(self._copy_all)
@@ -73,7 +74,7 @@ class EndpointPage(Page):
 
     def _address_panel(self) -> Card:
         panel = Card()
-        panel.setAccessibleName("Address and key")
+        panel.setAccessibleName(tr("Address and key"))
         self._switch = Switch("Endpoint on or off", checked=True)
         self._switch.clicked.connect(self._toggle)
         self._state, self._reach = Label("", "heading"), Label("", "small", "tertiary", elide=True)
@@ -107,7 +108,7 @@ class EndpointPage(Page):
         self._snippet.setReadOnly(True)
         self._snippet.setProperty("code", True)
         self._snippet.setProperty("well", True)
-        self._snippet.setAccessibleName("Snippet")
+        self._snippet.setAccessibleName(tr("Snippet"))
         self._snippet.setFixedHeight(172)
         panel = Card()
         panel.setLayout(column(row(Label("Use it from your program", "heading"), None, self._kind), 8, self._snippet,
@@ -159,7 +160,7 @@ class EndpointPage(Page):
     @staticmethod
     def _status(one: Any) -> Label:
         label = Label(str(one.status), "body", "danger" if one.status >= 400 else "")
-        label.setToolTip(one.error)
+        label.setToolTip(tr(one.error))
         return label
 
     def _show_snippet(self) -> None:

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QListWidget, QListWidgetItem, QTextBrowser, QWidge
 
 from app.store.profile import project_dir
 from ui.background import query
+from ui.language import current, tr
 from ui.pages.base import Page
 from ui.widgets.richtext import show_markdown
 from ui.widgets.text import Line, row
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from app.config.about import Part
 
 ABOUT = "About NeuroWeaver"
+_TITLE = Qt.ItemDataRole.UserRole
 OF_PAGE = {"Datasets": "Data", "Runs": "Training and proof", "Models": "Training and proof", "Workflow": "Workflow",
            "Playground": "Endpoint", "Endpoint": "Endpoint", "Costs": "Costs and privacy", "Settings": "Costs and privacy"}
 
@@ -27,6 +29,12 @@ def texts() -> dict[str, Path]:
     folder = project_dir() / "resources"
     files = [*sorted((folder / "help").glob("*.md")), folder / "changelog.md"]
     return {title_of(file): file for file in files}
+
+
+def in_language(file: Path) -> Path:
+    """The same text in the language in force, where there is one."""
+    other = file.parent / current() / file.name
+    return other if other.is_file() else file
 
 
 def title_of(file: Path) -> str:
@@ -48,14 +56,15 @@ class HelpPage(Page):
         self._files = texts()
         self._list = QListWidget()
         self._list.setFixedWidth(230)
-        self._list.setAccessibleName("Contents")
+        self._list.setAccessibleName(tr("Contents"))
         for title in [*self._files, ABOUT]:
-            item = QListWidgetItem(title)
+            item = QListWidgetItem(tr(title))
+            item.setData(_TITLE, title)
             item.setSizeHint(QSize(200, 34))
             self._list.addItem(item)
         self._text = QTextBrowser()
         self._text.setOpenExternalLinks(False)
-        self._text.setAccessibleName("Text")
+        self._text.setAccessibleName(tr("Text"))
         self._text.setFrameShape(QTextBrowser.Shape.NoFrame)
         self._text.document().setDocumentMargin(28)
         self._text.setStyleSheet("border: none;")
@@ -65,38 +74,38 @@ class HelpPage(Page):
         holder = QWidget()
         holder.setLayout(line)
         self.body.addWidget(holder, 1)
-        self._list.currentTextChanged.connect(self._show)
+        self._list.currentItemChanged.connect(lambda item, _before: self._show(item.data(_TITLE)))
         self._list.setCurrentRow(0)
 
     def open(self, argument: str) -> None:
         """Show a text by its title, or the one that belongs to a page."""
         wanted = OF_PAGE.get(argument, argument)
-        found = self._list.findItems(wanted, Qt.MatchFlag.MatchExactly)
-        if found:
-            self._list.setCurrentItem(found[0])
+        titles = [*self._files, ABOUT]
+        if wanted in titles:
+            self._list.setCurrentRow(titles.index(wanted))
 
     def refresh(self) -> None:
         """Ask for the parts if they are to be shown."""
-        if self._list.currentItem() is not None and self._list.currentItem().text() == ABOUT:
+        if self._list.currentItem() is not None and self._list.currentItem().data(_TITLE) == ABOUT:
             self._ask_parts()
 
     def _show(self, title: str) -> None:
         if title == ABOUT:
-            self._text.setMarkdown("# About NeuroWeaver\n\nReading what it is made of.")
+            self._text.setMarkdown(f"# {tr(ABOUT)}\n\n{tr('Reading what it is made of.')}")
             self._ask_parts()
         elif title in self._files:
-            show_markdown(self._text, self._files[title].read_text(encoding="utf-8"))
+            show_markdown(self._text, in_language(self._files[title]).read_text(encoding="utf-8"))
 
     def _ask_parts(self) -> None:
         if self.background.store is not None:
             query(self, _parts, done=self._show_parts, slow=True)
 
     def _show_parts(self, found: list[Part]) -> None:
-        if self._list.currentItem().text() != ABOUT:
+        if self._list.currentItem().data(_TITLE) != ABOUT:
             return
-        lines = ["# About NeuroWeaver", "", "Version 0.1.0. No telemetry, no account; nothing leaves this computer.", "",
-                 f"It is made of {len(found)} parts; each keeps its own licence.", "",
-                 "| Part | Version | Licence |", "|---|---|---|"]
+        lines = [f"# {tr(ABOUT)}", "", tr("Version 0.1.0. No telemetry, no account; nothing leaves this computer."), "",
+                 tr(f"It is made of {len(found)} parts; each keeps its own licence."), "",
+                 f"| {tr('Part')} | {tr('Version')} | {tr('Licence')} |", "|---|---|---|"]
         lines += [f"| {part.name} | {part.version} | {part.licence.replace('|', '/')} |" for part in found]
         self._text.setMarkdown("\n".join(lines))
 

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QWidget
 from ui import words
 from ui.background import query
 from ui.dashboard import DashboardView
+from ui.language import tr
 from ui.pages.base import Page
 from ui.widgets.buttons import Button
 from ui.widgets.feedback import LoadingBar
@@ -203,7 +204,7 @@ class HomePage(Page):
         for fit in found.fits:
             line = QWidget()
             badge = fit_badge(fit.state)
-            badge.setToolTip(f"Needs about {words.size(fit.need)}, free now {words.size(fit.free)}")
+            badge.setToolTip(tr(f"Needs about {words.size(fit.need)}, free now {words.size(fit.free)}"))
             line.setLayout(row(Label(fit.name, "strong"), Label(fit.note, "small", "tertiary"), None, badge, gap=6,
                                margins=(16, 0, 16, 0)))
             line.setFixedHeight(32)
@@ -266,5 +267,5 @@ def _machine_row(icon: str, name: str, value: str, note: str, state: str) -> QWi
     layout = row(Icon(icon, "textSecondary"), text, Icon(*sign), gap=12, margins=(16, 7, 16, 7))
     layout.setStretch(1, 1)
     line.setLayout(layout)
-    line.setAccessibleName(f"{name}: {value}. {note}")
+    line.setAccessibleName(tr(f"{name}: {value}. {note}"))
     return line

@@ -15,6 +15,7 @@ from ui import words
 from ui.background import command, query
 from ui.dialogs import DATA_FILES, choose_file, tell
 from ui.kitmaking import MakeKitDialog
+from ui.language import tr
 from ui.pages.base import Page
 from ui.theme import tokens
 from ui.widgets.buttons import Button, Segments
@@ -51,8 +52,8 @@ class KitsPage(Page):
         self._domain = Segments(_DOMAINS, name="Field")
         self._domain.chosen.connect(lambda _key: self._lay_out())
         self.search = QLineEdit()
-        self.search.setPlaceholderText("Search kits")
-        self.search.setAccessibleName("Search kits")
+        self.search.setPlaceholderText(tr("Search kits"))
+        self.search.setAccessibleName(tr("Search kits"))
         self.search.setProperty("soft", True)
         self.search.setMaximumWidth(260)
         self.search.setMinimumWidth(120)
@@ -179,7 +180,7 @@ class KitDetails(QDialog):
 
     def __init__(self, page: KitsPage, card: Any) -> None:
         super().__init__(page)
-        self.setWindowTitle(card.title)
+        self.setWindowTitle(tr(card.title))
         self.resize(760, 620)
         self._page, self._card = page, card
         self.background, self.show_error = page.background, page.show_error  # it asks by itself: no answer once it is closed
@@ -187,7 +188,7 @@ class KitDetails(QDialog):
         self._text = QTextBrowser()
         self._text.setOpenLinks(False)
         self._text.document().setDocumentMargin(14)
-        self._text.setAccessibleName("The kit's model card or document")
+        self._text.setAccessibleName(tr("The kit's model card or document"))
         self._which = Segments([("card", "Model card"), ("document", "Document")], size="small", name="Model card or document")
         self._which.chosen.connect(lambda _key: self._show())
         buttons = row(gap=8)

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QFrame, QMenu, QScrollArea, QSizePoli
 from app.registry.views import recommended
 from ui import words
 from ui.background import command, query
+from ui.language import tr
 from ui.pages.base import Page
 from ui.widgets.buttons import Button
 from ui.widgets.feedback import EmptyState
@@ -22,6 +23,7 @@ from ui.widgets.text import Badge, Icon, Label, Line, clear, column, row
 from ui.widgets.verdict import Answers, Interval, verdict_badge
 
 if TYPE_CHECKING:
+    from app.registry.exporting import Choices
     from app.registry.views import FileLine, VersionLine, VersionView
 
 LIST_WIDTH = 192
@@ -88,6 +90,14 @@ class ModelsPage(Page):
                              ("Chat format", "fit"), ("", "fit")], name="Export proof")
         self._proof_panel = Panel("Export proof", "each file was loaded and asked the same questions as the original")
         self._proof_panel.body.addWidget(self._files)
+        self._missing = Label("", "small", "warning", wrap=True)
+        self._again = Button("Make it again", "link", tooltip="Open the export of this version", clicked=self.export)
+        missing = row(Icon("triangle-alert", "warning"), self._missing, self._again, gap=8, margins=(16, 4, 12, 10))
+        missing.setStretch(1, 1)
+        self._missing_line = QWidget()
+        self._missing_line.setLayout(missing)
+        self._missing_line.hide()
+        self._proof_panel.body.addWidget(self._missing_line)
         self._gate = QVBoxLayout()
         self._gate.setContentsMargins(16, 8, 16, 12)
         gate_panel = Panel("Release gate")
@@ -170,7 +180,7 @@ class ModelsPage(Page):
             word = FIT_BADGES[fit.state][0].lower() if fit else ""
             entry = Entry(words.model_name(base.name), ", ".join(part for part in (words.size(base.size), word) if part),
                           clicked=lambda: self.shell.go("kits"))
-            entry.setToolTip(base_words(base, fit))
+            entry.setToolTip(tr(base_words(base, fit)))
             self._list.addWidget(entry)
 
     def _compare_menu(self) -> None:
@@ -178,7 +188,7 @@ class ModelsPage(Page):
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         for line in self._lines:
             if line.id != self._id:
-                menu.addAction(f"{line.model}, version {line.version}", partial(self.compare_with, line.id))
+                menu.addAction(tr(f"{line.model}, version {line.version}"), partial(self.compare_with, line.id))
         menu.popup(self._beside.mapToGlobal(self._beside.rect().bottomLeft()))
 
     def compare_with(self, other: str) -> None:
@@ -221,8 +231,23 @@ class ModelsPage(Page):
         self._proof_panel.setVisible(bool(view.files))
         best = recommended(view.files)
         self._files.show_rows([file_cells(file, best=file.quantization == best) for file in view.files])
+        self._ask_missing(view)
         self._show_gate(view)
         self.lineage.show_graph(view.lineage, self.shell.has)
+
+    def _ask_missing(self, view: VersionView) -> None:
+        """Say which files are not on this computer any more, and whether a run can make them again."""
+        self._missing_line.hide()
+        if not all(file.here for file in view.files):
+            query(self, _choices, self._id, done=self._show_missing, slow=True)
+
+    def _show_missing(self, found: Choices) -> None:
+        gone = [one for one in found.files if one.missing]
+        names, faults = ", ".join(one.quantization for one in gone), [one.fault for one in gone if one.fault]
+        again = f"The file {names} is missing on this computer. The run that exported it can make it again."
+        self._missing.say(faults[0] if faults else again)
+        self._again.setVisible(not faults)
+        self._missing_line.setVisible(bool(gone))
 
     def _show_buttons(self) -> None:
         view = self._view
@@ -293,9 +318,9 @@ class ModelsPage(Page):
         dialog.open()
 
     def _import_model(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Import a model folder (safetensors)", "")
+        chosen = QFileDialog.getExistingDirectory(self, tr("Import a model folder (safetensors)"), "")
         if not chosen:
-            chosen, _ = QFileDialog.getOpenFileName(self, "Import a model file", "", "Models (*.gguf)")
+            chosen, _ = QFileDialog.getOpenFileName(self, tr("Import a model file"), "", tr("Models (*.gguf)"))
         if chosen:
             self.import_path(Path(chosen))
 
@@ -359,9 +384,16 @@ def file_cells(file: FileLine, *, best: bool = False) -> list[str | QWidget]:
     chat: str | QWidget = "–"
     if file.template_identical is not None:
         chat = Badge("identical", "success", "check") if file.template_identical else Badge("differs", "danger", "x")
-    use = Badge("In use", "accent") if file.in_use else Badge("Recommended", "success", "check") if best else Label("", "small")
+    use = (Badge("Missing", "danger", "circle-x") if not file.here else Badge("In use", "accent") if file.in_use
+           else Badge("Recommended", "success", "check") if best else Label("", "small"))
     shares = [_share(file.quality_lost), _share(file.same_answers)]
     return [Label(file.quantization, "code"), words.size(file.size), *shares, chat, use]
+
+
+def _choices(store: Any, version: str) -> Any:
+    from app.registry import exporting
+
+    return exporting.choices(store, version)
 
 
 def _share(value: float | None) -> str:

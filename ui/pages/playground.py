@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 
 from app.errors import NeuroWeaverError
 from ui.background import query
+from ui.language import tr
 from ui.pages.base import Page
 from ui.shortcuts import shortcuts
 from ui.widgets.buttons import Button, Choice, Segments
@@ -72,8 +73,8 @@ class Answer(Card):
         self.text.setFrameShape(QPlainTextEdit.Shape.NoFrame)
         self.text.setStyleSheet("border: none;")
         who = "tuned model" if side == "tuned" else "base model"
-        self.text.setAccessibleName(f"Answer of the {who}")
-        self.text.setPlaceholderText(f"The {who}'s answer appears here as it is written.")
+        self.text.setAccessibleName(tr(f"Answer of the {who}"))
+        self.text.setPlaceholderText(tr(f"The {who}'s answer appears here as it is written."))
         self._figures = Label("", "small", "secondary")
         copy = Button("", "quiet", "copy", size="small", tooltip="Copy the answer", clicked=self._copy)
         head = row(Ring(side), Label("Tuned" if side == "tuned" else "Base", "bold"), self._name, self._state, gap=8,
@@ -167,8 +168,8 @@ class Question(QPlainTextEdit):
     def __init__(self, ask: Callable[[], None]) -> None:
         super().__init__()
         self._ask = ask
-        self.setPlaceholderText("Ask both models")
-        self.setAccessibleName("Your question")
+        self.setPlaceholderText(tr("Ask both models"))
+        self.setAccessibleName(tr("Your question"))
         self.setFixedHeight(84)
         self.setTabChangesFocus(True)
         self.document().setDocumentMargin(8)
@@ -209,7 +210,7 @@ class PlaygroundPage(Page):
         self._answers = QWidget()
         self._answers.setLayout(row(self.base, self.tuned, gap=16))
         self._answers.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        self._said = Label("", "body", wrap=True)
+        self._said = Label("", "body", wrap=True, own=True)
         self._said_card = Card("well")
         self._said_card.setLayout(column(Label("Your question", "small", "tertiary"), 2, self._said, margins=(16, 10, 16, 12)))
         self._said_card.hide()
@@ -231,14 +232,14 @@ class PlaygroundPage(Page):
         length, warmth = QSpinBox(), QDoubleSpinBox()
         length.setRange(8, 2048)
         length.setValue(256)
-        length.setSuffix(" word pieces")
-        length.setAccessibleName("Longest answer")
+        length.setSuffix(tr(" word pieces"))
+        length.setAccessibleName(tr("Longest answer"))
         warmth.setRange(0.0, 2.0)
         warmth.setSingleStep(0.1)
         for box in (length, warmth):
             box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
-        warmth.setAccessibleName("Randomness")
-        warmth.setToolTip("Temperature: 0 gives the same answer each time")
+        warmth.setAccessibleName(tr("Randomness"))
+        warmth.setToolTip(tr("Temperature: 0 gives the same answer each time"))
         return length, warmth
 
     def _ask_line(self) -> Any:
@@ -269,7 +270,7 @@ class PlaygroundPage(Page):
     @staticmethod
     def _fill(box: Choice, served: list[Served]) -> None:
         names = [one.alias for one in served]
-        box.setToolTip("" if names else "Nothing is served")
+        box.setToolTip(tr("" if names else "Nothing is served"))
         if names == [box.itemText(index) for index in range(box.count())]:
             return
         before = box.currentText()

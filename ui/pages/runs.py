@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QLineEdit, QStackedWidget, QWidget
 
 from ui import words
 from ui.background import command, query
+from ui.language import tr
 from ui.pages.base import Page
 from ui.runcompare import RunCompare
 from ui.runqueue import RunQueue
@@ -51,8 +52,8 @@ class RunsPage(Page):
         self._lines: list[Any] = []
         self._chosen: dict[str, None] = {}
         self.search = QLineEdit()
-        self.search.setPlaceholderText("Search names, tags and notes")
-        self.search.setAccessibleName("Search names, tags and notes")
+        self.search.setPlaceholderText(tr("Search names, tags and notes"))
+        self.search.setAccessibleName(tr("Search names, tags and notes"))
         self.search.setFixedWidth(280)
         self.search.textChanged.connect(lambda _text: self._fill())
         self.choosing = Button("Compare runs", "outline", "scale", tooltip="Choose two to four runs", clicked=self._choose_mode)
@@ -222,7 +223,7 @@ def _cells(line: Any, *, chosen: bool = False) -> list[Cell]:
     word = words.VERDICTS[found.verdict][0] if found else ""
     margin = f" {words.signed(100 * found.difference)}" if found else ""
     return [Cell(str(line.number), "textTertiary", dot="accent" if chosen else ""),
-            Cell(" · ".join([line.name, *line.tags]), strong=True),
+            Cell(" · ".join([line.name, *line.tags]), strong=True, own=True),
             Cell(words.STATES.get(line.state, line.state), dot=words.STATE_TOKENS.get(line.state, "textDisabled")),
             Cell(doing, "textSecondary"), Cell(word + margin),
             Cell(words.duration(seconds) if seconds is not None else "", "textSecondary"),

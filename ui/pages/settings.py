@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QKeySequenceEdit
 
 from ui import words
 from ui.background import command, query
-from ui.language import choose, chosen, languages, tr
+from ui.language import choose, chosen, languages, own_name, tr
 from ui.pages.base import Page
 from ui.shortcuts import NAVIGATION, PLACES, key_words, keys, shortcuts
 from ui.theme import tokens
@@ -49,7 +49,7 @@ class SettingsPage(Page):
         holder.setLayout(row(title, hint, field, gap=12, margins=(16, 8, 16, 8)))
         holder.layout().setStretch(1, 1)  # type: ignore[union-attr]
         title.setMinimumWidth(190)
-        field.setAccessibleName(name)
+        field.setAccessibleName(tr(name))
         panel.body.addWidget(holder)
 
     def _look(self) -> Panel:
@@ -59,8 +59,9 @@ class SettingsPage(Page):
         self._theme.chosen.connect(self.shell.set_theme)
         self._line(panel, "Theme", "", self._theme)
         self._language = Choice("Language")
-        self._language.addItems(languages())
-        self._language.textActivated.connect(self._choose_language)
+        for name in languages():
+            self._language.addItem(own_name(name), name)
+        self._language.activated.connect(lambda _place: self._choose_language(self._language.currentData()))
         self._line(panel, "Language", "Taken at the next start. A file in resources/translations adds one", self._language)
         self._switch(panel, "notify", "Say when long work ends", "By the system's notice while the window is not looked at")
         self._line(panel, "Tour", "What is where, in five steps", Button("Show the tour", "outline", size="small", clicked=self.shell.tour))
@@ -133,7 +134,7 @@ class SettingsPage(Page):
         self._keep("shortcuts", own)
 
     def _show_keys(self) -> None:
-        self._key_table.show_rows([(key.name, (Cell(tr(key.words)), Cell(tr(PLACES[key.place]), "textSecondary"), _keys_cell(key.name)))
+        self._key_table.show_rows([(key.name, (Cell(key.words), Cell(PLACES[key.place], "textSecondary"), _keys_cell(key.name)))
                                    for key in keys()])
         if name := self._key_table.key():
             self._key_picked(name)
@@ -142,7 +143,7 @@ class SettingsPage(Page):
         panel = Panel("Data")
         self._folder = Label("", "code", elide=True)
         self._folder.setMinimumWidth(420)
-        self._folder.setToolTip("The variable NEUROWEAVER_HOME names another")
+        self._folder.setToolTip(tr("The variable NEUROWEAVER_HOME names another"))
         open_folder = Button("Open", "outline", "folder-open", size="small", clicked=self._open_folder)
         self._line(panel, "Data folder", "", _pair(self._folder, open_folder))
         self._key_place = Label("", "body", "secondary")
@@ -209,7 +210,7 @@ class SettingsPage(Page):
         field.setGroupSeparatorShown(key != "endpoint.port")  # a name, not an amount
 
     def _spin(self, panel: Panel, field: QSpinBox | QDoubleSpinBox, key: str, name: str, hint: str, unit: str) -> None:
-        field.setSuffix(unit)
+        field.setSuffix(tr(unit))
         field.setGroupSeparatorShown(True)
         field.setFixedWidth(150)
         field.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
@@ -233,7 +234,7 @@ class SettingsPage(Page):
         self._folder.say(values["folder"])
         self._key_place.say(KEY_WORDS[values["key_storage"]])
         self._show_refused(*values["refused"])
-        self._language.setCurrentText(values["language"])
+        self._language.setCurrentIndex(max(self._language.findData(values["language"]), 0))
         for key, field in self._fields.items():
             if isinstance(field, Choice):
                 field.setCurrentText(str(values[key]))

@@ -15,6 +15,7 @@ from ui.background import command, query
 from ui.canvas.history import History
 from ui.canvas.pane import CanvasPane
 from ui.editor.pane import TextPane
+from ui.language import tr
 from ui.pages.base import Page
 from ui.shortcuts import WORKFLOW, shortcuts
 from ui.widgets.buttons import Button, Segments
@@ -141,15 +142,15 @@ class WorkflowPage(Page):
     def _open_menu(self) -> None:
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        menu.addAction("New workflow", self.new)
-        library = menu.addMenu("New from a template")
+        menu.addAction(tr("New workflow"), self.new)
+        library = menu.addMenu(tr("New from a template"))
         for one in self._templates:
-            library.addAction(one.title, partial(self.new, one)).setToolTip(one.description)
+            library.addAction(one.title, partial(self.new, one)).setToolTip(tr(one.description))
         library.setToolTipsVisible(True)
-        menu.addAction("Open a file", self.choose_file)
+        menu.addAction(tr("Open a file"), self.choose_file)
         menu.addSeparator()
         for name, title in getattr(self, "_kits", []):
-            menu.addAction(f"Kit: {title}", partial(self.open, name))
+            menu.addAction(tr(f"Kit: {title}"), partial(self.open, name))
         menu.popup(self._open_button.mapToGlobal(self._open_button.rect().bottomLeft()))
 
     def open(self, argument: str) -> None:
@@ -188,7 +189,7 @@ class WorkflowPage(Page):
 
     def choose_file(self) -> None:
         """Open a workflow file."""
-        chosen, _ = QFileDialog.getOpenFileName(self, "Open a workflow", "", "Workflows (*.yaml *.yml)")
+        chosen, _ = QFileDialog.getOpenFileName(self, tr("Open a workflow"), "", tr("Workflows (*.yaml *.yml)"))
         if chosen:
             self.open(chosen)
 
@@ -197,7 +198,8 @@ class WorkflowPage(Page):
         from app.config import views
 
         own = self._path and Path(self._path).name != "kit.yaml"
-        chosen = self._path if own else QFileDialog.getSaveFileName(self, "Save the workflow", "workflow.yaml", "Workflows (*.yaml)")[0]
+        kinds = tr("Workflows (*.yaml)")
+        chosen = self._path if own else QFileDialog.getSaveFileName(self, tr("Save the workflow"), "workflow.yaml", kinds)[0]
         if chosen:
             command(self, views.save_document, chosen, self.history.text, busy=self._save, done=self._was_saved)
 

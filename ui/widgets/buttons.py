@@ -57,7 +57,7 @@ class Button(QPushButton):
         self.setEnabled(not reason)
         self._tip = tr(reason or tooltip)
         self._show_tip()
-        self.setAccessibleDescription(reason)
+        self.setAccessibleDescription(tr(reason))
 
     def _show_tip(self) -> None:
         words = shortcuts.words(self._keys) if self._keys and self.isEnabled() else ""
@@ -89,7 +89,7 @@ class Segments(QFrame):
         super().__init__()
         self.setProperty("seg", True)
         self.setProperty("scale", size)
-        self.setAccessibleName(name)
+        self.setAccessibleName(tr(name))
         self.setFixedHeight(26 if size == "small" else 32)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self._group = QButtonGroup(self)
@@ -160,8 +160,8 @@ class Switch(QAbstractButton):
         super().__init__()
         self.setCheckable(True)
         self.setChecked(checked)
-        self.setAccessibleName(name)
-        self.setToolTip(name)
+        self.setAccessibleName(tr(name))
+        self.setToolTip(tr(name))
         self.setFixedSize(34, 24)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
@@ -191,7 +191,7 @@ class Choice(QComboBox):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.setAccessibleName(name)
+        self.setAccessibleName(tr(name))
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
 
     def paintEvent(self, event: QPaintEvent) -> None:

@@ -171,7 +171,7 @@ class Chart(QWidget):
         self.setMouseTracking(True)
         self.setMinimumHeight(90)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setAccessibleName(f"{name}: nothing measured yet")
+        self.setAccessibleName(tr(f"{name}: nothing measured yet"))
 
     def sizeHint(self) -> QSize:
         """A card's inside."""
@@ -182,7 +182,7 @@ class Chart(QWidget):
         if series == self._series and axes == self._axes:
             return
         self._series, self._axes = series, axes
-        self.setAccessibleName(self._sentence())
+        self.setAccessibleName(tr(self._sentence()))
         if self._part is not None:
             self._fresh = False
             self.look_at(self._part)
@@ -277,7 +277,7 @@ class Chart(QWidget):
         painter.setFont(font("axis"))
         if not any(series.points for series in self._series):
             painter.setPen(theme.color("textTertiary"))
-            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "Nothing measured yet")
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, tr("Nothing measured yet"))
         else:
             self._draw(painter)
         if self.hasFocus():
@@ -308,15 +308,15 @@ class Chart(QWidget):
             painter.drawLine(QPointF(frame.left(), y), QPointF(frame.right(), y))
             painter.setPen(theme.color("chart.axis"))
             painter.drawText(QRectF(0, y - 8, frame.left() - 6, 16),
-                             Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, label)
-        last = self._last_words(place.high)
+                             Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, tr(label))
+        last = tr(self._last_words(place.high))
         right = frame.right() - painter.fontMetrics().horizontalAdvance(last)
         painter.drawText(QPointF(right, self.height() - 4), last)
         for tick, label in zip(x_ticks, tick_labels(x_ticks), strict=True):
             width = painter.fontMetrics().horizontalAdvance(label)
             x = place.x(tick) - width / 2
             if tick >= place.low and x + width < right - 10:
-                painter.drawText(QPointF(max(x, frame.left() - 4), self.height() - 4), label)
+                painter.drawText(QPointF(max(x, frame.left() - 4), self.height() - 4), tr(label))
 
     def _last_words(self, high: float) -> str:
         if self._part is not None:
@@ -329,6 +329,7 @@ class Chart(QWidget):
         if self._axes.note is None:
             return
         x, y, words = self._axes.note
+        words = tr(words)
         spot, frame = place.point((x, y)), place.frame
         if not frame.left() <= spot.x() <= frame.right():
             return
@@ -347,10 +348,10 @@ class Chart(QWidget):
         if self._cursor is None or not frame.left() <= self._cursor <= frame.right():
             return
         at = place.value(self._cursor)
-        lines = [f"{self._axes.x_unit} {at:,.1f}"]
+        lines = [tr(f"{self._axes.x_unit} {at:,.1f}")]
         for series in drawn:
             if near := self._nearest(series, at):
-                lines.append(f"{series.name} {near[1]:,.4g}")
+                lines.append(tr(f"{series.name} {near[1]:,.4g}"))
                 painter.setBrush(theme.color(series.token))
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.drawEllipse(place.point(near), 3.5, 3.5)

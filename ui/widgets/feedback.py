@@ -10,6 +10,7 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QPlainTextEdit, QSizePolicy, QWidget
 
 from app.errors import NeuroWeaverError
+from ui.language import tr
 from ui.theme import theme
 from ui.widgets.buttons import Button
 from ui.widgets.text import Icon, Label, column, row
@@ -30,7 +31,7 @@ class ErrorBanner(QFrame):
         self._details = QPlainTextEdit()
         self._details.setReadOnly(True)
         self._details.setProperty("code", True)
-        self._details.setAccessibleName("Details of the failure")
+        self._details.setAccessibleName(tr("Details of the failure"))
         self._details.setMaximumHeight(120)
         self._details.hide()
         self._more = Button("Show details", "link", size="small", clicked=self._toggle)
@@ -46,7 +47,7 @@ class ErrorBanner(QFrame):
         self._what.say(problem.what)
         self._why.say(" ".join(part for part in (problem.why, problem.remedy) if part))
         self._details.setPlainText(json.dumps(problem.as_json(), indent=1, ensure_ascii=False))
-        self.setAccessibleName(f"{problem.what} {problem.why} {problem.remedy}")
+        self.setAccessibleName(tr(f"{problem.what} {problem.why} {problem.remedy}"))
         self.show()
 
     def _toggle(self) -> None:
@@ -82,7 +83,7 @@ class Toast(QFrame):
         self._action.setVisible(bool(action))
         self._action.say(action)
         self._then = then
-        self.setAccessibleName(text)
+        self.setAccessibleName(tr(text))
         self.show()  # first: what was never shown has not the fonts of the style sheet, and is too narrow for its words
         self.adjustSize()
         self.place()
@@ -115,7 +116,7 @@ class EmptyState(QWidget):
             widget.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         layout = column(None, row(None, picture, None), row(None, label, None), row(None, *buttons, None), None, gap=14)
         self.setLayout(layout)
-        self.setAccessibleName(text)
+        self.setAccessibleName(tr(text))
 
 
 class Bar(QWidget):
@@ -132,7 +133,7 @@ class Bar(QWidget):
         """0..1, or None while nothing can be said."""
         if (fraction, token) != (self._fraction, self._token):
             self._fraction, self._token = fraction, token
-            self.setAccessibleName("Not started" if fraction is None else f"{fraction:.0%} done")
+            self.setAccessibleName(tr("Not started" if fraction is None else f"{fraction:.0%} done"))
             self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:

@@ -8,6 +8,7 @@ from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from ui.language import tr
 from ui.theme import font, theme
 
 _BOTTOM, _TOP, _SIDE = 18, 6, 6
@@ -30,8 +31,8 @@ class Histogram(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         most = max(range(len(self._counts)), key=self._counts.__getitem__, default=0)
         spread = f"from {_short(edges[0])} to {_short(edges[-1])}"
-        self.setAccessibleName(f"{name}: {spread}; most rows, {self._counts[most]:,}, {self._range(most)}")
-        self.setAccessibleDescription("Left and right choose a bar, Enter shows its rows")
+        self.setAccessibleName(tr(f"{name}: {spread}; most rows, {self._counts[most]:,}, {self._range(most)}"))
+        self.setAccessibleDescription(tr("Left and right choose a bar, Enter shows its rows"))
 
     def sizeHint(self) -> QSize:
         """A card's inside."""
@@ -63,11 +64,11 @@ class Histogram(QWidget):
         painter.setFont(font("axis"))
         painter.setPen(theme.color("textTertiary"))
         line = QRectF(_SIDE, bottom + 2, self.width() - 2 * _SIDE, _BOTTOM - 2)
-        painter.drawText(line, Qt.AlignmentFlag.AlignLeft, _short(self._edges[0]))
-        painter.drawText(line, Qt.AlignmentFlag.AlignRight, _short(self._edges[-1]))
+        painter.drawText(line, Qt.AlignmentFlag.AlignLeft, tr(_short(self._edges[0])))
+        painter.drawText(line, Qt.AlignmentFlag.AlignRight, tr(_short(self._edges[-1])))
         if self._at >= 0:
             painter.setPen(theme.color("text"))
-            painter.drawText(line, Qt.AlignmentFlag.AlignHCenter, f"{self._counts[self._at]:,} rows {self._range(self._at)}")
+            painter.drawText(line, Qt.AlignmentFlag.AlignHCenter, tr(f"{self._counts[self._at]:,} rows {self._range(self._at)}"))
         if self.hasFocus():
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(theme.color("focus"))

@@ -11,6 +11,7 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QGridLayout, QSizePolicy, QWidget
 
 from ui import words
+from ui.language import tr
 from ui.runwords import power_source
 from ui.widgets.buttons import Button
 from ui.widgets.text import Badge, Card, Label, Line, column, row
@@ -106,10 +107,10 @@ class KitCardWidget(Card):
                  why: Callable[[str], object], details: Callable[[], object], *, first: bool) -> None:
         super().__init__()
         self.name, self._run = card.name, run
-        self.setAccessibleName(f"{card.title}. {card.description}")
+        self.setAccessibleName(tr(f"{card.title}. {card.description}"))
         self.setAcceptDrops(bool(card.needs_data))
         about = Label(words.first_sentence(card.description, MOST_WORDS), "body", "secondary", wrap=True)
-        about.setToolTip(card.description)
+        about.setToolTip(tr(card.description))
         about.setMinimumHeight(40)
         about.setMaximumHeight(60)
         about.setAlignment(Qt.AlignmentFlag.AlignTop)

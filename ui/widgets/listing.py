@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QWidget
 
+from ui.language import tr
 from ui.widgets.text import Card, Label, Line, clear, column, row
 
 ROW = 32
@@ -18,7 +19,7 @@ class Panel(Card):
 
     def __init__(self, heading: str, note: str = "", *actions: QWidget) -> None:
         super().__init__()
-        self.setAccessibleName(heading)
+        self.setAccessibleName(tr(heading))
         self.note = Label(note, "small", "tertiary", elide=True)
         head = row(Label(heading, "heading"), self.note, *actions, gap=8, margins=(16, 8, 12, 8))
         head.setStretch(1, 1)
@@ -40,7 +41,7 @@ class Table(QWidget):
         self._grid.setContentsMargins(16, 0, 16, 4)
         self._grid.setHorizontalSpacing(16)
         self._grid.setVerticalSpacing(0)
-        self.setAccessibleName(name)
+        self.setAccessibleName(tr(name))
         for position, (_, kind) in enumerate(self._columns):
             self._grid.setColumnStretch(position, 1 if kind == "text" else 0)
 
@@ -107,7 +108,7 @@ class Entry(QPushButton):
         self.setProperty("row", True)
         self.setProperty("scale", "entry")
         self.setCheckable(True)
-        self.setAccessibleName(f"{title}, {note}")
+        self.setAccessibleName(tr(f"{title}, {note}"))
         self._title = Label(title, "strong", elide=True)
         first = row(self._title, *([mark] if mark is not None else []), gap=6)
         first.setStretch(0, 1)

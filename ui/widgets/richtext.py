@@ -9,6 +9,7 @@ from PySide6.QtCore import QEvent
 from PySide6.QtGui import QFont, QTextBlockFormat, QTextCursor
 from PySide6.QtWidgets import QFrame, QTextBrowser
 
+from ui.language import tr
 from ui.theme import font, theme
 
 Piece = tuple[str, str]
@@ -29,7 +30,7 @@ class RichText(QTextBrowser):
         self.setOpenLinks(False)
         self.setProperty("code", mono)
         self.setProperty("plain", not mono)
-        self.setAccessibleName(name)
+        self.setAccessibleName(tr(name))
 
     def show_pieces(self, pieces: Sequence[Piece]) -> None:
         """Show these from the top."""

@@ -8,6 +8,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QWidget
 
 from ui import words
+from ui.language import tr
 from ui.widgets.feedback import Bar
 from ui.widgets.text import Icon, Label, clear, column, row
 
@@ -82,7 +83,7 @@ class _Cell(QWidget):
         self._waits = step.state == "queued"
         self.narrow(self._narrow)
         self._bar.show_fraction(1.0 if step.state == "done" else step.progress, _BARS.get(step.state, "accent"))
-        self.setAccessibleName(f"{name}: {words.STATES.get(step.state, step.state)}. {_note(step)}")
+        self.setAccessibleName(tr(f"{name}: {words.STATES.get(step.state, step.state)}. {_note(step)}"))
 
 
 def _note(step: Any) -> str:

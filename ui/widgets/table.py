@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QPointF, QRect, Qt, Signal
@@ -41,7 +41,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What stands in a cell.  tone and dot: colour tokens."""
+    """What stands in a cell.  tone and dot: colour tokens.  own: the user's words, which are never translated."""
 
     text: str
     tone: str = "text"
@@ -49,6 +49,7 @@ class Cell:
     strong: bool = False
     mono: bool = False
     struck: bool = False
+    own: bool = False
 
 
 class CellModel(QAbstractTableModel):
@@ -97,7 +98,9 @@ class _Model(CellModel):
         self.rows: list[tuple[str, Sequence[Cell]]] = []
 
     def cell(self, row: int, column: int) -> Cell:
-        return self.rows[row][1][column]
+        found = self.rows[row][1][column]
+        words = found.text if found.own else tr(found.text)
+        return found if words == found.text else replace(found, text=words)
 
     def rowCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008
         return 0 if parent.isValid() else len(self.rows)
@@ -240,7 +243,7 @@ class CellView(QTableView):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.setItemDelegate(_Delegate(self))
-        self.setAccessibleName(name)
+        self.setAccessibleName(tr(name))
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setShowGrid(False)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)

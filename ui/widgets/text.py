@@ -23,13 +23,14 @@ _LINES = {"answer": 24, "card": 22, "group": 14, "figure2": 26, "strong": 20, "b
 class Label(QLabel):
     """Text in a type role ("body", "small", "title", ...) and a tone ("", "secondary", "tertiary", "success", ...).
 
-    ``wrap`` breaks lines at the role's line height; ``elide`` cuts with an ellipsis and keeps the whole in the tooltip.
+    ``wrap`` breaks lines at the role's line height; ``elide`` cuts with an ellipsis and keeps the whole in the tooltip; ``own`` is for
+    the user's words, which are never translated.
     """
 
     def __init__(self, text: str = "", role: str = "body", tone: str = "", *, wrap: bool = False,
-                 elide: bool = False, parent: QWidget | None = None) -> None:
+                 elide: bool = False, own: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._role, self._wrap, self._elide, self._plain = role, wrap, elide, ""
+        self._role, self._wrap, self._elide, self._plain, self._own = role, wrap, elide, "", own
         self._line = int(tokens()["type"].get(role, {}).get("line", _LINES.get(role, 20)))
         self.setProperty("type", role)
         self.setProperty("tone", tone)
@@ -45,7 +46,7 @@ class Label(QLabel):
         """Show a text."""
         if text == self._plain and text:
             return
-        self._plain, shown = text, tr(text)
+        self._plain, shown = text, self._shown(text)
         self.setAccessibleName(shown)
         if self._wrap:
             body = html.escape(shown).replace("\n", "<br>")
@@ -54,6 +55,9 @@ class Label(QLabel):
             self._fit()
         else:
             self.setText(shown)
+
+    def _shown(self, text: str) -> str:
+        return text if self._own else tr(text)
 
     def words(self) -> str:
         """The text as given."""
@@ -67,7 +71,7 @@ class Label(QLabel):
             self.style().polish(self)
 
     def _fit(self) -> None:
-        whole = tr(self._plain)
+        whole = self._shown(self._plain)
         shown = self.fontMetrics().elidedText(whole, Qt.TextElideMode.ElideRight, max(self.width(), 10))
         self.setText(shown)
         self.setToolTip(whole if shown != whole else "")
@@ -197,8 +201,8 @@ class Badge(QFrame):
     def show_state(self, text: str, kind: str, icon: str = "", tooltip: str = "") -> None:
         """Change what it says."""
         self.setProperty("badge", kind)
-        self.setAccessibleName(text)
-        self.setToolTip(tooltip)
+        self.setAccessibleName(tr(text))
+        self.setToolTip(tr(tooltip))
         self._label.say(text)
         self._label.tone(_BADGE_TONES[kind])
         self._icon.show_icon(icon or "circle", _BADGE_TOKENS[kind])

@@ -9,6 +9,7 @@ from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QSizePolicy, QWidget
 
 from ui import words
+from ui.language import tr
 from ui.theme import font, theme
 from ui.widgets.text import Badge, Icon, Label, Line, column, row
 
@@ -40,7 +41,7 @@ class Answers(QFrame):
         for (word, evidence), (label, below, part), (_, question) in zip(answers, self._parts, _QUESTIONS, strict=True):
             label.say(word)
             below.say(evidence)
-            part.setAccessibleName(f"{question} {word}. {evidence}")
+            part.setAccessibleName(tr(f"{question} {word}. {evidence}"))
 
     def words(self) -> list[str]:
         """The three answers as shown."""
@@ -81,7 +82,7 @@ class Interval(QWidget):
                        (tuned, tuned_bar, "chart.tuned", f"tuned {100 * tuned:.1f}")]
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setFixedHeight(36)
-        self.setAccessibleName(f"Base {100 * base:.1f}, tuned {100 * tuned:.1f} of 100")
+        self.setAccessibleName(tr(f"Base {100 * base:.1f}, tuned {100 * tuned:.1f} of 100"))
 
     def sizeHint(self) -> QSize:
         """Wide enough for both labels."""
