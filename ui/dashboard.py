@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QGridLayout, QWidget
 
 from ui import words
 from ui.language import tr
-from ui.widgets.buttons import Button
+from ui.widgets.buttons import Button, Link
 from ui.widgets.chart import Axes, Chart, Series
 from ui.widgets.feedback import Bar
 from ui.widgets.text import Card, Dot, Icon, Label, clear, column, row
@@ -124,9 +124,9 @@ class DashboardView(QWidget):
         for line in found.running:
             bar = Bar(4)
             bar.show_fraction(line.progress)
-            name = Button(f"{line.name}, run {line.number}", "link", size="small", clicked=partial(self._shell.go, "runs", line.id))
-            doing = Label(f"{line.step}, {100 * line.progress:.0f} %", "small", "secondary")
-            self._work.addLayout(column(row(name, None, doing), bar, gap=4))
+            name = Link(f"{line.name}, run {line.number}", clicked=partial(self._shell.go, "runs", line.id))
+            doing = Label(f"{line.step}, {100 * line.progress:.0f} %", "small", "secondary", elide=True)
+            self._work.addLayout(column(name, doing, bar, gap=4))
         waits = len(found.waiting)
         if waits:
             self._work.addWidget(Label(f"{waits} run{'s' if waits != 1 else ''} waiting", "small", "secondary"))

@@ -29,7 +29,7 @@ class MakeKitDialog(QDialog):
         self.setWindowTitle(tr("Make a kit from a run"))
         self.setMinimumWidth(620)
         self._page, self.background, self.show_error = page, page.background, page.show_error
-        self.run = Choice("Run")
+        self.run = Choice("From run")
         self.title, self.summary = QLineEdit(), QPlainTextEdit()
         self.licence, self.version = QLineEdit(), QSpinBox()
         self.domain = Choice("Field")
@@ -63,7 +63,7 @@ class MakeKitDialog(QDialog):
         grid.setVerticalSpacing(8)
         grid.setColumnStretch(1, 1)
         grid.setRowMinimumHeight(2, 80)
-        fields: list[tuple[str, QWidget]] = [("Run", self.run), ("Title", self.title), ("What it teaches", self.summary),
+        fields: list[tuple[str, QWidget]] = [("From run", self.run), ("Title", self.title), ("What it teaches", self.summary),
                                              ("Field", self.domain), ("Licence", self.licence), ("Version", self.version)]
         for number, (name, field) in enumerate(fields):
             grid.addWidget(Label(name, "strong"), number, 0)

@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parent.parent / "resources" / "translations"
 CHOICE = "language.txt"
 _HOLE = re.compile(r"\{(\*?)\}")
-_TAKES = {"": r"(\S*\d\S*)", "*": r"(.*?)"}
+_TAKES = {"": r"(\S*\d\S*)", "*": r"((?:(?![.!?] \S).)*?[.!?]?)"}  # words end with their sentence
 _FIGURE = re.compile(r"(?<![\w.,/])(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+)(?![.,/]?\d)")
 _FIGURES = re.compile(r"[^A-Za-z]*\d[^A-Za-z]*(?:s|ms|W|Wh|kWh|MB|GB|TB)?")
-_SENTENCE = re.compile(r"(\n+|(?<=[.!?;:]) )")
+_PARTING = [re.compile(sign) for sign in (r"(\n+|(?<=[.!?]) )", r"((?<=;) )", r"((?<=:) )")]
+"""What parts sentences, then what parts their clauses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def use(name: str) -> None:
     _now.name = name
     _now.whole = {key: value for key, value in words.items() if not _HOLE.search(key)}
     holed = [(key, value) for key, value in words.items() if _HOLE.search(key) and fits(key, value)]
-    holed.sort(key=lambda pair: -len(_HOLE.sub("", pair[0])))  # the most exact one first
+    holed.sort(key=lambda pair: (-len(_HOLE.sub("", pair[0])), pair[0].count("*")))  # the most exact one first
     _now.phrases = [_phrase(key, value) for key, value in holed]
     locale = QLocale(name)
     _now.signs = str.maketrans({",": locale.groupSeparator(), ".": locale.decimalPoint()})
@@ -147,8 +148,11 @@ def _translated(text: str) -> str:
             return phrase.words.format(*map(_filled, match.groups()))
     if _FIGURES.fullmatch(text):
         return _figures(text)
-    parts = _SENTENCE.split(text)  # a sentence, what parts it from the next one, ...
-    return "".join(part if number % 2 else tr(part) for number, part in enumerate(parts)) if len(parts) > 1 else text
+    for parting in _PARTING:
+        parts = parting.split(text)  # a sentence, what parts it from the next one, ...
+        if len(parts) > 1:
+            return "".join(part if number % 2 else tr(part) for number, part in enumerate(parts))
+    return text
 
 
 def _filled(part: str) -> str:

@@ -50,7 +50,7 @@ class RunCompare(QScrollArea):
 
     @staticmethod
     def _result_table(lines: Any, names: list[str]) -> Table:
-        table = Table([Column("Run"), Column("State", 110), Column("Result", 230), Column("Base", 90, right=True),
+        table = Table([Column("Name"), Column("State", 110), Column("Result", 230), Column("Base", 90, right=True),
                        Column("Tuned", 90, right=True), Column("Time", 120, right=True), Column("Cost", 110, right=True)], "Results")
         table.show_rows([(line.id, _result(line, name)) for line, name in zip(lines, names, strict=True)])
         table.fit_height()

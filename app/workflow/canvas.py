@@ -123,7 +123,7 @@ def palette() -> list[PaletteEntry]:
 
 
 def _about(node: NodeClass) -> str:
-    return (node.__doc__ or "").strip().partition("\n")[0]
+    return " ".join((node.__doc__ or "").strip().partition("\n\n")[0].split())
 
 
 # ---- the picture -----------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def fill_all(store: Store, folder: Path) -> dict[str, Any]:
     store.db["deployments"].insert({"alias": "base", "model_version": "base:smollm2-135m-instruct", "engine": "llama_cpp", "path": "/x",
                                     "state": "ready", "created": now, "updated": now})
     document = yaml.safe_load(DOCUMENT)
-    steps = {name: {"node": step.pop("node"), "needs": step.pop("needs", []), "params": step} for name, step in document["steps"].items()}
+    steps = {name: {"node": step.pop("node"), "needs": step.pop("needs", []), "inputs": {}, "params": step} for name, step in document["steps"].items()}
     resolved = {**document, "steps": steps}
     store.db.execute("UPDATE runs SET resolved = ? WHERE id = ?", (json.dumps(resolved), found["done"]))
     store.db["api_keys"].insert({"id": "k", "name": "first", "key": "nw-sample", "created": now})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.data.reasons import reason_words
 from ui import words
+from ui.language import tr
 from ui.widgets.table import Cell, Column
 
 if TYPE_CHECKING:
@@ -68,12 +69,13 @@ def row_cells(one: RowView, shared: int = 0) -> list[Cell]:
     score = "" if one.score is None else f"{one.score:.2f}" if abs(one.score) < 100 else f"{one.score:,.0f}"
     tone = "danger" if one.score is not None and one.score < 0.5 else "text"
     rating = "" if one.rating is None else f"{RATING_WORDS[one.rating]}, "
-    state = Cell(rating + state_words(one), "textTertiary" if gone else "textSecondary" if one.state == "kept" else STATE_TOKENS[one.state],
+    said = tr(rating + state_words(one))
+    state = Cell(said, "textTertiary" if gone else "textSecondary" if one.state == "kept" else STATE_TOKENS[one.state],
                  STATE_TOKENS.get(one.state, "textDisabled"))
     struck = one.state == "removed"
     return [Cell(f"{one.position:,}", "textSecondary"), Cell(text, "textTertiary" if gone else "text", struck=struck),
             Cell(one.answer, "textTertiary" if gone else "text", struck=struck),
-            Cell(SPLIT_WORDS.get(one.split, one.split) if one.state != "set_aside" else "", "textSecondary"), Cell(score, tone), state]
+            Cell(tr(SPLIT_WORDS.get(one.split, one.split)) if one.state != "set_aside" else "", "textSecondary"), Cell(score, tone), state]
 
 
 def shared_start(texts: list[str]) -> int:

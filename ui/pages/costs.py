@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from app.store import Store
 
 DAYS, NOON = 30, 12 * 3600
-KINDS = {"run": "Run", "answers": "Answers"}
+KINDS = {"run": "A run", "answers": "Answers"}
 
 
 class Days(QWidget):

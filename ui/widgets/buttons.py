@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QEvent, QSize, Qt, Signal
-from PySide6.QtGui import QPainter, QPaintEvent, QWheelEvent
+from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QComboBox, QFrame, QPushButton, QSizePolicy
 
 from ui.language import tr
@@ -78,6 +78,30 @@ class Button(QPushButton):
         super().changeEvent(event)
         if event.type() == QEvent.Type.StyleChange and self._tinted != theme.mode:
             self._tint()
+
+
+class Link(Button):
+    """A small link as wide as there is room; a longer name is cut with an ellipsis and stands whole in the tooltip."""
+
+    def __init__(self, text: str, *, clicked: Callable[[], object]) -> None:
+        super().__init__(text, "link", size="small", clicked=clicked)
+        self._whole = tr(text)
+        self.setMinimumWidth(40)
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:
+        """Room for the whole name."""
+        hint = super().sizeHint()
+        metrics = self.fontMetrics()
+        return QSize(hint.width() + metrics.horizontalAdvance(self._whole) - metrics.horizontalAdvance(self.text()), hint.height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Cut the name anew."""
+        super().resizeEvent(event)
+        room = self.width() - (self.sizeHint().width() - self.fontMetrics().horizontalAdvance(self._whole))
+        shown = self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideRight, room)
+        self.setText(shown)
+        self.setToolTip(self._whole if shown != self._whole else "")
 
 
 class Segments(QFrame):

@@ -57,9 +57,10 @@ class RichText(QTextBrowser):
 
 def _html(kind: str, text: str) -> str:
     over = len(text) - LONGEST
+    text = tr(text) if kind in ("heading", "note") else text  # the rest is the user's
     shown = html.escape(text[:LONGEST]).replace("\n", "<br>").replace("  ", " &nbsp;")
     if over > 0:
-        shown += f"<br>… {over:,} more characters"
+        shown += f"<br>… {tr(f'{over:,} more characters')}"
     colour = theme.name(_COLOURS[kind])
     if kind in ("heading", "note"):
         return f'<p style="margin:10px 0 2px 0;color:{colour};font-size:12px">{shown}</p>'

@@ -261,9 +261,10 @@ class CellView(QTableView):
         header = self.horizontalHeader()
         for number, column in enumerate(model.columns):
             stretch = QHeaderView.ResizeMode.Stretch if not column.width else QHeaderView.ResizeMode.Fixed
+            words = header.fontMetrics().horizontalAdvance(tr(column.title)) + 24
             header.setSectionResizeMode(number, stretch)
             if column.width:
-                self.setColumnWidth(number, column.width)
+                self.setColumnWidth(number, max(column.width, words))
 
 
 class Table(CellView):

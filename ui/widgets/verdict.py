@@ -78,8 +78,8 @@ class Interval(QWidget):
     def __init__(self, base: float, tuned: float, base_bar: tuple[float, float] | None = None,
                  tuned_bar: tuple[float, float] | None = None) -> None:
         super().__init__()
-        self._marks = [(base, base_bar, "chart.base", f"base {100 * base:.1f}"),
-                       (tuned, tuned_bar, "chart.tuned", f"tuned {100 * tuned:.1f}")]
+        self._marks = [(base, base_bar, "chart.base", tr(f"base {100 * base:.1f}")),
+                       (tuned, tuned_bar, "chart.tuned", tr(f"tuned {100 * tuned:.1f}"))]
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setFixedHeight(36)
         self.setAccessibleName(tr(f"Base {100 * base:.1f}, tuned {100 * tuned:.1f} of 100"))
