@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QDialog, QFrame, QGridLayout, QScrollArea, QWidget
 from ui import words
 from ui.background import command, query
 from ui.canvas.inspector import FieldRow
+from ui.language import tr
 from ui.widgets.buttons import Button, Choice
 from ui.widgets.feedback import ErrorBanner, LoadingBar
 from ui.widgets.text import Label, Line, column, row
@@ -79,7 +80,7 @@ class StepDialog(QDialog):
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setWidget(inner)
-        area.setAccessibleName("Settings of the step")
+        area.setAccessibleName(tr("Settings of the step"))
         head = column(Label(title, "title"), 4, Label(about, "body", "secondary", wrap=True), 8, self._banner, self._model_line,
                       margins=(24, 20, 24, 10))
         foot = row(None, Button("Cancel", "outline", clicked=self.reject), self.start, gap=8, margins=(24, 10, 24, 16))

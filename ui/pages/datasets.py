@@ -303,8 +303,8 @@ class DatasetsPage(Page):
         for node, words, about in STEPS:
             menu.addAction(words, partial(self.ask_step, node)).setToolTip(about)
         menu.addSeparator()
-        menu.addAction("Make more rows", self.ask_more_rows)
-        menu.addAction("Map the columns anew", self.ask_mapping)
+        menu.addAction(tr("Make more rows"), self.ask_more_rows)
+        menu.addAction(tr("Map the columns anew"), self.ask_mapping)
         return menu
 
     def ask_step(self, node: str) -> None:
