@@ -68,10 +68,8 @@ def _there(line: FileLine, best: str) -> Choice:
 
 def _gone(line: FileLine, fault: str) -> Choice:
     """A file that was lost: the run that makes one more can make it again."""
-    if line.quantization not in QUANTIZATIONS:
-        fault = fault or "No run here writes this number format."
-    elif not fault:
-        fault = _cannot_write(line.quantization)
+    kind = next((one for one in QUANTIZATIONS if one == line.quantization), None)
+    fault = fault or ("No run here writes this number format." if kind is None else _cannot_write(kind))
     return Choice(line.quantization, line.size, "", False, line.quality_lost, line.passed, f"{MISSING} {fault}" if fault else "",
                   missing=True)
 
@@ -92,7 +90,7 @@ def _to_make(folder: ModelFolder | None, kind: Quantization, fault: str, *, best
     return Choice(kind, size, "", best and not fault, None, None, fault)
 
 
-def _cannot_write(kind: str) -> str:
+def _cannot_write(kind: Quantization) -> str:
     """Why this machine cannot write a number format, or ""."""
     try:
         check_quantizations([kind])
