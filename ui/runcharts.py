@@ -98,8 +98,13 @@ _SPECS = (
           (("all", "chart.tuned", False), ("power", "chart.s3", False))))
 
 
+TRAINING = frozenset({"loss", "speed", "rate", "norm"})
+"""Cards that only a run with a training step has something for."""
+ROW_HEIGHT = 172
+
+
 class RunCharts(QWidget):
-    """Eight cards in three rows; the mistakes, which matter most, take two places."""
+    """Eight cards in three rows; the mistakes, which matter most, take two places.  A run that trains nothing has four."""
 
     looked = Signal(str, object, float, float)
     """A part of a card's axis is looked at: its key, names of its series, from, to."""
@@ -114,7 +119,8 @@ class RunCharts(QWidget):
         for third in range(3):
             self._grid.setColumnStretch(third, 1)
             self._grid.setRowStretch(third, 1)
-            self._grid.setRowMinimumHeight(third, 172)
+            self._grid.setRowMinimumHeight(third, ROW_HEIGHT)
+        self._trains = True
         self._parts: list[Callable[[], None]] = []
         self._drawer = QTimer(self)
         self._drawer.timeout.connect(self._draw_one)
@@ -141,12 +147,28 @@ class RunCharts(QWidget):
         self._waiting = (found, view)
         if self._builder.isActive():
             return
+        self._arrange(any(step.node.startswith("train.") for step in view.steps))
         planned = found.get("train.total_steps", [])
         x_end = planned[-1][1] if planned else None
         self._parts = [lambda: self._loss(found, x_end), lambda: self._rate(found, x_end), lambda: self._norm(found, x_end),
                        lambda: self._speed(found), lambda: self._device(found, view), lambda: self._power(found, view),
                        lambda: self._cost(found, view)]
         self._drawer.start(0)
+
+    def _arrange(self, trains: bool) -> None:
+        """Only the cards that this run has something for."""
+        if trains == self._trains:
+            return
+        self._trains = trains
+        shown = [key for key in self.cards if trains or key not in TRAINING]
+        for key, card in self.cards.items():
+            self._grid.removeWidget(card)
+            card.setVisible(key in shown)
+        for number, key in enumerate(shown):
+            line, place = divmod(number + (trains and number > 0), 3)
+            self._grid.addWidget(self.cards[key], line, place, 1, 2 if trains and number == 0 else 1)
+        self._grid.setRowMinimumHeight(2, ROW_HEIGHT if trains else 0)
+        self._grid.setRowStretch(2, int(trains))
 
     def _draw_one(self) -> None:
         """One chart a turn, like building them."""

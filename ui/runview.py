@@ -84,7 +84,9 @@ class RunPane(QScrollArea):
         self._kit = Button("Make a kit", "outline", "library-big", tooltip="One file without a row, for others to run on their data",
                            clicked=self._make_kit)
         self._use = Button("Use it", "outline", "plug", clicked=lambda: shell.go("endpoint"))
-        self.buttons = [self._kit, self._use, self._pause, self._save, self._discard, self._resume, self._try]
+        self._rows = Button("Show the rows", "filled", "table-2", tooltip="The version that this run made, on the Datasets page",
+                            clicked=lambda: shell.go("datasets", made_rows(self._view)))
+        self.buttons = [self._kit, self._use, self._pause, self._save, self._discard, self._resume, self._try, self._rows]
         self.leave()
 
     def begin(self) -> None:
@@ -124,7 +126,7 @@ class RunPane(QScrollArea):
         self._until.say(time_left(view)[1])
         self._show_problem(view)
         self.notes.show_line(line)
-        self._show_buttons(line.state, bool(view.cancel))
+        self._show_buttons(view)
         self._soon(lambda: self.strip.show_steps(view.steps), lambda: self.answers.fill(answers(view, self._found)),
                    lambda: self.result.show_result(line.verdict), lambda: self.side.show_settings(view.settings),
                    lambda: self._show_curves(self._found))
@@ -147,14 +149,17 @@ class RunPane(QScrollArea):
         else:
             self.problem.hide()
 
-    def _show_buttons(self, state: str, stopping: bool) -> None:
+    def _show_buttons(self, view: Any) -> None:
+        state, stopping = view.line.state, bool(view.cancel)
+        rows_alone = bool(made_rows(view)) and not any(step.node.startswith(("train.", "model.")) for step in view.steps)
         for button in (self._pause, self._save, self._discard):
             button.setVisible(state in GOING)
             button.setEnabled(not stopping)
         self._resume.setVisible(state in CAN_RESUME)
-        self._try.setVisible(state == "done" and self._page.shell.has("playground"))
+        self._rows.setVisible(state == "done" and rows_alone)
+        self._try.setVisible(state == "done" and not rows_alone and self._page.shell.has("playground"))
         self._kit.setVisible(state == "done")
-        self._use.setVisible(state == "done" and self._page.shell.has("endpoint"))
+        self._use.setVisible(state == "done" and not rows_alone and self._page.shell.has("endpoint"))
 
     def _look(self, key: str, names: list[str], low: float, high: float) -> None:
         """A curve is looked at closely: its points of that part, if the same run is still shown when they come."""
@@ -204,6 +209,12 @@ class RunPane(QScrollArea):
         if self._view is not None and self._view.line.state in CAN_RESUME:
             command(self._page, runs.resume, self._id, busy=self._resume,
                     done=lambda _n: self._page.shell.toast(f"Run {self._view.line.number} goes on."))
+
+
+def made_rows(view: Any) -> str:
+    """The last version of a dataset that a run made, as the Datasets page opens it, or nothing."""
+    made = [artifact for step in view.steps for artifact in step.outputs.values() if artifact.get("kind") == "rows"] if view else []
+    return f"{made[-1]['dataset']}@{made[-1]['version']}" if made else ""
 
 
 def served_name(view: Any) -> str:

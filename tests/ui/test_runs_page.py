@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import types
 
@@ -47,6 +48,22 @@ def test_a_running_run_shows_time_steps_answers_and_curves(qtbot, window, runs):
     assert len(pane.charts.cards["loss"].chart.raw().splitlines()) > 100
     assert [button.text().strip() for button in pane.buttons if not button.isHidden()] == [
         "Pause", "Stop and save", "Stop and discard"]
+
+
+def test_a_run_that_only_prepares_rows_leads_to_them_and_has_no_charts_of_training(qtbot, window, runs, store):
+    store.db.execute("DELETE FROM steps WHERE run = ? AND node NOT LIKE 'data%'", (runs["done"],))
+    outputs = {"rows": {"kind": "rows", "dataset": "ds_1", "version": 2, "rows": 3, "splits": {}}}
+    store.db.execute("UPDATE steps SET outputs = ? WHERE run = ? AND node = 'data.refine'", (json.dumps(outputs), runs["done"]))
+    pane = _opened(qtbot, window, runs["done"])
+    assert [button.text().strip() for button in pane.buttons if not button.isHidden()] == ["Make a kit", "Show the rows"]
+    assert {key for key, card in pane.charts.cards.items() if not card.isHidden()} == {"device", "memory", "power", "cost"}
+    went = []
+    window.go = lambda *to: went.append(to)
+    pane._rows.click()
+    assert went == [("datasets", "ds_1@2")]
+    del window.go
+    _opened(qtbot, window, runs["running"])
+    assert not any(card.isHidden() for card in pane.charts.cards.values())
 
 
 def test_a_finished_run_shows_the_verdict_its_interval_and_every_arm(qtbot, window, runs):
