@@ -188,13 +188,13 @@ def run(name: str, store: Store, folder: Path, rows: Rows) -> Any:
 @pytest.mark.parametrize(("name", "module", "function", "word", "kept"), [
     pytest.param("clean", "cleaning", "without_markup", "A31.", 30, id="clean"),
     pytest.param("refine", "refine", "bad", "A31.", 30, id="refine, a row alone"),
-    pytest.param("refine", "repeats", "text_with_borders", "A31.", 49, id="refine, rows compared"),
+    pytest.param("refine", "frame", "text_with_borders", "A31.", 49, id="refine, rows compared"),
     pytest.param("redact", "redaction.redact", "with_texts", "A31.", 30, id="redact"),
     pytest.param("augment", "augment", "reword", "question 31 ", 30, id="augment"),
     pytest.param("remap", "remap", "remapped", "A31.", 30, id="remap"),
     pytest.param("synthesise", "synthesise", "candidate", "A31.", 30, id="synthesise, an answer"),
     pytest.param("synthesise", "synthesise", "question", "A31.", 30, id="synthesise, asked some rows ahead"),
-    pytest.param("split", "splits", "text_with_borders", "A31.", 0, id="split"),
+    pytest.param("split", "frame", "text_with_borders", "A31.", 0, id="split"),
     pytest.param("select", "select", "_stratum", "A31.", 0, id="select"),
 ])
 def test_step_that_fails_on_a_row_says_so_keeps_what_it_has_and_goes_on(
