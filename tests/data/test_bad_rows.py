@@ -154,6 +154,24 @@ def test_messy_rows_go_through_a_step_alone_with_their_metadata(name: str, store
     assert (again.rows, again.rejected) == (len(after), 0)
 
 
+@pytest.mark.parametrize("name", sorted(set(EVERY) - {"assess", "split"}))
+def test_all_that_a_step_did_is_undone(name: str, store: Store, tmp_path: Path) -> None:
+    """(Assessing changes no row, and splitting gives places, which the version before does not have.)"""
+    rows = [*MESSY, {"prompt": "Who pays?", "answer": "Jane Doe, jane.doe@example.com.", "id": 12}]
+    done = api.import_file(store, written(tmp_path / "messy.jsonl", rows), name="messy")
+    given = Rows(content_hash=done.content_hash, dataset=done.dataset, version=done.version, rows=done.rows, splits=done.splits)
+    params = {"select": lambda: Select(SelectParams.model_validate({"budget": {"rows": 3}}))}
+    made: Any = params.get(name, EVERY[name])().run(FakeContext(store, tmp_path, inputs={"rows": given}))
+    places = "SELECT position, row, state FROM version_rows WHERE version = ? ORDER BY position"
+    with open_dataset(store, done.dataset) as db:
+        before, after = (db.conn.execute(places, (version,)).fetchall() for version in (1, made["rows"].version))
+        touched = [row[0] for row in after if row not in before]
+        assert touched
+    back = api.undo(store, done.dataset, made["rows"].version, touched)
+    with open_dataset(store, done.dataset) as db:
+        assert db.conn.execute(places, (back.version,)).fetchall() == before
+
+
 def _at(text: str, real: Callable[..., Any]) -> Callable[..., Any]:
     """The function, failing where one of its arguments holds a text."""
     def failing(*given: Any, **named: Any) -> Any:
