@@ -25,7 +25,7 @@ from app.config.schema import document_schema
 from app.config.yaml_source import Source, dotted, join_faults, parse, read_text
 from app.errors import ConfigError, UsageError
 
-__all__ = ["Document", "Find", "StepSpec", "document_schema", "find_document", "load", "load_text", "who_set"]
+__all__ = ["Checked", "Document", "Find", "StepSpec", "check", "document_schema", "find_document", "load", "load_text", "name_of", "who_set"]
 
 DEFAULT = "default"
 
@@ -51,6 +51,26 @@ class Document:
     origin: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Checked:
+    """A text that was read and checked once.
+
+    ``name``: the document's, "" where the text is none at all.  ``document``: None where there is a ``fault``, whose ``others``
+    are the further ones.
+    """
+
+    name: str
+    document: Document | None = None
+    fault: ConfigError | None = None
+
+    def sound(self) -> Document:
+        """The document.  Raises ConfigError with all faults."""
+        if self.document is None:
+            assert self.fault is not None
+            raise self.fault
+        return self.document
+
+
 def load(path: Path, find: Find, *, overrides: Mapping[str, Any] | None = None, environment: str | None = None) -> Document:
     """Read and check a file.  Raises ConfigError; its ``others`` are the further faults."""
     return load_text(read_text(path), find, path=path, overrides=overrides, environment=environment)
@@ -59,14 +79,21 @@ def load(path: Path, find: Find, *, overrides: Mapping[str, Any] | None = None, 
 def load_text(
     text: str, find: Find, *, path: Path | None = None, overrides: Mapping[str, Any] | None = None, environment: str | None = None
 ) -> Document:
-    """Read and check a text.  path: where it stands, for relative paths and places in errors."""
+    """Read and check a text.  path: where it stands, for relative paths and places in errors.  Raises ConfigError as :func:`load` does."""
+    return check(text, find, path=path, overrides=overrides, environment=environment).sound()
+
+
+def check(
+    text: str, find: Find, *, path: Path | None = None, overrides: Mapping[str, Any] | None = None, environment: str | None = None
+) -> Checked:
+    """The same for who wants to know what is wrong as well; it raises nothing for a faulty text."""
     faults: Faults = []
-    source = parse(text, path, faults)
     folder = home_folder(path)
     try:
+        source = parse(text, path, faults)
         layers = inherit(source, folder, faults)
     except ConfigError as fault:
-        raise join_faults([*faults, fault]) from fault
+        return Checked("", fault=join_faults([*faults, fault, *fault.others]))
     changes, chosen = split_environment(overrides or {}, environment)
     overlay(layers, chosen, faults)
     override(layers, changes, faults)
@@ -74,9 +101,10 @@ def load_text(
     check_secrets(layers, faults)
     base_model = base_model_path(layers, faults)
     steps = check_steps(layers, find, faults)
+    name = name_of(layers, path)
     if faults:
-        raise join_faults(faults)
-    return _document(text, path, folder, source, layers, base_model, steps)
+        return Checked(name, fault=join_faults(faults))
+    return Checked(name, _document(text, path, folder, source, layers, base_model, steps))
 
 
 def home_folder(path: Path | None) -> Path:
@@ -92,7 +120,7 @@ def home_folder(path: Path | None) -> Path:
 
 def _document(text: str, path: Path | None, folder: Path, source: Source, layers: Layers, base_model: str,
               steps: dict[str, StepSpec]) -> Document:
-    name = str(layers.value.get("name") or _name_of(path))
+    name = name_of(layers, path)
     seed = int(layers.value.get("seed") or 0)
     resolved = {
         "name": name, "base_model": base_model, "seed": seed,
@@ -105,10 +133,10 @@ def _document(text: str, path: Path | None, folder: Path, source: Source, layers
                     origin=_origin(layers))
 
 
-def _name_of(path: Path | None) -> str:
-    if path is None:
-        return "Workflow"
-    return path.parent.name if path.name == "kit.yaml" else path.stem
+def name_of(layers: Layers, path: Path | None) -> str:
+    """A document's own name, else its file's; a kit's file is named by its folder."""
+    file = "Workflow" if path is None else path.parent.name if path.name == "kit.yaml" else path.stem
+    return str(layers.value.get("name") or file)
 
 
 def _kit_of(path: Path | None, folder: Path, source: Source) -> str:

@@ -14,7 +14,7 @@ import orjson
 
 from app.config import editing
 from app.config.document import home_folder as home
-from app.config.document import load_text
+from app.config.document import name_of
 from app.config.merging import Faults, Layers, inherit, overlay
 from app.config.node import Node, NodeClass
 from app.config.yaml_source import Source, parse
@@ -139,7 +139,7 @@ def picture(text: str, path: str = "") -> Picture:
     written = set(here) if isinstance(here, dict) else set()
     cards = tuple(_card(name, content, contents, layers, name in written, path) for name, content in contents.items())
     canvas = own.get("canvas")
-    return Picture(_name(layers, path), cards, tuple(_links(cards)),
+    return Picture(name_of(layers, Path(path) if path else None), cards, tuple(_links(cards)),
                    tuple(_notes(canvas)), tuple(_groups(canvas, contents)))
 
 
@@ -149,10 +149,6 @@ def _read(text: str, path: str) -> tuple[Source, Layers]:
     layers = inherit(source, home(Path(path) if path else None), faults)
     overlay(layers, None, faults)
     return source, layers
-
-
-def _name(layers: Layers, path: str) -> str:
-    return str(layers.value.get("name") or (Path(path).stem if path else "Workflow"))
 
 
 def _card(name: str, content: Mapping[str, Any], contents: Mapping[str, Any], layers: Layers, own: bool, path: str) -> Card:
@@ -351,35 +347,31 @@ class Status:
 
 
 def status(store: Store, text: str, path: str = "") -> Status:
-    """Check a text and find the newest run of a document of its name."""
-    from app.workflow.views import problems
+    """Check a text, which is read once, and find the newest run of a document of its name."""
+    from app.workflow.runs import check_text
 
-    faults = tuple(_fault(problem.line, problem.column, problem.message, problem.hint, problem.field)
-                   for problem in problems(store, text, path))
-    try:
-        name = _name(_read(text, path)[1], path)
-    except NeuroWeaverError:
-        return Status(faults)
-    run = store.row("SELECT id, number FROM runs WHERE name = ? ORDER BY number DESC LIMIT 1", (name,))
+    checked = check_text(text, path)
+    faults = _faults(checked.fault)
+    run = store.row("SELECT id, number FROM runs WHERE name = ? ORDER BY number DESC LIMIT 1", (checked.name,)) if checked.name else None
     if run is None:
         return Status(faults)
-    params = {} if faults else _params(text, path)
+    params = {step.id: (step.node, dict(step.params)) for step in checked.document.steps.values()} if checked.document else {}
     rows = store.rows("SELECT * FROM steps WHERE run = ? ORDER BY position", (run["id"],))
     return Status(faults, {row["id"]: _state(row, params) for row in rows}, run["id"], run["number"])
 
 
-def _fault(line: int, column: int, message: str, hint: str, place: str) -> Fault:
+def _faults(first: ConfigError | None) -> tuple[Fault, ...]:
+    """All of them, in line order."""
+    found = [] if first is None else [_fault(one) for one in (first, *first.others)]
+    return tuple(sorted(found, key=lambda fault: (fault.line, fault.column)))
+
+
+def _fault(one: NeuroWeaverError) -> Fault:
+    place = one.where.field or ""
     parts = place.split(".")
     inside = parts[0] == "steps" and len(parts) > 1
-    return Fault(line, column, message, hint, parts[1] if inside else "", ".".join(parts[2:]) if inside else place)
-
-
-def _params(text: str, path: str) -> dict[str, Any]:
-    try:
-        document = load_text(text, registry.find, path=Path(path) if path else None)
-    except NeuroWeaverError:
-        return {}
-    return {step.id: (step.node, dict(step.params)) for step in document.steps.values()}
+    return Fault(one.where.line or 0, one.where.column or 0, one.message, one.remedy, parts[1] if inside else "",
+                 ".".join(parts[2:]) if inside else place)
 
 
 def _state(row: Mapping[str, Any], params: Mapping[str, Any]) -> StepState:

@@ -14,12 +14,12 @@ import orjson
 from filelock import FileLock, Timeout
 
 from app.config.artifacts import load_artifact
-from app.config.document import Document, find_document, load, load_text
+from app.config.document import Checked, Document, check, find_document, load, load_text
 from app.config.kit_folders import identity_of, needs_data
 from app.config.node import NodeClass
 from app.config.presence import find_service
 from app.config.yaml_source import parse, read_text
-from app.errors import Place, UsageError, WorkflowError, from_record
+from app.errors import ConfigError, Place, UsageError, WorkflowError, from_record
 from app.store import Store
 from app.workflow import registry, states
 from app.workflow.graph import Step, bind, order
@@ -87,11 +87,16 @@ def submit_text(store: Store, text: str, name: str = "", *, path: str = "") -> s
     return queue(store, document, name=name)
 
 
-def check_text(text: str, path: str = "") -> Document:
-    """Check a text as ``submit_text`` would, without queueing.  Raises ConfigError with all faults."""
-    document = load_text(text, registry.find, path=Path(path) if path else None)
-    _graph(document)
-    return document
+def check_text(text: str, path: str = "") -> Checked:
+    """Check a text as ``submit_text`` would, without queueing; its graph, once the rest is sound."""
+    found = check(text, registry.find, path=Path(path) if path else None)
+    if found.document is None:
+        return found
+    try:
+        _graph(found.document)
+    except ConfigError as fault:
+        return Checked(found.name, fault=fault)
+    return found
 
 
 def _graph(document: Document) -> tuple[list[str], dict[str, Step], dict[str, NodeClass], dict[str, dict[str, tuple[str, str]]]]:

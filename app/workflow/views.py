@@ -250,28 +250,3 @@ def last_of_kits(store: Store) -> dict[str, RunLine]:
                        "(SELECT 1 FROM steps WHERE run = runs.id AND cached = 1)) "
                        "SELECT * FROM whole WHERE number IN (SELECT max(number) FROM whole GROUP BY kit)")
     return {row["kit"]: _line(store, row) for row in found}
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One fault of a document, on its line (from 1; 0 where it has none).  ``field``: its dotted path, if known."""
-
-    line: int
-    column: int
-    message: str
-    hint: str
-    field: str = ""
-
-
-def problems(_store: Store, text: str, path: str) -> list[Problem]:
-    """Every fault of a document's text, in line order; [] if it can run."""
-    from app.workflow.runs import check_text
-
-    try:
-        check_text(text, path)
-    except NeuroWeaverError as first:
-        found = [first, *first.others]
-        listed = [Problem(each.where.line or 0, each.where.column or 0, each.message, each.remedy, each.where.field or "")
-                  for each in found]
-        return sorted(listed, key=lambda problem: (problem.line, problem.column))
-    return []

@@ -141,7 +141,7 @@ def test_without_the_original_nothing_else_is_offered(store: Store, small_model:
 
 # -- the run that makes one -----------------------------------------------------------------------------------------------------
 def test_the_export_run_is_a_sound_workflow(store: Store, tuned: Tuned) -> None:
-    found = runs.check_text(exporting.document(store, tuned.id, "f16"))
+    found = runs.check_text(exporting.document(store, tuned.id, "f16")).sound()
     assert [step.node for step in found.steps.values()] == ["model.open", "model.export", "model.attach"]
 
 

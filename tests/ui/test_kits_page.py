@@ -246,7 +246,7 @@ def make_real(store: Store, tmp_path: Path) -> None:
 
     text = yaml.safe_dump({"base_model": "smollm2-135m-instruct", "steps": {"source": {
         "node": "dataset.import", "path": str(tmp_path / "x.jsonl"), "mapping": {"shape": "chat", "prompt": "frage", "answer": "antwort"}}}})
-    resolved = runs.check_text(text).resolved
+    resolved = runs.check_text(text).sound().resolved
     store.db.execute("UPDATE runs SET resolved = ? WHERE id = 'run_done'", (orjson.dumps(resolved).decode(),))
     store.db.execute("DELETE FROM steps WHERE run = 'run_done' AND id != 'source'")
 

@@ -6,12 +6,14 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
+from app.config.document import Checked
 from app.config.views import DocumentView
-from app.workflow.views import Problem
+from app.errors import ConfigError, Place
+from app.workflow.canvas import Fault
 from ui.editor.field import Editor, PlainEditor, ScintillaEditor, make_editor
 
 TEXT = "name: x\nsteps:\n  refine: {node: data.refine, near_duplicates: {treshold: 0.7}}\n"
-FAULT = Problem(3, 30, "Unknown setting “treshold”.", "Did you mean “threshold”?")
+FAULT = Fault(3, 30, "Unknown setting “treshold”.", "Did you mean “threshold”?")
 
 
 def test_scintilla_is_the_editor_here(qtbot, qapp):
@@ -64,18 +66,16 @@ def test_moving_the_caret_is_told(qtbot, editor):
 
 @pytest.fixture
 def page(qtbot, window, monkeypatch):
-    monkeypatch.setattr("app.workflow.views.problems", _problems)
+    monkeypatch.setattr("app.workflow.runs.check_text", _checked)
     window.go("workflow")
     found = window._pages["workflow"]
     found.show_document(DocumentView("mine", "/tmp/mine.yaml", TEXT, saved=True))
     return found
 
 
-def _problems(_store, text, _path):
-    return [FAULT] if "treshold" in text else []
-
-
-_problems.__module__, _problems.__qualname__ = "app.workflow.views", "problems"
+def _checked(text, _path):
+    fault = ConfigError("config.unknown_key", FAULT.message, where=Place(None, FAULT.line, FAULT.column), remedy=FAULT.hint)
+    return Checked("x", fault=fault if "treshold" in text else None)
 
 
 def test_the_run_button_says_what_to_fix_first(qtbot, page):

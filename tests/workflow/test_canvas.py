@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.config import yaml_source
 from app.config.yaml_source import parse
 from app.errors import ConfigError
 from app.store import Store
@@ -121,6 +122,15 @@ def test_faults_are_told_with_step_and_field(store: Store):
     found = canvas.status(store, text).faults
     assert {(fault.step, fault.field) for fault in found} == {("train", "lora.r"), ("train", "lora.rank")}
     assert all(fault.line == 6 for fault in found)
+
+
+def test_a_check_reads_the_text_once(store: Store, monkeypatch):
+    store.db["runs"].insert({"id": "run_1", "number": 1, "name": "Sample", "document": TEXT, "document_hash": "0", "resolved": "{}",
+                             "state": "done", "seed": 0, "machine": "{}", "created": 1})
+    loader, read = yaml_source._LOADER, []
+    monkeypatch.setattr(yaml_source, "_LOADER", lambda text: read.append(text) or loader(text))
+    assert canvas.status(store, TEXT).run == "run_1"
+    assert read == [TEXT]
 
 
 def test_states_come_from_the_newest_run_of_that_name(store: Store):

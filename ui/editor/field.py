@@ -32,7 +32,7 @@ _REST_MS = 450
 
 
 class Problem(Protocol):
-    """One fault on a line; see app.config.views.Problem."""
+    """One fault on a line; see app.workflow.canvas.Fault."""
 
     @property
     def line(self) -> int: ...

@@ -35,13 +35,13 @@ def command(*words: str) -> Any:
 
 
 def test_training_takes_what_redacting_gives() -> None:
-    document = runs.check_text(STEPS + "  train: {node: train.qlora, needs: redact}\n")
+    document = runs.check_text(STEPS + "  train: {node: train.qlora, needs: redact}\n").sound()
     assert list(document.steps) == ["source", "refine", "redact", "train"]
 
 
 def test_a_misspelt_entity_is_named_before_any_work() -> None:
     with pytest.raises(ConfigError, match="EMIAL"):
-        runs.check_text(STEPS.replace("mode: placeholder", "entities: [EMIAL]"))
+        runs.check_text(STEPS.replace("mode: placeholder", "entities: [EMIAL]")).sound()
 
 
 def test_a_run_in_offline_mode_redacts_and_exports_without_any_call(profile: Profile, tmp_path: Path) -> None:
