@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QButtonGroup, QDialog, QFileDialog, QRadioButton
 from app.errors import NeuroWeaverError
 from app.store.places import ROOMY, Drive, choose_home, drives
 from ui.language import tr
+from ui.theme import theme
 from ui.widgets.buttons import Button
 from ui.widgets.text import Label, column, row
 
@@ -40,6 +41,7 @@ class FirstStart(QDialog):
             places, 8, self._problem, 16,
             row(Button("Another folder", "outline", "folder-open", clicked=self._ask), None,
                 Button("Not now", "quiet", clicked=self.reject), self.use), margins=(24, 20, 24, 20)))
+        theme.dress(self)
 
     def chosen(self) -> Path:
         """The folder on the drive that is marked."""

@@ -1,7 +1,7 @@
 """Colours, type and icons: everything comes from resources/themes/tokens.json.
 
 One QSS template is filled from the tokens; widgets that paint themselves ask the same object.  A theme change sets the
-style sheet anew, which sends every widget a StyleChange: painted widgets repaint, :class:`ui.widgets.buttons.Button`
+windows' style sheet anew, which sends every widget a StyleChange: painted widgets repaint, :class:`ui.widgets.buttons.Button`
 tints its icon again.
 """
 
@@ -12,10 +12,12 @@ import json
 from pathlib import Path
 from string import Template
 from typing import Any
+from weakref import WeakSet
 
 from PySide6.QtCore import QByteArray, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QIcon, QPainter, QPalette, QPixmap
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
+from shiboken6 import isValid
 
 RESOURCES = Path(__file__).resolve().parent.parent / "resources"
 CONTRAST = " contrast"
@@ -49,6 +51,7 @@ class Theme:
     def __init__(self) -> None:
         self.choice = "system"
         self.mode = "light"
+        self._windows: WeakSet[QWidget] = WeakSet()
 
     def name(self, token: str) -> str:
         """The colour of a token as #RRGGBB; "chart.s3" and "syntax.key" name the other groups."""
@@ -68,7 +71,18 @@ class Theme:
         app = QApplication.instance()
         if isinstance(app, QApplication):
             app.setPalette(self._palette())
-            app.setStyleSheet(self.style_sheet())
+            for window in self._windows:
+                if isValid(window):
+                    window.setStyleSheet(self.style_sheet())
+
+    def dress(self, window: QWidget) -> None:
+        """Give a window without a parent the style sheet, once it is built; what it holds inherits it, and so do dialogs over it.
+
+        An application's sheet would do the same, but with one Qt tells every widget of a new style each time that something around
+        it gets a parent, layer by layer: half of what building a page took (measured).
+        """
+        self._windows.add(window)
+        window.setStyleSheet(self.style_sheet())
 
     def style_sheet(self) -> str:
         """The QSS of this theme."""

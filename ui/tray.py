@@ -10,7 +10,7 @@ from PySide6.QtGui import QGuiApplication, QIcon
 from PySide6.QtWidgets import QMenu, QSystemTrayIcon
 
 from ui.language import tr
-from ui.theme import RESOURCES
+from ui.theme import RESOURCES, theme
 
 NOTICE_MS = 8000
 
@@ -35,6 +35,7 @@ class Tray(QObject):
             self.menu.addAction(tr("Open NeuroWeaver"), self._show)
             self.menu.addSeparator()
             self.menu.addAction(tr("Stop serving and quit"), self._quit)
+            theme.dress(self.menu)
             self.sign.setContextMenu(self.menu)
             self.sign.activated.connect(self._activated)
             self.sign.messageClicked.connect(self._clicked)

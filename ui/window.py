@@ -89,6 +89,7 @@ class Window(QMainWindow):
         background.opened.connect(self._opened)
         background.refused.connect(self._refused)
         background.changed.connect(self._changed)
+        theme.dress(self)
         self.go("home" if "home" in self._specs else next(iter(self._specs)))
         self._arrive()  # the first frame shows it
 
