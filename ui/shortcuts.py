@@ -93,6 +93,7 @@ class Shortcuts(QObject):
         """The user's choices, in force at once."""
         self.own = dict(own)
         self._keys = {key.name: key for key in keys()}
+        self._sequences = {name: _read(self.of(name)) for name in self._keys}
         self._deeds = {(key.place, sequence): key.name for key in self._keys.values() for sequence in self.sequences(key.name)}
         self.changed.emit()
 
@@ -103,7 +104,7 @@ class Shortcuts(QObject):
 
     def sequences(self, name: str) -> list[QKeySequence]:
         """The same for Qt."""
-        return _read(self.of(name))
+        return self._sequences.get(name, [])
 
     def words(self, name: str) -> str:
         """The first of an action's keys as this system writes them, for tooltips and menus."""
