@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from PySide6.QtCore import QUrl
@@ -32,12 +32,16 @@ class SettingsPage(Page):
     watches = frozenset({"settings"})
 
     def build(self) -> None:
-        """One panel a subject."""
         self._fields: dict[str, Any] = {}
         self._loading = True
-        for panel in (self._look(), self._data(), self._privacy(), self._costs(), self._work(), self._endpoint(), self._keyboard()):
+
+    def parts(self) -> Iterator[None]:
+        """One panel a subject."""
+        for made in (self._look, self._data, self._privacy, self._costs, self._work, self._endpoint, self._keyboard):
+            panel = made()
             panel.setMaximumWidth(760)
             self.body.addWidget(panel)
+            yield
         self.body.addStretch(1)
 
     def _line(self, panel: Panel, name: str, help_text: str, field: QWidget) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,34 +54,25 @@ class WorkflowPage(Page):
         """The nodes are known, so that a picture can be made without a wait."""
         self.history = History()
         self._head()
-        self._pane: CanvasPane | None = None
-        self._right_side = TextPane(self)
-        self.editor = self._right_side.editor
         self.split = QSplitter(Qt.Orientation.Horizontal)
         self.split.setHandleWidth(1)
         self.split.setChildrenCollapsible(False)
-        self.split.addWidget(self._right_side)
         self.body.addWidget(self.split)
+
+    def parts(self) -> Iterator[None]:
+        """The canvas, the text, then what joins them."""
+        self.pane = CanvasPane()
+        self.split.addWidget(self.pane)
+        yield
+        self._right_side = TextPane(self)
+        self.editor = self._right_side.editor
+        self.split.addWidget(self._right_side)
+        yield
+        self.split.setSizes(self.shell.splits.get("workflow") or [768, 464])
+        self.split.setStretchFactor(0, 1)
         self._wire()
         self._show_state()
-        QTimer.singleShot(0, self, lambda: self.pane)
-
-    @property
-    def pane(self) -> CanvasPane:
-        """The canvas; made in a turn of its own after the page, so that neither holds up the window."""
-        if self._pane is None:
-            self._pane = pane = CanvasPane()
-            self.split.insertWidget(0, pane)
-            self.split.setSizes(self.shell.splits.get("workflow") or [768, 464])
-            self.split.splitterMoved.connect(lambda *_: self.shell.splits.update(workflow=self.split.sizes()))
-            self.split.setStretchFactor(0, 1)
-            pane.edited.connect(self._drawn)
-            pane.undo_asked.connect(self.undo)
-            pane.redo_asked.connect(self.redo)
-            pane.line_asked.connect(self._show_line)
-            pane.again_asked.connect(self._run_from)
-            pane.show_history(self.history.undo_words, self.history.redo_words)
-        return self._pane
+        yield
 
     def _head(self) -> None:
         self.views = Segments([("both", "Both"), ("canvas", "Canvas"), ("text", "Text")], name="Shown")
@@ -92,6 +84,13 @@ class WorkflowPage(Page):
             self.header.actions.addWidget(widget)
 
     def _wire(self) -> None:
+        self.split.splitterMoved.connect(lambda *_: self.shell.splits.update(workflow=self.split.sizes()))
+        self.pane.edited.connect(self._drawn)
+        self.pane.undo_asked.connect(self.undo)
+        self.pane.redo_asked.connect(self.redo)
+        self.pane.line_asked.connect(self._show_line)
+        self.pane.again_asked.connect(self._run_from)
+        self.pane.show_history(self.history.undo_words, self.history.redo_words)
         self.editor.changed.connect(self._typed)
         self._right_side.edited.connect(self._edited)
         self._right_side.next.clicked.connect(self._go_to_first)
