@@ -107,6 +107,19 @@ def group_options() -> dict[str, Any]:
     return {"start_new_session": True}
 
 
+def stand_back(by: int) -> None:
+    """Let other processes go first.  by: niceness, 1 to 19.  For a process that leads a session of its own.
+
+    Linux shares the processors between sessions before it looks at niceness (autogroups, ``sched(7)``), so that the session has to
+    stand back as a whole: niceness alone says nothing to the window, which lives in another one.
+    """
+    if hasattr(os, "nice"):
+        os.nice(by)
+    if hasattr(os, "getsid") and os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError):  # a kernel without autogroups
+            Path("/proc/self/autogroup").write_text(str(by), encoding="ascii")
+
+
 def kill_tree(pid: int, *, started: float | None = None) -> None:
     """Kill a process, its group if it leads one, and all that descends from it.  ``started`` guards against a reused pid."""
     if started is not None and not is_alive(pid, started):

@@ -23,7 +23,7 @@ import orjson
 from app.config import offline
 from app.config.artifacts import Artifact, load_artifact
 from app.config.node import NodeClass
-from app.config.subprocess_tools import die_with_parent, guard_group, hold_lifeline
+from app.config.subprocess_tools import die_with_parent, guard_group, hold_lifeline, stand_back
 from app.errors import Cancelled, NeuroWeaverError, Place, WorkflowError
 from app.store import Profile, Store
 from app.store.key import CatalogueKey
@@ -32,6 +32,8 @@ from app.workflow import registry
 from app.workflow.context import Signs, WorkerContext
 from app.workflow.pulse import Pulse
 
+BEHIND = 5
+"""Niceness: the window and the endpoint go before training."""
 _VOLUME_ERRORS = {errno.ENOSPC, errno.EIO, errno.EROFS, errno.ENODEV, errno.ENXIO, errno.EDQUOT}
 
 
@@ -57,8 +59,7 @@ def main() -> None:
     die_with_parent(assignment.parent)
     guard_group(pipe.fileno())
     hold_lifeline(pipe)
-    if hasattr(os, "nice"):
-        os.nice(5)  # the window and the endpoint go before training
+    stand_back(BEHIND)
     store = Store.open(Profile(Path(assignment.profile)), key=CatalogueKey(bytes.fromhex(assignment.key), "file"),
                        migrate=False)
     _Attempt(store, assignment).carry_out()
