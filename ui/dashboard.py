@@ -72,7 +72,7 @@ class DashboardView(QWidget):
         self._next.say(found.next.words)
         self._next_button.say(found.next.button)
         self._go = (found.next.page, found.next.argument)
-        self._show_gauges(found.gauges)
+        self.show_gauges(found.gauges)
         if self._differs("alerts", found.alerts):
             clear(self._alerts)
             for alert in found.alerts:
@@ -99,7 +99,8 @@ class DashboardView(QWidget):
         if not found.models:
             self._models.addWidget(Label("Nothing is served.", "body", "secondary"))
 
-    def _show_gauges(self, gauges: Any) -> None:
+    def show_gauges(self, gauges: Any) -> None:
+        """Newer figures of the machine."""
         names = [gauge.name for gauge in gauges]
         if names != list(self._cards):
             clear(self._gauges)

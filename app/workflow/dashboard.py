@@ -16,6 +16,8 @@ from app.store import Store, settings
 from app.workflow import views
 
 SPAN_SECONDS = 900.0
+GAUGE_BUCKETS = 90
+"""Ten seconds each: a gauge is some 150 px wide, and is drawn again and again."""
 LITTLE_DISK = 10e9
 FAILED_SECONDS = 7 * 86400.0
 """Failures older than a week are no news."""
@@ -91,15 +93,20 @@ def dashboard(store: Store) -> Dashboard:
     budget = float(settings.get(store, "budget_per_month"))
     models = tuple(_models(store))
     return Dashboard(
-        gauges=tuple(_gauges(store, now)), running=tuple(line for line in lines if line.state == "running"),
+        gauges=gauges(store), running=tuple(line for line in lines if line.state == "running"),
         waiting=tuple(views.waiting(store)), today=costs.since(store, costs.day_start(now)), month=month, budget=budget,
         currency=str(settings.get(store, "currency")), models=models,
         alerts=tuple(_alerts(store, lines, models, month.total, budget, now)), next=_next(store, lines, models), started=bool(lines))
 
 
+def gauges(store: Store) -> tuple[Gauge, ...]:
+    """The machine's figures alone, which are new every second."""
+    return tuple(_gauges(store, time.time()))
+
+
 def _gauges(store: Store, now: float) -> Iterator[Gauge]:
     for name, words, unit in GAUGES:
-        points = history(store, name, now - SPAN_SECONDS, now)
+        points = history(store, name, now - SPAN_SECONDS, now, buckets=GAUGE_BUCKETS)
         if points:
             scale = 1000.0 if name.endswith("_mb") else 1.0
             scaled = [(at, value / scale) for at, value in points]

@@ -73,7 +73,7 @@ def test_history_is_there_after_a_restart(profile: Profile) -> None:
         gauge = dashboard(store).gauges[0]
         values = [value for _, value in gauge.points]
         assert (gauge.words, gauge.now, min(values), max(values)) == ("Processor", 19.0, 0.0, 19.0)
-        assert len(values) >= 12
+        assert len(values) >= 4
 
 
 def test_a_million_points_become_a_few_hundred_and_no_peak_is_lost(store: Store) -> None:

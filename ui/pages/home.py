@@ -22,6 +22,8 @@ from ui.widgets.verdict import Answers
 STARTER = "legal"
 BUSY_MS, CALM_MS = 2000, 10_000
 """Between two looks at the figures, while something runs and else: a window that nobody works with must cost nothing."""
+WHOLE_SECONDS = 60.0
+"""After so long a look takes in all of it again: a drive fills up without a word in the store."""
 COMPUTER_SECONDS = 30.0
 _KEY_WORDS = {"keyring": ("key in the system keyring", "Readable only with your login", "success"),
               "passphrase": ("key made from your passphrase", "It is kept nowhere", "success"),
@@ -54,11 +56,12 @@ class HomePage(Page):
         self._dashboard: DashboardView | None = None
         self._now.setLayout(column())
         self._now.hide()
-        self._asked = 0.0
+        self._asked = self._asked_all = 0.0
+        self._running = False
         self._again = QTimer(self)
         self._again.setSingleShot(True)
         self._again.setInterval(CALM_MS)
-        self._again.timeout.connect(self._refresh_if_seen)
+        self._again.timeout.connect(self._look)
         left = QWidget()
         left.setLayout(column(
             column(self._verdict, self._detail, self._loading, gap=6), self._now, self._kit, self._know, self._drop(), None, gap=22))
@@ -91,8 +94,9 @@ class HomePage(Page):
         from app.training import views as training
         from app.workflow import views as workflow
 
-        if time.monotonic() - self._asked > COMPUTER_SECONDS:  # figures come every second, the computer stays what it is
-            self._asked = time.monotonic()
+        self._asked_all = time.monotonic()
+        if self._asked_all - self._asked > COMPUTER_SECONDS:  # figures come every second, the computer stays what it is
+            self._asked = self._asked_all
             self._loading.begin()
             query(self, training.computer, done=self._show_computer, slow=True)
             query(self, kits.kits, done=self._show_kits)
@@ -105,13 +109,18 @@ class HomePage(Page):
         super().mark_stale()
 
     def store_changed(self, tables: set[str]) -> None:
-        """Figures come every second; they wait for their turn."""
+        """Figures of the machine come every second; they wait for their turn."""
         if self.watches & tables - {"metrics"}:
             self.mark_stale()
-        elif "metrics" in tables:
-            self._stale = True
-            if not self._again.isActive():
-                self._again.start()
+        elif "metrics" in tables and self._dashboard is not None and not self._again.isActive():
+            self._again.start()
+
+    def _look(self) -> None:
+        """At the figures of the machine alone, while they are seen and nothing runs."""
+        if self._running or not self.isVisible() or time.monotonic() - self._asked_all > WHOLE_SECONDS:
+            self.mark_stale()
+        elif self._dashboard is not None:
+            query(self, _gauges, done=self._dashboard.show_gauges, slow=True)
 
     def _show_dashboard(self, found: Any) -> None:
         if not found.started:
@@ -121,7 +130,8 @@ class HomePage(Page):
             self._now.layout().addWidget(self._dashboard)  # type: ignore[union-attr]
             self._now.show()
             self._know.hide()
-        self._again.setInterval(BUSY_MS if found.running else CALM_MS)
+        self._running = bool(found.running)
+        self._again.setInterval(BUSY_MS if self._running else CALM_MS)
         self._dashboard.show_dashboard(found)
 
     def run_primary(self) -> None:
@@ -216,6 +226,12 @@ def _dashboard(store: Any) -> Any:
     from app.workflow.dashboard import dashboard
 
     return dashboard(store)
+
+
+def _gauges(store: Any) -> Any:
+    from app.workflow.dashboard import gauges
+
+    return gauges(store)
 
 
 _WHAT_YOU_WILL_KNOW = (
