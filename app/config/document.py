@@ -25,7 +25,8 @@ from app.config.schema import document_schema
 from app.config.yaml_source import Source, dotted, join_faults, parse, read_text
 from app.errors import ConfigError, UsageError
 
-__all__ = ["Checked", "Document", "Find", "StepSpec", "check", "document_schema", "find_document", "load", "load_text", "name_of", "who_set"]
+__all__ = ["Checked", "Document", "Find", "StepSpec", "check", "document_schema", "find_document", "load", "load_text", "name_of",
+           "who_set"]
 
 DEFAULT = "default"
 
