@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QWidget
 
 from ui import words
 from ui.language import tr
 from ui.runwords import power_source
+from ui.turns import Turns
 from ui.widgets.chart import Axes, Chart, Series, Swatch
 from ui.widgets.text import Card, Label, column, row
 
@@ -121,39 +123,31 @@ class RunCharts(QWidget):
             self._grid.setRowStretch(third, 1)
             self._grid.setRowMinimumHeight(third, ROW_HEIGHT)
         self._trains = True
-        self._parts: list[Callable[[], None]] = []
-        self._drawer = QTimer(self)
-        self._drawer.timeout.connect(self._draw_one)
-        self._builder = QTimer(self)
-        self._builder.timeout.connect(self._build_one)
-        self._builder.start(0)
+        self.turns = Turns(self)
+        self.turns.begin(*(partial(self._build, number, spec) for number, spec in enumerate(_SPECS)), self._built)
 
-    def _build_one(self) -> None:
-        """One card a turn of the event loop: all at once would hold it up for a tenth of a second."""
-        number = len(self.cards)
-        spec = _SPECS[number]
+    def _build(self, number: int, spec: _Spec) -> None:
         card = self.cards[spec.key] = ChartCard(spec.name, spec.term, list(spec.legend))
         names = [name for line in spec.lines for name in line.names]
         card.chart.looked.connect(lambda low, high: self.looked.emit(spec.key, names, low, high))
         line, place = divmod(number + (number > 0), 3)
         self._grid.addWidget(card, line, place, 1, 2 if number == 0 else 1)
-        if len(self.cards) == len(_SPECS):
-            self._builder.stop()
-            if self._waiting is not None:
-                self.show_curves(*self._waiting)
+
+    def _built(self) -> None:
+        if self._waiting is not None:
+            self.show_curves(*self._waiting)
 
     def show_curves(self, found: Curves, view: Any) -> None:
         """Draw what was measured so far."""
         self._waiting = (found, view)
-        if self._builder.isActive():
+        if len(self.cards) < len(_SPECS):
             return
         self._arrange(any(step.node.startswith("train.") for step in view.steps))
         planned = found.get("train.total_steps", [])
         x_end = planned[-1][1] if planned else None
-        self._parts = [lambda: self._loss(found, x_end), lambda: self._rate(found, x_end), lambda: self._norm(found, x_end),
-                       lambda: self._speed(found), lambda: self._device(found, view), lambda: self._power(found, view),
-                       lambda: self._cost(found, view)]
-        self._drawer.start(0)
+        self.turns.begin(lambda: self._loss(found, x_end), lambda: self._rate(found, x_end), lambda: self._norm(found, x_end),
+                         lambda: self._speed(found), lambda: self._device(found, view), lambda: self._power(found, view),
+                         lambda: self._cost(found, view))
 
     def _arrange(self, trains: bool) -> None:
         """Only the cards that this run has something for."""
@@ -170,20 +164,15 @@ class RunCharts(QWidget):
         self._grid.setRowMinimumHeight(2, ROW_HEIGHT if trains else 0)
         self._grid.setRowStretch(2, int(trains))
 
-    def _draw_one(self) -> None:
-        """One chart a turn, like building them."""
-        if self._parts:
-            self._parts.pop(0)()
-        if not self._parts:
-            self._drawer.stop()
-
     def _show(self, key: str, found: Curves, axes: Axes, figure: str, note: str = "", term: str = "") -> None:
         spec = next(spec for spec in _SPECS if spec.key == key)
         self.cards[key].show_curve(figure, note, spec.series(found), axes, term)
 
     def begin(self) -> None:
         """Another run is about to be shown: nothing of the one before is left."""
-        self._waiting, self._parts = None, []
+        self._waiting = None
+        if len(self.cards) == len(_SPECS):
+            self.turns.begin()
         for card in self.cards.values():
             card.chart.show_all()
             card.show_curve("", "", [], Axes())

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
 
 from ui.background import command, query
@@ -15,6 +14,7 @@ from ui.runresult import RunResult
 from ui.runsamples import RunSamples, samples
 from ui.runside import RunSide
 from ui.runwords import answers, subtitle, time_left
+from ui.turns import Turns
 from ui.widgets.buttons import Button
 from ui.widgets.feedback import ErrorBanner
 from ui.widgets.steps import StepStrip
@@ -36,9 +36,7 @@ class RunPane(QScrollArea):
         self._page, self._id = page, ""
         self._found: dict[str, Any] = {}
         self._view: Any = None
-        self._turns: list[Callable[[], None]] = []
-        self._turn = QTimer(self)
-        self._turn.timeout.connect(self._next_turn)
+        self._turns = Turns(self)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -91,7 +89,7 @@ class RunPane(QScrollArea):
 
     def begin(self) -> None:
         """Another run is about to be shown."""
-        self._turns.clear()
+        self._turns.begin()
         self.charts.begin()
         self._view, self._found = None, {}
         self.verticalScrollBar().setValue(0)
@@ -127,20 +125,9 @@ class RunPane(QScrollArea):
         self._show_problem(view)
         self.notes.show_line(line)
         self._show_buttons(view)
-        self._soon(lambda: self.strip.show_steps(view.steps), lambda: self.answers.fill(answers(view, self._found)),
-                   lambda: self.result.show_result(line.verdict), lambda: self.side.show_settings(view.settings),
-                   lambda: self._show_curves(self._found))
-
-    def _soon(self, *parts: Callable[[], None]) -> None:
-        """Do each part in a turn of its own: together they would hold up the window on a busy computer."""
-        self._turns = [*parts]
-        self._turn.start(0)
-
-    def _next_turn(self) -> None:
-        if self._turns:
-            self._turns.pop(0)()
-        if not self._turns:
-            self._turn.stop()
+        self._turns.begin(lambda: self.strip.show_steps(view.steps), lambda: self.answers.fill(answers(view, self._found)),
+                          lambda: self.result.show_result(line.verdict), lambda: self.side.show_settings(view.settings),
+                          lambda: self._show_curves(self._found))
 
     def _show_problem(self, view: Any) -> None:
         why = view.why or next((step.why for step in view.steps if step.why is not None), None)

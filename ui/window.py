@@ -110,14 +110,17 @@ class Window(QMainWindow):
                                    done=lambda _module: self._turn.start(0))
 
     def _make(self, name: str) -> Iterator[None]:
-        """Build, part by part, put in place: each a turn."""
+        """Build, put in place, build the parts, each a turn: what is put in place takes on the style, which costs as much again."""
         page = self._specs[name].make(self)
         yield
-        yield from page.parts()
         self.stack.addWidget(page)
+        try:
+            yield
+            yield from page.parts()
+        except GeneratorExit:  # another page was asked for meanwhile
+            page.deleteLater()
+            raise
         self._made[name] = page
-        page.ensurePolished()
-        yield
 
     def _next_stage(self) -> None:
         if next(self._stages, self) is self:

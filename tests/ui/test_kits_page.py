@@ -47,7 +47,7 @@ def kits(profile: Profile) -> None:
 def shown(qtbot, window) -> Any:
     window.go("kits")
     page = window.page()
-    qtbot.waitUntil(lambda: bool(page._fits) and 0 < len(page._cards) == len(page.widgets), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(page._fits) and 0 < len(page._cards) == len(page.widgets) and not page._turns.busy, timeout=10_000)
     return page
 
 
@@ -113,8 +113,9 @@ def test_a_kit_that_cannot_run_here_says_why_instead_of_running(qtbot, kits, win
 def test_search_and_domain_choose_the_cards(qtbot, kits, window, typed, domain, names):
     page = shown(qtbot, window)
     page._domain.choose(domain)
+    page._domain.chosen.emit(domain)
     page.search.setText(typed)
-    page._lay_out()
+    qtbot.waitUntil(lambda: not page._turns.busy, timeout=5000)
     ours = {widget.name for widget in page.widgets} & {"archive", "huge", "away"}
     assert ours == names
     assert page._empty.isHidden() is bool(page.widgets)

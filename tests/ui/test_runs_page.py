@@ -24,9 +24,7 @@ def _opened(qtbot, window, run):
     window.go("runs", run)
     pane = window._pages["runs"].pane
     qtbot.waitUntil(lambda: pane._view is not None and (bool(pane._found) or run == "run_failed")
-                    and not pane.charts._builder.isActive(), timeout=4000)
-    qtbot.waitUntil(lambda: not pane._turn.isActive(), timeout=2000)
-    qtbot.waitUntil(lambda: not pane._turns and not pane.charts._parts and not pane.charts._builder.isActive(), timeout=3000)
+                    and not pane._turns.busy and not pane.charts.turns.busy, timeout=4000)
     return pane
 
 
@@ -265,6 +263,6 @@ def test_a_run_without_curves_shows_none_of_the_run_before(qtbot, window, runs):
     pane = _opened(qtbot, window, runs["done"])
     assert pane.charts.cards["loss"]._figure.words()
     _opened(qtbot, window, runs["failed"])
-    qtbot.waitUntil(lambda: window.background.quiet and not pane.charts._parts, timeout=5000)
+    qtbot.waitUntil(lambda: window.background.quiet and not pane.charts.turns.busy, timeout=5000)
     assert pane.charts.cards["loss"]._figure.words() == ""
     assert pane.charts.cards["loss"].chart._series[0].points == []

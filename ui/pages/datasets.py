@@ -111,22 +111,26 @@ class DatasetsPage(Page):
         return panel
 
     def parts(self) -> Iterator[None]:
-        """One tab after the other."""
+        """One tab after the other, each made in one turn and put in place in the next."""
         self.rows = RowsPane(self)
         self.rows.changed.connect(self._choose_version)
         self.rows.row_chosen.connect(self._remember_row)
         self.rows.panel_shown.connect(lambda _shown: self._make_room())
         yield
+        self._parts.addWidget(self.rows)
+        yield
         self.quality, self.seen = QualityPane(self, partial(self.ask_step, "data.assess")), SeenPane(self)
         self.quality.rows_wanted.connect(self._show_scored)
         self.seen.moved.connect(self._next_row)
         yield
+        self._parts.addWidget(self.quality)
+        self._parts.addWidget(self.seen)
+        yield
         self.versions = VersionsPane(self)
         self.versions.chosen.connect(self._choose_version)
         self._panes = {"rows": self.rows, "quality": self.quality, "seen": self.seen, "versions": self.versions}
-        for pane in self._panes.values():
-            self._parts.addWidget(pane)
         yield
+        self._parts.addWidget(self.versions)
 
     # ---- datasets and versions -------------------------------------------------------------------------------------
 

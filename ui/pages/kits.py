@@ -18,15 +18,18 @@ from ui.kitmaking import MakeKitDialog
 from ui.language import tr
 from ui.pages.base import Page
 from ui.theme import tokens
+from ui.turns import Turns
 from ui.widgets.buttons import Button, Segments
 from ui.widgets.feedback import EmptyState
 from ui.widgets.kit import KitCardWidget
 from ui.widgets.richtext import show_markdown
-from ui.widgets.text import Icon, Label, clear, column, row
+from ui.widgets.text import Icon, Label, column, row
 from ui.widgets.verdict import Ring
 
 MINE = "mine"
 _DOMAINS = [("", "All"), ("legal", "Legal"), ("healthcare", "Healthcare"), ("finance", "Finance"), (MINE, "My kits")]
+Says = tuple[Any, Any, Any, bool]
+"""What a card is made from: the kit, whether it fits, its newest run, whether it is the first."""
 CARD_WIDTH = 340
 """A card is at least so wide; a narrow window has fewer in a row."""
 
@@ -75,6 +78,8 @@ class KitsPage(Page):
         self._legend.setLayout(legend)
         self.body.addWidget(self._legend)
         self.widgets: list[KitCardWidget] = []
+        self._made: list[tuple[Says, KitCardWidget]] = []
+        self._turns = Turns(self)
 
     def refresh(self) -> None:
         from app.config import views as kits
@@ -119,19 +124,37 @@ class KitsPage(Page):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        clear(self._grid)
+        """The cards that are chosen: one that would say the same stays, the others are made in a turn each and then all are shown."""
         typed, domain = self.search.text().lower(), self._domain.choice()
-        shown = [card for card in self._cards if _in_domain(card, domain)
-                 and typed in f"{card.title} {card.description} {card.name} {card.domain}".lower()]
-        self.widgets = [KitCardWidget(card, self._fits.get(card.base_model), self._last.get(card.name), partial(self._run, card),
-                                      partial(self._why, card), partial(self._details, card), first=number == 0)
-                        for number, card in enumerate(shown)]
+        chosen = [card for card in self._cards if _in_domain(card, domain)
+                  and typed in f"{card.title} {card.description} {card.name} {card.domain}".lower()]
+        wanted = [(card, self._fits.get(card.base_model), self._last.get(card.name), number == 0) for number, card in enumerate(chosen)]
+        known = [says for says, _ in self._made]
+        self._turns.begin(*(partial(self._make, says) for says in wanted if says not in known), partial(self._place, wanted))
+
+    def _make(self, says: Says) -> None:
+        card, fit, last, first = says
+        widget = KitCardWidget(card, fit, last, partial(self._run, card), partial(self._why, card), partial(self._details, card),
+                               first=first)
+        widget.hide()
+        widget.setParent(self)  # it takes on the style here, not together with the others
+        self._made.append((says, widget))
+
+    def _place(self, wanted: list[Says]) -> None:
+        for says, widget in self._made:
+            self._grid.removeWidget(widget)
+            if says not in wanted:
+                widget.hide()
+                widget.deleteLater()
+        self._made = [(says, widget) for says, widget in self._made if says in wanted]
+        self.widgets = [next(widget for known, widget in self._made if known == says) for says in wanted]
         for place in range(3):
             self._grid.setColumnStretch(place, 1 if place < self._across else 0)
         for number, widget in enumerate(self.widgets):
             self._grid.addWidget(widget, *divmod(number, self._across))
-        self._empty.setVisible(not shown)
-        self._legend.setVisible(bool(shown))
+            widget.show()
+        self._empty.setVisible(not wanted)
+        self._legend.setVisible(bool(wanted))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """A narrow window has fewer cards in a row."""

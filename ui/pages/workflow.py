@@ -60,19 +60,20 @@ class WorkflowPage(Page):
         self.body.addWidget(self.split)
 
     def parts(self) -> Iterator[None]:
-        """The canvas, the text, then what joins them."""
+        """The canvas and the text, each made in one turn and put in place in the next; then what joins them."""
         self.pane = CanvasPane()
+        yield
         self.split.addWidget(self.pane)
         yield
         self._right_side = TextPane(self)
         self.editor = self._right_side.editor
+        yield
         self.split.addWidget(self._right_side)
         yield
         self.split.setSizes(self.shell.splits.get("workflow") or [768, 464])
         self.split.setStretchFactor(0, 1)
         self._wire()
         self._show_state()
-        yield
 
     def _head(self) -> None:
         self.views = Segments([("both", "Both"), ("canvas", "Canvas"), ("text", "Text")], name="Shown")
