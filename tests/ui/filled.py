@@ -49,8 +49,8 @@ def fill(store: Store) -> dict[str, str]:
     _run(store, "run_live", 3, "running", now - 170, 2)
     _verdict(store, "run_done")
     _samples(store)
-    _curves(store, "run_live", now - 150, 146)
     _curves(store, "run_done", now - 3580, 240)
+    _curves(store, "run_live", now - 150, 146)
     store.db["deployments"].insert({
         "alias": "sample", "model_version": "sample@1", "engine": "llama_cpp", "path": "sample.gguf", "state": "ready",
         "created": now, "updated": now})

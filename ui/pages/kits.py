@@ -130,7 +130,12 @@ class KitsPage(Page):
                   and typed in f"{card.title} {card.description} {card.name} {card.domain}".lower()]
         wanted = [(card, self._fits.get(card.base_model), self._last.get(card.name), number == 0) for number, card in enumerate(chosen)]
         known = [says for says, _ in self._made]
-        self._turns.begin(*(partial(self._make, says) for says in wanted if says not in known), partial(self._place, wanted))
+        missing = [says for says in wanted if says not in known]
+        if missing:
+            self._turns.begin(*(partial(self._make, says) for says in missing), partial(self._place, wanted))
+        else:
+            self._turns.begin()
+            self._place(wanted)
 
     def _make(self, says: Says) -> None:
         card, fit, last, first = says
