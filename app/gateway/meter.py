@@ -25,6 +25,7 @@ class RequestMeter:
         self._store = store
         self._lines: deque[tuple[tuple[Any, ...], bool]] = deque()
         self._writing = threading.Lock()
+        self._due = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -59,13 +60,16 @@ class RequestMeter:
         )
         charged = bool(exchange.prompt_tokens or exchange.completion_tokens) and not exchange.header(STEP_HEADER.encode())
         self._lines.append((line, charged))
+        self._due.set()
 
     async def _loop(self) -> None:
-        while True:
+        while await self._due.wait():
             await asyncio.sleep(EVERY_SECONDS)
-            if self._lines:
-                with contextlib.suppress(Exception):  # a busy or full store: the lines stay and are tried again
-                    await asyncio.to_thread(self.flush)
+            self._due.clear()
+            try:
+                await asyncio.to_thread(self.flush)
+            except Exception:  # a busy or full store: the lines stay and are tried again
+                self._due.set()
 
     def flush(self) -> None:
         """Write the lines and the charges of those that were answered; by one thread at a time, so each line once."""

@@ -84,11 +84,13 @@ class Pool:
                 served.note("failed", orjson.dumps(problem.as_record()).decode())
 
     async def _rest(self) -> None:
-        idle = float(settings.get(self._store, "engine.idle_seconds"))
-        for served in list(self.served.values()):
+        for served in self.served.values():
             served.notice_crash()
+        loaded = [served for served in self.served.values() if served.engine is not None]
+        idle = float(settings.get(self._store, "engine.idle_seconds")) if loaded else 0.0
+        for served in loaded:
             busy = served.running or served.waiting or served.starting
-            if served.engine is not None and not busy and time.monotonic() - served.used > idle:
+            if not busy and time.monotonic() - served.used > idle:
                 await served.unload()
 
     def find(self, name: str) -> Served | None:

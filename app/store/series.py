@@ -35,7 +35,7 @@ class SeriesWriter:
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         """Held for a whole batch, so that two flushes cannot change the order of rows."""
-        self._stop = threading.Event()
+        self._stop, self._due = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._loop, name="series-writer", daemon=True)
         self._thread.start()
 
@@ -46,12 +46,14 @@ class SeriesWriter:
             return
         with self._lock:
             self._metrics.append((self._run, self._step, name, time.time(), x, number, unit))
+        self._due.set()
 
     def event(self, message: str, *, level: str = "info", kind: str = "note", data: Mapping[str, Any] | None = None) -> None:
         """Queue one thing a user should read."""
         line = (time.time(), self._run, self._step, level, kind, message, orjson.dumps(dict(data or {})).decode())
         with self._lock:
             self._events.append(line)
+        self._due.set()
 
     def flush(self) -> None:
         """Write what is queued now; it is durable in the store when this returns.  Raises StoreError; all stays queued then."""
@@ -70,6 +72,7 @@ class SeriesWriter:
     def close(self) -> None:
         """Write the rest.  Raises StoreError if that stays impossible for 20 s."""
         self._stop.set()
+        self._due.set()
         self._thread.join()
         deadline = time.monotonic() + CLOSING_SECONDS
         while True:
@@ -99,11 +102,13 @@ class SeriesWriter:
                 self._dropped += excess
 
     def _loop(self) -> None:
-        while not self._stop.wait(BATCH_SECONDS):
+        """Sleep until there is something, then let a batch come together."""
+        while self._due.wait() and not self._stop.wait(BATCH_SECONDS):
+            self._due.clear()
             try:
                 self.flush()
             except StoreError:  # busy, full or failing: the rows wait, and the next round tries again
-                continue
+                self._due.set()
 
     def __enter__(self) -> SeriesWriter:
         return self

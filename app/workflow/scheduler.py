@@ -23,7 +23,8 @@ from app.workflow.attempt import HUNG, LONGEST_STOP_SECONDS, Attempt, start_atte
 from app.workflow.costs import RunCosts
 from app.workflow.planning import Plan, plan_step
 
-TICK_SECONDS = 0.1
+TICK_SECONDS, REST_SECONDS = 0.1, 0.25
+"""Between two looks, while something runs and else."""
 _FULL_LOOK_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 Key = tuple[str, str]
@@ -78,7 +79,7 @@ class Scheduler:
             except Exception:
                 _log.exception("The scheduler met a fault and goes on.")
                 self._halt.wait(1.0)
-            self._halt.wait(TICK_SECONDS)
+            self._halt.wait(TICK_SECONDS if self._attempts or self._plans else REST_SECONDS)
         for attempt in self._attempts.values():
             attempt.process.kill()
 
