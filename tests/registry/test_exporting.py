@@ -175,7 +175,7 @@ def test_a_lost_file_can_be_made_again_while_its_original_is_there(store: Store,
     kinds = by_kind(exporting.choices(store, tuned.id))
     assert (kinds["q8_0"].missing, kinds["q8_0"].file, kinds["q8_0"].fault) == (True, "", "")
     assert [line.here for line in views.version_files(store, tuned.id)] == [False]
-    assert runs.check_text(exporting.document(store, tuned.id, "q8_0")).steps["export"].params["quantization"] == ["q8_0"]
+    assert runs.check_text(exporting.document(store, tuned.id, "q8_0")).sound().steps["export"].params["quantization"] == ["q8_0"]
     assert not kinds["f16"].missing
 
 
