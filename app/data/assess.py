@@ -72,7 +72,7 @@ class _Assessing:
         with _Kept(self._db, self._ctx.workdir / "assess.json", self._key()) as kept:
             self._ctx.progress(0.0, "Looking at a sample")
             sample = sample_rows(self._db, self._version, SAMPLE, self._ctx.seed)
-            frame = Frame.of(sample)
+            frame = patiently(lambda: Frame.of(sample), self._ctx.check_cancelled)
             self._look_at_all(sample, frame)
             if self._params.relevance.rows:
                 self._relevance(kept, sample, frame)
@@ -91,7 +91,7 @@ class _Assessing:
 
     # -- every row --------------------------------------------------------------------------------------------------------
     def _look_at_all(self, sample: list[Row], frame: Frame) -> None:
-        languages = _languages(sample, frame, self._params.languages)
+        languages = patiently(lambda: _languages(sample, frame, self._params.languages), self._ctx.check_cancelled)
         labels = self._label_models(frame) if self._params.labels else None
         for name in EVERY_ROW:
             self._scores[name] = np.full(self._total, np.nan, np.float32)

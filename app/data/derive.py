@@ -28,7 +28,7 @@ from app.store.records import Row, encode
 from app.store.versions import VersionWriter, discard_paused
 
 BATCH_ROWS, BATCH_SECONDS = 2000, 1.0
-TELL_ROWS = 200
+TELL_ROWS, TELL_SECONDS = 200, 0.25
 COPIED = 50_000
 """Places copied, or hashed, between two looks at whether to stop."""
 ITERATING = 0.9
@@ -95,7 +95,7 @@ class Derivation:
         self._of_row: list[_Statement] = []
         self._row: Row | None = None
         self._seen = self._count("WHERE version = ? AND state = 'kept' AND position <= ?", (self.parent, self._done))
-        self._written = time.monotonic()
+        self._written = self._told = time.monotonic()
         self._finished = self._kept = False
 
     @property
@@ -148,7 +148,8 @@ class Derivation:
         self._of_row.clear()
         if len(self._pending) >= BATCH_ROWS or time.monotonic() - self._written > BATCH_SECONDS:
             self._flush()
-        if self._seen % TELL_ROWS == 0 or self._seen == self.total:
+        if self._seen % TELL_ROWS == 0 or self._seen == self.total or time.monotonic() - self._told > TELL_SECONDS:
+            self._told = time.monotonic()
             self._ctx.progress(self._share * self._seen / max(self.total, 1), f"{self._seen:,} of {self.total:,} rows")
 
     # -- deciding -----------------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ class RedactParams(Params):
     columns: tuple[str, ...] = Field(
         ("*",), description="Other columns that are looked at, because they come out on export; *: all"
     )
-    processes: int = Field(0, ge=0, le=16, description="Processes that look at rows; 0: one a core, at most two")
+    processes: int = Field(0, ge=0, le=16, description="Processes that look at rows; 0: one for each core that is free, at most four")
 
     @field_validator("entities")
     @classmethod

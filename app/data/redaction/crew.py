@@ -9,9 +9,11 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from queue import Empty, Queue
 from typing import IO, Any
 
 import orjson
@@ -23,6 +25,7 @@ from app.store.profile import project_dir
 
 AHEAD = 2
 """Batches that wait at each child, so that none is idle while rows are written."""
+LOOK_SECONDS = 0.25
 Texts = dict[str, str]
 Batch = Sequence[Texts]
 Answer = list[dict[str, list[Finding]] | str]
@@ -47,7 +50,8 @@ def _look_alone(detector: Detector, row: Texts) -> dict[str, list[Finding]] | st
 class Crew:
     """Children that look at batches.  Use in ``with``."""
 
-    def __init__(self, settings: Settings, children: int) -> None:
+    def __init__(self, settings: Settings, children: int, alive: Callable[[], None]) -> None:
+        self._alive = alive
         job = orjson.dumps(asdict(settings)).decode()
         command = [sys.executable, "-m", "app.data.redaction.child", job]
         self._children = [
@@ -61,6 +65,7 @@ class Crew:
             )
             for _ in range(children)
         ]
+        self._answers = [_listen(child.stdout) for child in self._children]
 
     def map(self, batches: Iterable[Batch]) -> Iterator[Answer]:
         """The answer to each batch, in order.  Raises WorkflowError redaction.child_died."""
@@ -81,7 +86,13 @@ class Crew:
             raise _died() from problem
 
     def _receive(self, turn: int) -> Answer:
-        content = read_frame(self._children[turn].stdout)
+        """The next answer of a child, with signs of life while it loads its model or reads a long text."""
+        while True:
+            try:
+                content = self._answers[turn].get(timeout=LOOK_SECONDS)
+                break
+            except Empty:
+                self._alive()
         if content is None:
             raise _died()
         return [
@@ -99,6 +110,23 @@ class Crew:
                 if stream is not None:
                     _close(stream)
             child.wait()
+
+
+def _listen(stream: IO[bytes] | None) -> Queue[bytes | None]:
+    """The messages of a child as they come; None at its end.  There are never more than it was sent batches ahead."""
+    answers: Queue[bytes | None] = Queue()
+
+    def listen() -> None:
+        content: bytes | None = b""
+        while content is not None:
+            try:
+                content = read_frame(stream)
+            except (OSError, ValueError):  # closed under its hands
+                content = None
+            answers.put(content)
+
+    threading.Thread(target=listen, name="redaction-answers", daemon=True).start()
+    return answers
 
 
 def _close(stream: IO[bytes]) -> None:

@@ -10,7 +10,7 @@ from app.data.redaction.checks import REGIONS
 from app.data.redaction.contact import CONTACT, Phone
 from app.data.redaction.entities import DEFAULT, LANGUAGES
 from app.data.redaction.guards import guarded
-from app.data.redaction.namemodel import Reader
+from app.data.redaction.namemodel import Reader, model
 from app.data.redaction.normalise import View, disguises, folded, joined
 from app.data.redaction.numbers import EVERYWHERE, NATIONAL
 from app.data.redaction.places import PLACES
@@ -76,6 +76,11 @@ class Detector:
         self._persons = "PERSON" in wanted
         reads = settings.model and not wanted.isdisjoint(_NAMES)
         self._reader = Reader(places="LOCATION" in wanted) if reads else None
+
+    def load(self) -> None:
+        """Load the names model now, if it will be asked."""
+        if self._reader is not None:
+            model()
 
     def find(self, texts: Sequence[str]) -> list[list[Finding]]:
         """Findings of each text, in order of their place, none overlapping another."""

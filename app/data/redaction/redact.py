@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -10,7 +9,9 @@ from dataclasses import dataclass
 from math import floor
 from typing import Any
 
+from app.config.cores import free_cores
 from app.data.derive import Derivation
+from app.data.patience import patiently
 from app.data.redaction.crew import Answer, Crew, look
 from app.data.redaction.detect import Detector, Finding, Settings
 from app.data.redaction.entities import label
@@ -22,6 +23,8 @@ from app.errors import DatasetError, Place
 from app.store.records import Row
 
 BATCH_ROWS, BATCH_CHARACTERS = 64, 60_000
+MOST_CHILDREN = 4
+"""Unless more are asked for: with the names model each takes some 250 MB."""
 WORTH_CHILDREN = 1_500
 """Rows from which children pay: each takes some seconds to load its model."""
 _INSERT = (
@@ -86,10 +89,12 @@ class _Ahead:
 
     def _start(self, position: int) -> Iterator[Answer]:
         batches = self._batches(position)
-        children = self._plan.processes or min(2, os.cpu_count() or 1)
+        settings = self._plan.settings
+        children = self._plan.processes or min(MOST_CHILDREN, free_cores())
         if children > 1 and self._derivation.total >= WORTH_CHILDREN:
-            return self._stack.enter_context(Crew(self._plan.settings, children)).map(batches)
-        detector = Detector(self._plan.settings)
+            return self._stack.enter_context(Crew(settings, children, self._alive)).map(batches)
+        detector = Detector(settings)
+        patiently(detector.load, self._alive)
         return (look(detector, batch) for batch in batches)
 
     def _batches(self, position: int) -> Iterator[list[dict[str, str]]]:

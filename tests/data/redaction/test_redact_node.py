@@ -13,6 +13,7 @@ from app.data import browse, by_hand
 from app.data.derive import undo
 from app.data.redact_node import Redact, RedactParams
 from app.data.redaction import crew, redact, rules, views
+from app.data.redaction.detect import Settings
 from app.errors import Cancelled, DatasetError, UsageError
 from app.store import Store
 from app.store.datasets import open_dataset
@@ -137,6 +138,14 @@ def test_the_same_person_is_the_same_over_rows_and_in_a_rerun(bench: Bench) -> N
     texts = [row.messages[0]["content"] for row in bench.stored(made)]
     assert texts == ["Dr. [PERSON_1] called.", "Signed by [PERSON_1]", "Herr [PERSON_2] called.", "[PERSON_1] called."]
     assert again.content_hash == made.content_hash
+
+
+def test_a_stop_does_not_wait_for_children_that_load_their_model() -> None:
+    def stop() -> None:
+        raise Cancelled(save=True)
+
+    with pytest.raises(Cancelled), crew.Crew(Settings(), 1, stop) as children:
+        next(children.map([[{"text": "Anna Schmidt called."}]]))
 
 
 def test_children_find_the_same_as_this_process(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
