@@ -1,4 +1,5 @@
-"""What holds in every state of every page and dialog: each control has a name for a screen reader, and Tab reaches it.
+"""What holds in every state of every page and dialog: each control has a name for a screen reader, and Tab reaches it.  No word is cut in
+the smallest window, in any language.
 
 The walk leaves pictures of the states, and of the pages in dark too, in .artefacts/screenshots, to be looked at.
 """
@@ -27,8 +28,12 @@ from app.store import Profile, Store
 from app.store.profile import project_dir
 from tests.ui.conftest import shut
 from tests.ui.states import PAGES, STATES, Stage, State, fill_all
+from ui import language
 from ui.main import open_window
 from ui.theme import theme
+from ui.widgets.buttons import Button
+from ui.widgets.lineage import LineagePane
+from ui.widgets.text import Label
 
 PICTURES = project_dir() / ".artefacts" / "screenshots"
 
@@ -43,13 +48,16 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Profile, dict[str,
 
 @pytest.fixture
 def stage(qtbot, profile: Profile, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
-    """A window on the filled store, or on an empty one."""
+    """A window on the filled store, or on an empty one; in another language, or in English."""
+    wanted = request.param if isinstance(request.param, str) else "en"
     shown, there = request.getfixturevalue("filled") if request.param else (profile, {})
+    language.use(wanted)
     window = open_window(shown, start_service=False)
     window.resize(1440, 900)
     yield Stage(window, lambda reached: qtbot.waitUntil(reached, timeout=20_000), there, tmp_path)
     theme.apply("light")
     shut(qtbot, window)
+    language.use("en")
 
 
 def spoken(control: QWidget) -> str:
@@ -127,3 +135,25 @@ def test_every_control_of_every_state_has_a_name_and_is_reached_by_tab(stage: St
     assert nameless == {}
     assert unreached == {}
     assert seen > 5 * len(states), "the walk saw what it was to look at"
+
+
+def cut(page: QWidget) -> list[str]:
+    """Buttons and labels with less room than their words need, and pages that scroll sideways.  What ends with an ellipsis is whole in its
+    tooltip; a picture may be wider than the page."""
+    found = [f"{type(one).__name__} “{one.text()}”" for one in page.findChildren(QWidget) if one.isVisible() and one.width() < one.sizeHint().width() - 1
+             and ((isinstance(one, Button) and not one.property("flush")) or (isinstance(one, Label) and not one._elide and not one._wrap))]
+    return found + [f"{type(page).__name__} by {area.horizontalScrollBar().maximum()} px" for area in page.findChildren(QScrollArea)
+                    if area.isVisible() and area.horizontalScrollBar().maximum() > 0 and not isinstance(area, LineagePane)]
+
+
+@pytest.mark.parametrize("stage", [pytest.param(name, id=name) for name in language.languages()], indirect=True)
+def test_no_word_is_cut_in_the_smallest_window(stage: Stage):
+    stage.wait(lambda: stage.window.tray is not None)
+    stage.window.resize(1024, 680)
+    found = {}
+    for name in PAGES:
+        page = stage.go(name, {"models": "sample@2", "runs": stage.there["done"], "datasets": stage.there["dataset"]}.get(name, ""))
+        settle(stage)
+        if faults := cut(page):
+            found[name] = faults
+    assert found == {}

@@ -82,11 +82,13 @@ class HomePage(Page):
 
     def _drop(self) -> QWidget:
         area = Card("drop")
-        text = column(Label("Or drop your own file anywhere in this window", "strong"),
+        text = column(Label("Or drop your own file anywhere in this window", "strong", elide=True),
                       Label("Excel, CSV, Word, PDF, JSONL, Parquet, text. Your file is copied, never changed.", "small",
-                            "tertiary"))
+                            "tertiary", wrap=True))
         choose = Button("Choose a file", clicked=self.shell.import_file, tooltip="Choose a file", keys="import")
-        area.setLayout(row(Icon("file-input", "textSecondary", 20), text, None, choose, gap=14, margins=(20, 14, 20, 14)))
+        line = row(Icon("file-input", "textSecondary", 20), text, choose, gap=14, margins=(20, 14, 20, 14))
+        line.setStretch(1, 1)
+        area.setLayout(line)
         return area
 
     def refresh(self) -> None:
@@ -246,7 +248,7 @@ def _steps(card: Any) -> QWidget:
     layout = row(gap=8, margins=(20, 14, 12, 14))
     for number, node in enumerate(card.steps, start=1):
         name, what = words.STEP_WORDS.get(node, (node.rpartition(".")[2].capitalize(), ""))
-        layout.addLayout(column(Label(str(number), "small", "tertiary"), Label(name, "strong"),
+        layout.addLayout(column(Label(str(number), "small", "tertiary"), Label(name, "strong", elide=True),
                                 Label(what, "small", "tertiary", wrap=True), None), 1)
     foot.setLayout(layout)
     return foot

@@ -7,7 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog, QFrame, QMenu, QScrollArea, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import (
+    QBoxLayout,
+    QFileDialog,
+    QFrame,
+    QMenu,
+    QScrollArea,
+    QSizePolicy,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app.registry.views import recommended
 from ui import words
@@ -26,7 +37,8 @@ if TYPE_CHECKING:
     from app.registry.exporting import Choices
     from app.registry.views import FileLine, VersionLine, VersionView
 
-LIST_WIDTH = 192
+LIST_WIDTH, BESIDE = 192, 1120
+"""Of the list; and from which width of the page on proof and gate stand side by side."""
 STATES = {"registered": ("New", "accent"), "released": ("", "neutral"), "retired": ("Retired", "neutral"),
           "refused": ("Refused", "danger")}
 
@@ -108,16 +120,16 @@ class ModelsPage(Page):
         lineage = column(origin, self.lineage, gap=8)
         inner = QWidget()
         inner.setObjectName("scrolled")
-        proof_row = row(column(self._proof_panel, None), column(gate_panel, None), gap=16)
-        proof_row.setStretch(0, 3)
-        proof_row.setStretch(1, 2)
+        self._proofs = row(column(self._proof_panel, None), column(gate_panel, None), gap=16)
+        self._proofs.setStretch(0, 3)
+        self._proofs.setStretch(1, 2)
         self._beside_note = Label("", "small", "secondary", wrap=True)
         self._beside_table = Table([("", "text"), ("This one", "text"), ("The other", "text")], name="Two versions")
         self._beside_panel = Panel("Two versions side by side")
         self._beside_panel.body.addLayout(column(self._beside_note, margins=(16, 4, 16, 4)))
         self._beside_panel.body.addWidget(self._beside_table)
         self._beside_panel.hide()
-        parts = (self.answers, self._beside_panel, self._evaluation_panel, proof_row, lineage, None)
+        parts = (self.answers, self._beside_panel, self._evaluation_panel, self._proofs, lineage, None)
         inner.setLayout(column(*parts, gap=16, margins=(24, 20, 24, 24)))
         area = QScrollArea()
         area.setWidgetResizable(True)
@@ -125,6 +137,13 @@ class ModelsPage(Page):
         area.setWidget(inner)
         self._area = area
         return area
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """A narrow window has the gate below the proof."""
+        super().resizeEvent(event)
+        if hasattr(self, "_proofs"):
+            narrow = self.width() < BESIDE
+            self._proofs.setDirection(QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight)
 
     def refresh(self) -> None:
         """Ask for the list, then the chosen version."""
@@ -266,7 +285,7 @@ class ModelsPage(Page):
         if one is None:
             return
         interval = Interval(one.base, one.tuned, None, (one.base + one.low, one.base + one.high))
-        name = Label(f"{words.metric_name(one.metric).capitalize()}, {one.items:,} questions", "body")
+        name = Label(f"{words.metric_name(one.metric).capitalize()}, {one.items:,} questions", "body", elide=True)
         self._evaluation.show_rows([[name, f"{100 * one.base:.1f}", f"{100 * one.tuned:.1f}", interval,
                                      words.points(one.difference, one.low, one.high), verdict_badge(one.verdict)]])
 

@@ -81,25 +81,18 @@ class Button(QPushButton):
 
 
 class Link(Button):
-    """A small link as wide as there is room; a longer name is cut with an ellipsis and stands whole in the tooltip."""
+    """A small link that takes the room there is; a longer name is cut with an ellipsis and stands whole in the tooltip."""
 
     def __init__(self, text: str, *, clicked: Callable[[], object]) -> None:
         super().__init__(text, "link", size="small", clicked=clicked)
         self._whole = tr(text)
-        self.setMinimumWidth(40)
-        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-
-    def sizeHint(self) -> QSize:
-        """Room for the whole name."""
-        hint = super().sizeHint()
-        metrics = self.fontMetrics()
-        return QSize(hint.width() + metrics.horizontalAdvance(self._whole) - metrics.horizontalAdvance(self.text()), hint.height())
+        self.setProperty("flush", True)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Cut the name anew."""
         super().resizeEvent(event)
-        room = self.width() - (self.sizeHint().width() - self.fontMetrics().horizontalAdvance(self._whole))
-        shown = self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideRight, room)
+        shown = self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideRight, self.width() - 4)
         self.setText(shown)
         self.setToolTip(self._whole if shown != self._whole else "")
 

@@ -58,10 +58,9 @@ def kit_figures(card: Any, last: Any = None) -> QWidget:
         area.setLayout(row(Label("Nothing has been measured for this kit yet. The run measures it.", "small", "tertiary"),
                            None))
         return area
-    layout = row(gap=36)
+    layout = row(gap=20)
     for value, what in figures:
-        layout.addLayout(column(Label(value, "figure"), Label(what, "small", "tertiary")))
-    layout.addStretch(1)
+        layout.addLayout(column(Label(value, "figure"), Label(what, "small", "tertiary", wrap=True), None), 1)
     area.setLayout(layout)
     return area
 

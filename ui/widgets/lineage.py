@@ -17,7 +17,7 @@ from ui.theme import font, pixmap, theme
 if TYPE_CHECKING:
     from app.registry.lineage_graph import LineageGraph, LineageNode
 
-WIDE, NARROW, TALL = 168, 124, 48
+WIDE, NARROW, TALL = 168, 116, 48
 GAP_X, GAP_Y, EDGE = 28, 12, 3
 _STEPS = {Qt.Key.Key_Left: 0, Qt.Key.Key_Right: 1}
 
