@@ -419,6 +419,20 @@ def test_preference_and_text_rows_are_shown_too(page, qtbot, store):
     assert [text for kind, text in panel._text.pieces() if kind == "heading"] == ["Question", "Preferred answer", "Rejected answer"]
 
 
+def test_rows_of_text_have_one_column_for_it(page, qtbot, store, dataset):
+    imported(store, [Row("text", text="A passage of a contract.")], "passages")
+    qtbot.waitUntil(lambda: any(view.name == "passages" for view in page._views), timeout=10_000)
+    page._choose(next(view.id for view in page._views if view.name == "passages"))
+    qtbot.waitUntil(lambda: len(page.rows.table.places) == 1 and ready(page), timeout=10_000)
+    table = page.rows.table
+    titles = [table.model().headerData(column, Qt.Orientation.Horizontal) for column in (1, 2)]
+    assert (table.isColumnHidden(1), titles[1], table_text(page, 2)) == (True, "Text", ["A passage of a contract."])
+    page._choose(dataset)
+    qtbot.waitUntil(lambda: len(table.places) == ROWS and ready(page), timeout=10_000)
+    titles = [table.model().headerData(column, Qt.Orientation.Horizontal) for column in (1, 2)]
+    assert (table.isColumnHidden(1), titles) == (False, ["Question", "Answer"])
+
+
 def test_the_chosen_row_takes_the_lists_room_in_a_narrow_window(page, qtbot, window):
     window.resize(1024, 680)
     qtbot.waitUntil(lambda: window.width() == 1024, timeout=5000)

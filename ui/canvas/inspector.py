@@ -77,7 +77,7 @@ class FieldRow(QWidget):
         self._say(fault, {"here": "set here", "default": self._default()}.get(origin, f"set by {origin}"))
 
     def _words(self, value: Any) -> str:
-        if value is None:
+        if value is None or value == {} or value == []:
             return ""
         if isinstance(value, str) and self.field.kind in ("text", "path"):
             return value

@@ -44,7 +44,7 @@ class RowCells:
 
     columns = (Column("Row", 84, right=True), Column("Question"), Column("Answer"), Column("Use", 112), Column("Quality", 76, right=True),
                Column("State", 168))
-    USE, QUALITY = 3, 4
+    QUESTION, ANSWER, USE, QUALITY = 1, 2, 3, 4
 
     def __init__(self) -> None:
         self._shared: int | None = None

@@ -143,10 +143,16 @@ class RowsPane(QWidget):
         self._dataset, self._version, self._total = dataset, one.version, one.rows + one.removed
         self._reasons: dict[str, int] = {}
         self._offers_due = True
+        self._show_shape(one.shape)
         if same and self._wanted is not None:
             self.table.reload()
         else:
             self.look_for()
+
+    def _show_shape(self, shape: str) -> None:
+        """Rows of text have no question."""
+        self.table.setColumnHidden(RowCells.QUESTION, shape == "text")
+        self.table.retitle(RowCells.ANSWER, "Text" if shape == "text" else "Answer")
 
     def _ask_offers(self) -> None:
         """What the filter offers: asked for when the rows stand, because the reasons of a million rows take a core's tenth of a second."""

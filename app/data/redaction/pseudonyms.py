@@ -65,6 +65,8 @@ def parse_name(found: str) -> Name:
     ]
     if comma:
         family, given = before.split(), after.split()
+    elif len(words) == 2 and is_given(words[1]) and not is_given(words[0]) and not words[0].endswith("."):
+        family, given = words[:1], words[1:]  # "Öberg Åke"
     else:
         first = 1 if len(words) > 1 else 0
         while 0 < first < len(words) - 1 and (words[first].endswith(".") or is_given(words[first])):

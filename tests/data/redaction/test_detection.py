@@ -138,6 +138,7 @@ def test_it_is_found_and_the_span_is_the_original(plain: Detector, text: str, en
     "BGH, Urteil vom 12. März 2019, VIII ZR 277/18, NJW 2019, 1234.", "SFS 2018:218, 3 kap. 4 §, prop. 2017/18:105", "Ley 39/2015, BOE-A-2015-10565",
     "Section 4.2.1.3 and release v10.2.1.7", "The Licensee shall indemnify the Licensor.", "Population 8,123,456 on 31 December 2023.",
     "Welche Frist gilt für die Kündigung?", "Wer trägt die Kosten der Reparatur laut Vertrag?", "Was bedeutet Untervermietung?",
+    "Er entschied am LG Köln, Az. 5 O 12/19.",
     "ISBN 978-3-16-148410-0", "NDC 0002-8215-01, CPT 99213, LOINC 17856-6", "one two three, he counted", "Regulation (EU) 2016/679"])
 def test_what_only_looks_like_private_data_is_left_alone(whole: Detector, text: str) -> None:
     assert said(whole, text) == []

@@ -40,6 +40,7 @@ def persons(given: Pseudonyms, *rows: list[str]) -> list[list[str]]:
     pytest.param([["Katharina von Arnim"], ["von Arnim, Katharina"], ["K. VON ARNIM"]], [[1], [1], [1]], id="particles"),
     pytest.param([["Anna Müller", "Anna"]], [[1, 1]], id="given name alone in the row"),
     pytest.param([["An\u200bna Mü\u00adller"], ["\u0410nna Müller"]], [[1], [1]], id="in disguise"),
+    pytest.param([["Åke Öberg"], ["Oberg Åke"], ["Å. Öberg"]], [[1], [1], [1]], id="family name first, no comma"),
     pytest.param([["Anna Müller"], ["Anna Schmidt"]], [[1], [2]], id="same given name"),
 ])
 def test_the_same_person_has_the_same_number(db: DatasetDb, rows: list[list[str]], numbers: list[list[int]]) -> None:
