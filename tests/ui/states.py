@@ -156,6 +156,16 @@ def _versions_compared(stage: Stage) -> QWidget:
     return stage.window  # type: ignore[no-any-return]
 
 
+def _step(stage: Stage) -> QWidget:
+    from ui.dataset.step import StepDialog
+
+    page = _dataset(stage)
+    page.ask_step("data.select")
+    dialog = stage.window.findChild(StepDialog)
+    stage.wait(lambda: bool(dialog.rows))
+    return dialog  # type: ignore[no-any-return]
+
+
 def _review(stage: Stage) -> QWidget:
     from ui.review import open_review
 
@@ -375,7 +385,7 @@ STATES = [
     State("home", _page("home")), State("kits", _page("kits")), State("kit-inside", _kit_inside),
     State("datasets", _tab("rows")), State("datasets-row", _row), State("datasets-row-edit", _row_edit),
     State("datasets-quality", _tab("quality")), State("datasets-seen", _tab("seen")), State("datasets-versions", _tab("versions")),
-    State("datasets-compared", _versions_compared), State("review", _review), State("mapping", _mapping),
+    State("datasets-compared", _versions_compared), State("datasets-step", _step), State("review", _review), State("mapping", _mapping),
     State("workflow", _workflow_step), State("workflow-find", _workflow_text), State("workflow-resolved", _workflow_resolved),
     State("workflow-menu", _workflow_menu), State("workflow-faulty", _workflow_faulty), State("workflow-versions", _workflow_versions),
     State("runs", _run_list), State("run-live", _page("runs", "running")), State("run-done", _page("runs", "done")),
