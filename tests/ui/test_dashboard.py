@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
+from PySide6.QtCore import QEvent, QObject
+from PySide6.QtWidgets import QWidget
 
 from app.store import settings
 from ui.widgets.buttons import Button
@@ -60,3 +62,36 @@ def test_an_alert_leads_to_its_page(qtbot, window, view):
                 if "is not served" in view._alerts.itemAt(place).widget().accessibleName())
     line.findChild(Button).click()
     qtbot.waitUntil(lambda: window.page().title == "Endpoint", timeout=5000)
+
+
+def test_nothing_is_painted_again_that_says_the_same(qtbot, window, view):
+    from app.training.views import computer
+    from app.workflow.dashboard import dashboard
+
+    home, store = window._pages["home"], window.background.store
+    found, machine = dashboard(store), computer(store)
+    qtbot.waitUntil(lambda: window.background.quiet, timeout=10_000)
+
+    def painted_by_showing() -> list[str]:
+        watch = Paints()
+        for widget in home.findChildren(QWidget):
+            widget.installEventFilter(watch)
+        home._show_dashboard(found)
+        home._show_computer(machine)
+        qtbot.wait(50)
+        return watch.seen
+
+    qtbot.waitUntil(lambda: painted_by_showing() == [], timeout=5000)  # the page settles; what is shown anew each time never does
+
+
+class Paints(QObject):
+    """Names what is painted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Paint:
+            self.seen.append(type(watched).__name__)
+        return False

@@ -42,6 +42,24 @@ def test_a_page_opens_and_shows_no_failure(qtbot, window, name, mode):
     assert not window.grab().toImage().isNull()
 
 
+@pytest.mark.parametrize(("name", "whole"), [
+    ("settings", lambda page: page._key_table.window() is page.window() and "endpoint.port" in page._fields),
+    ("workflow", lambda page: page.editor.window() is page.pane.window() is page.window()),
+    ("datasets", lambda page: [pane.window() for pane in page._panes.values()] == [page.window()] * 4)])
+def test_a_page_built_in_parts_is_whole_before_it_is_shown(qtbot, window, name, whole):
+    shown = []
+    window.stack.currentChanged.connect(lambda _place: shown.append(whole(window.stack.currentWidget())))
+    window.go(name)
+    qtbot.waitUntil(lambda: window._turn.isActive(), timeout=5000)
+    window._next_stage()
+    window.go("home")  # asked for before it is built
+    assert (window.stack.currentWidget(), shown) == (window._made["home"], [])
+    window.go(name)
+    qtbot.waitUntil(lambda: bool(shown), timeout=5000)
+    assert shown == [True]
+    assert window.stack.count() == 2
+
+
 _FOCUSABLE = (QAbstractButton, QLineEdit, QPlainTextEdit, QComboBox, QAbstractItemView)
 
 

@@ -81,10 +81,11 @@ def _ordered(names: Sequence[str], edges: Edges, layers: Mapping[str, int], coun
     before: dict[str, list[str]] = {}
     for source, target in edges:
         before.setdefault(target, []).append(source)
+    height = {name: number for one in stacks for number, name in enumerate(one)}
     for stack in stacks[1:]:
-        height = {name: number for one in stacks for number, name in enumerate(one)}
         middle = {name: sum(height.get(one, 0) for one in before.get(name, [])) / max(len(before.get(name, [])), 1) for name in stack}
         stack.sort(key=lambda name: middle[name])
+        height |= {name: number for number, name in enumerate(stack)}
     return stacks
 
 
