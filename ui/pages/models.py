@@ -304,16 +304,12 @@ class ModelsPage(Page):
             self.shell.go(page, argument)
 
     def _promote(self) -> None:
-        from app.registry import api
-
-        command(self, api.promote, self._id, busy=self._release,
+        command(self, _promote, self._id, busy=self._release,
                 done=lambda _n: self.shell.toast(f"{self._id} is released and served.", action="Try it", then=self._try_it))
 
     def _roll_back(self) -> None:
-        from app.registry import api
-
         if self._view is not None:
-            command(self, api.roll_back, self._view.line.model, busy=self._back,
+            command(self, _roll_back, self._view.line.model, busy=self._back,
                     done=lambda _n: self.shell.toast("The version before it is served again."))
 
     def _try_it(self) -> None:
@@ -345,10 +341,8 @@ class ModelsPage(Page):
 
     def import_path(self, path: Path) -> None:
         """Import a model; damaged and dangerous ones are refused with the reason."""
-        from app.registry import api
-
         self.shell.toast(f"Checking {path.name}", stays=True)
-        command(self, api.import_model, path, busy=self._import, done=self._imported)
+        command(self, _import_model, path, busy=self._import, done=self._imported)
 
     def _imported(self, done: Any) -> None:
         self.shell.toast("The model is imported.")
@@ -407,6 +401,24 @@ def file_cells(file: FileLine, *, best: bool = False) -> list[str | QWidget]:
            else Badge("Recommended", "success", "check") if best else Label("", "small"))
     shares = [_share(file.quality_lost), _share(file.same_answers)]
     return [Label(file.quantization, "code"), words.size(file.size), *shares, chat, use]
+
+
+def _promote(store: Any, version: str) -> Any:  # what changes the registry is imported on the lane: it takes a tenth of a second
+    from app.registry import api
+
+    return api.promote(store, version)
+
+
+def _roll_back(store: Any, model: str) -> Any:
+    from app.registry import api
+
+    return api.roll_back(store, model)
+
+
+def _import_model(store: Any, path: Path) -> Any:
+    from app.registry import api
+
+    return api.import_model(store, path)
 
 
 def _choices(store: Any, version: str) -> Any:
