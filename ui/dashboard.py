@@ -91,7 +91,7 @@ class DashboardView(QWidget):
         clear(self._models)
         for model in found.models:
             said, token = STATES.get(model.state, (model.state, "textTertiary"))
-            name = Label(model.alias, "strong", elide=True)
+            name = Label(model.alias, "strong", elide=True, own=True)
             name.setMinimumWidth(40)
             line = row(Dot(token), name, Label(said, "small", "secondary"), gap=8)
             line.setStretch(1, 1)

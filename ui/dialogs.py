@@ -33,8 +33,8 @@ class _Decision(QDialog):
         self.setWindowTitle(tr(title))
         self.answer = ""
         self.setModal(True)
-        self.setMinimumWidth(480)
         body = Label(text, "body", "secondary", wrap=True)
+        body.setMinimumWidth(432)  # of the text: a minimum of the dialog itself would cut long words on its buttons
         self.middle = column()
         self.buttons = row(None)
         self.setLayout(column(Label(title, "title"), 8, body, 12, self.middle, 16, self.buttons, margins=(24, 20, 24, 20)))

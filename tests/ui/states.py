@@ -48,7 +48,8 @@ def fill_all(store: Store, folder: Path) -> dict[str, Any]:
     store.db["deployments"].insert({"alias": "base", "model_version": "base:smollm2-135m-instruct", "engine": "llama_cpp", "path": "/x",
                                     "state": "ready", "created": now, "updated": now})
     document = yaml.safe_load(DOCUMENT)
-    steps = {name: {"node": step.pop("node"), "needs": step.pop("needs", []), "inputs": {}, "params": step} for name, step in document["steps"].items()}
+    steps = {name: {"node": step.pop("node"), "needs": _names(step.pop("needs", [])), "inputs": {}, "params": step}
+             for name, step in document["steps"].items()}
     resolved = {**document, "steps": steps}
     store.db.execute("UPDATE runs SET resolved = ? WHERE id = ?", (json.dumps(resolved), found["done"]))
     store.db["api_keys"].insert({"id": "k", "name": "first", "key": "nw-sample", "created": now})
@@ -60,6 +61,11 @@ def fill_all(store: Store, folder: Path) -> dict[str, Any]:
         store.db["runs"].insert({"id": f"run_{number}", "number": number, "name": "Waits", "document": "", "document_hash": "", "resolved": "{}",
                                  "state": "queued", "seed": 0, "created": now + number})
     return found
+
+
+def _names(needs: str | list[str]) -> list[str]:
+    """What a step needs, as a planned document has it."""
+    return [needs] if isinstance(needs, str) else needs
 
 
 @dataclass

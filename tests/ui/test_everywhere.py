@@ -11,9 +11,11 @@ import pytest
 from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QWidget
 
 from app import doctor
 from app.config import forms
+from app.errors import WorkflowError
 from app.store import Store, settings
 from app.store.profile import Profile
 from app.workflow import registry
@@ -29,8 +31,9 @@ from ui.theme import CONTRAST, theme, tokens
 from ui.tour import STOPS, Tour
 from ui.tray import Tray
 from ui.widgets.buttons import Button
+from ui.widgets.feedback import ErrorBanner
 from ui.widgets.table import Cell, Column, Table
-from ui.widgets.text import Label
+from ui.widgets.text import Label, column
 
 NONE, CTRL, SHIFT, KEYPAD = (getattr(Qt.KeyboardModifier, f"{name}Modifier") for name in ("No", "Control", "Shift", "Keypad"))
 
@@ -475,3 +478,13 @@ def test_the_first_start_offers_drives_and_takes_one(qtbot, qapp, monkeypatch, t
     dialog.use.click()
     assert dialog.result() == 1
     assert (home / "datasets").is_dir()
+
+
+def test_a_failure_in_many_words_is_shown_whole(qtbot, qapp):
+    banner, holder = ErrorBanner(), QWidget()
+    holder.setLayout(column(banner, None))
+    qtbot.addWidget(holder)
+    holder.resize(620, 400)
+    holder.show()
+    banner.show_problem(WorkflowError("x", "It failed.", why="A reason that takes more than a line of the window to tell. " * 3, remedy="Try again."))
+    qtbot.waitUntil(lambda: banner._why.height() >= banner._why.heightForWidth(banner._why.width()) > 40, timeout=2000)

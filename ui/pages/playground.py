@@ -65,7 +65,7 @@ class Answer(Card):
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._line: _Line | None = None
-        self._name = Label("", "small", "secondary", elide=True)
+        self._name = Label("", "small", "secondary", elide=True, own=True)
         self._state = Badge("", "neutral")
         self._state.hide()
         self.text = QPlainTextEdit()

@@ -39,7 +39,6 @@ class ErrorBanner(QFrame):
         words = column(self._what, self._why, gap=2)
         line = row(Icon("circle-alert", "danger"), words, self._more, close, gap=10)
         line.setStretch(1, 1)
-        line.setAlignment(Qt.AlignmentFlag.AlignVCenter)
         self.setLayout(column(line, self._details, gap=6, margins=(12, 8, 8, 8)))
 
     def show_problem(self, problem: NeuroWeaverError) -> None:
