@@ -51,6 +51,7 @@ class Import(Node[ImportParams]):
             mapping=self.params.mapping,
             split_field=self.params.split_field,
             progress=ctx.progress,
+            rejects_file=False,
         )
         for warning in done.warnings:
             ctx.event(warning, level="warning")

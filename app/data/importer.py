@@ -58,10 +58,12 @@ def import_file(
     split_field: str | None = None,
     on_bad: OnBad = "set_aside",
     progress: Progress | None = None,
+    rejects_file: bool = True,
 ) -> ImportResult:
     """Import a file as a new version of the dataset called ``name`` (default: the file's name).
 
     on_bad: "set_aside" keeps bad rows apart with their reasons; "stop" makes the first one a failure.
+    rejects_file: write those rows to a file too, which is not encrypted; they are in the store in any case.
     Raises DatasetError where the file as a whole cannot be used, StoreError store.disk_full; then nothing is kept.
     """
     path = Path(path)
@@ -71,7 +73,7 @@ def import_file(
     dataset = _dataset(store, known)
     try:
         with open_dataset(store, dataset) as db:
-            return _Import(store, db, job, known, on_bad, progress or (lambda _fraction, _message: None)).run()
+            return _Import(store, db, job, known, on_bad, progress or (lambda _fraction, _message: None), rejects_file).run()
     finally:
         drop_if_unused(store, dataset)
 
@@ -91,8 +93,8 @@ def _dataset(store: Store, name: str) -> str:
 class _Import:
     """One import on its way."""
 
-    def __init__(self, store: Store, db: DatasetDb, job: Job, name: str, on_bad: OnBad, progress: Progress) -> None:
-        self._store, self._db, self._job, self._name = store, db, job, name
+    def __init__(self, store: Store, db: DatasetDb, job: Job, name: str, on_bad: OnBad, progress: Progress, rejects_file: bool) -> None:
+        self._store, self._db, self._job, self._name, self._rejects_file = store, db, job, name, rejects_file
         self._on_bad, self._progress = on_bad, progress
         self._rows, self._fraction, self._began = 0, 0.0, time.monotonic()
 
@@ -126,7 +128,7 @@ class _Import:
                 report={"warnings": head.warnings + tail.warnings},
             )
         warnings = head.warnings + tail.warnings + self._repeated(writer.version, tail.content_hash)
-        rejects = _rejects_file(self._store, self._db, writer.version) if tail.rejected else None
+        rejects = _rejects_file(self._store, self._db, writer.version) if tail.rejected and self._rejects_file else None
         return ImportResult(
             self._db.dataset,
             writer.version,

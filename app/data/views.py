@@ -64,7 +64,7 @@ def import_for_window(store: Store, path: str, mapping: Mapping[str, str] | None
     """Import a dropped file, with what was recognised or MappingPreview.for_import(); see :func:`app.data.api.import_file`."""
     from app.data import api
 
-    return api.import_file(store, Path(path), mapping=mapping)
+    return api.import_file(store, Path(path), mapping=mapping, rejects_file=False)
 
 
 def overview(store: Store) -> list[DatasetView]:

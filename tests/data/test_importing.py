@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.data import api
+from app.data import api, views
 from app.data.import_node import Import, ImportParams
 from app.errors import Cancelled, DatasetError
 from app.store import Store
@@ -92,6 +92,14 @@ def test_bad_rows_are_set_aside_and_good_ones_keep_their_number(tmp_path: Path, 
         (5, "answer is blank"),
     ]
     assert found[1]["raw"] == "{oops"
+
+
+def test_window_and_workflow_leave_no_row_unencrypted(tmp_path: Path, store: Store) -> None:
+    path = lines(tmp_path / "a.jsonl", {"prompt": "q", "answer": "a"}, {"prompt": "Canary Svensson", "answer": ""})
+    done = views.import_for_window(store, str(path))
+    assert (done.rejected, done.rejects_file) == (1, None)
+    Import(ImportParams.model_validate({"path": str(path), "name": "again"})).run(FakeContext(store, tmp_path))
+    assert not [file for file in store.profile.home.rglob("*") if file.is_file() and b"Canary Svensson" in file.read_bytes()]
 
 
 def test_stop_at_the_first_bad_row_keeps_nothing(tmp_path: Path, store: Store) -> None:
