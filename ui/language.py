@@ -73,11 +73,16 @@ def own_name(language: str) -> str:
 
 
 def chosen(profile: Profile) -> str:
-    """The language of the next start; English where none was chosen."""
+    """The language of the next start; where none was chosen the computer's, if there is a file for it, or else English."""
     try:
-        return (profile.home / CHOICE).read_text(encoding="utf-8").strip()[:20] or "en"
+        return (profile.home / CHOICE).read_text(encoding="utf-8").strip()[:20] or _of_this_computer()
     except (OSError, UnicodeDecodeError):
-        return "en"
+        return _of_this_computer()
+
+
+def _of_this_computer() -> str:
+    name = QLocale.system().name().partition("_")[0]
+    return name if name in languages() else "en"
 
 
 def choose(profile: Profile, name: str) -> None:

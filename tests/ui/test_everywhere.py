@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QEvent, QSize, Qt
+from PySide6.QtCore import QEvent, QLocale, QSize, Qt
 from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
@@ -259,9 +259,14 @@ def test_a_window_in_another_language_is_so_on_its_rail(qtbot, profile, german):
     shut(qtbot, opened)
 
 
+@pytest.mark.parametrize(("system", "first"), [("de_AT", "de"), ("en_GB", "en"), ("fr_FR", "en"), ("C", "en")])
+def test_the_first_start_speaks_the_language_of_the_computer_if_it_can(profile: Profile, monkeypatch: pytest.MonkeyPatch, system, first):
+    monkeypatch.setattr(language.QLocale, "system", lambda: QLocale(system))
+    assert language.chosen(profile) == first
+
+
 def test_the_choice_is_kept_beside_the_store_and_a_missing_file_is_english(profile: Profile, tmp_path: Path):
     profile.create()
-    assert language.chosen(profile) == "en"
     language.choose(profile, "xx")
     assert language.chosen(profile) == "xx"
     language.use("xx")
