@@ -180,18 +180,26 @@ class _Assessing:
                                      (self._version,))
         rows = np.fromiter((row for (row,) in kept), np.int64, self._total)
         for place, (name, values) in enumerate(self._scores.items()):
-            before = self._db.conn.execute("SELECT 1 FROM scores WHERE name = ? LIMIT 1", (name,)).fetchone() is not None
+            self._forget(name, rows[~np.isfinite(values)])
             for start in range(0, self._total, WRITTEN):
                 part = slice(start, start + WRITTEN)
-                self._put(name, rows[part], values[part], before)
+                self._put(name, rows[part], values[part])
                 share = (place + min(start + WRITTEN, self._total) / self._total) / len(self._scores)
                 self._ctx.progress(0.95 + 0.05 * share, f"Keeping the scores: {BY_NAME[name].title.lower()}")
 
-    def _put(self, name: str, rows: npt.NDArray[np.int64], values: Values, before: bool) -> None:
+    def _forget(self, name: str, rows: npt.NDArray[np.int64]) -> None:
+        """Take a score of rows out, before any is put in: rows of equal content share theirs, and it may be known of one alone."""
+        if self._db.conn.execute("SELECT 1 FROM scores WHERE name = ? LIMIT 1", (name,)).fetchone() is None:
+            return
+        for start in range(0, len(rows), WRITTEN):
+            with self._db.write() as conn:
+                conn.executemany("DELETE FROM scores WHERE row = ? AND name = ?",
+                                 ((row, name) for row in rows[start : start + WRITTEN].tolist()))
+            self._ctx.check_cancelled()
+
+    def _put(self, name: str, rows: npt.NDArray[np.int64], values: Values) -> None:
         known = np.isfinite(values)
         with self._db.write() as conn:
-            if before:
-                conn.executemany("DELETE FROM scores WHERE row = ? AND name = ?", ((row, name) for row in rows[~known].tolist()))
             conn.executemany("INSERT OR REPLACE INTO scores (row, name, value) VALUES (?, ?, ?)",
                              ((row, name, value) for row, value in zip(rows[known].tolist(), values[known].tolist(), strict=True)))
 

@@ -14,6 +14,7 @@ from app.data import assess as module
 from app.data import browse, quality_views, search
 from app.data.assess_node import Assess, AssessParams
 from app.data.browse import RowFilter
+from app.data.spread import sample_rows
 from app.errors import Cancelled, DatasetError
 from app.evaluation.likelihood import answer_nll
 from app.store import Store
@@ -208,6 +209,16 @@ def test_a_served_model_grades_some_rows_and_what_it_cost_is_told(run, store: St
     assert summary["worst"][0]["position"] == 81
     assert summary["asked"]["questions"] == 81
     assert summary["asked"]["unusable"] == 4
+
+
+def test_what_was_told_of_a_row_stays_though_its_copies_were_not_looked_at(run, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WRITTEN", 8)
+    with serving(store, lambda _body: {"correct": 5, "complete": 5, "clear": 5}):
+        ctx, made = run(GOOD[:10] * 8, labels=False, judge={"rows": 40, "model": "teacher"})
+    with open_dataset(store, made["rows"].dataset) as db:
+        looked_at = {row.hash for row in sample_rows(db, 1, 40, ctx.seed)}
+        told = db.conn.execute("SELECT r.hash FROM rows r JOIN scores s ON s.row = r.id AND s.name = 'judge'")
+        assert {digest.hex() for (digest,) in told} == looked_at
 
 
 def test_no_model_is_asked_unless_it_is_wanted(run) -> None:
