@@ -19,6 +19,7 @@ from typing import IO, Any
 import orjson
 
 from app.config.subprocess_tools import kill_tree, start_child
+from app.data.patience import patiently
 from app.data.redaction.detect import Detector, Finding, Settings
 from app.errors import WorkflowError
 from app.store.profile import project_dir
@@ -80,8 +81,10 @@ class Crew:
             yield self._receive(waiting.popleft())
 
     def _send(self, turn: int, batch: Batch) -> None:
+        """With signs of life too: a child that loads its model reads nothing, and a pipe holds little."""
+        content = orjson.dumps(batch)
         try:
-            write_frame(self._children[turn].stdin, orjson.dumps(batch))
+            patiently(lambda: write_frame(self._children[turn].stdin, content), self._alive)
         except OSError as problem:
             raise _died() from problem
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,17 @@ def test_a_stop_does_not_wait_for_children_that_load_their_model() -> None:
 
     with pytest.raises(Cancelled), crew.Crew(Settings(), 1, stop) as children:
         next(children.map([[{"text": "Anna Schmidt called."}]]))
+
+
+def test_a_stop_does_not_wait_for_children_that_read_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch is more than a pipe holds."""
+    def stop() -> None:
+        raise Cancelled(save=True)
+
+    start, asleep = crew.start_child, [sys.executable, "-c", "import time; time.sleep(30)"]
+    monkeypatch.setattr(crew, "start_child", lambda _command, **options: start(asleep, **options))
+    with pytest.raises(Cancelled), crew.Crew(Settings(), 1, stop) as children:
+        next(children.map([[{"text": "Anna Schmidt called. " * 20_000}]]))
 
 
 def test_children_find_the_same_as_this_process(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
