@@ -90,8 +90,9 @@ class _Ahead:
     def _start(self, position: int) -> Iterator[Answer]:
         batches = self._batches(position)
         settings = self._plan.settings
-        children = self._plan.processes or min(MOST_CHILDREN, free_cores())
-        if children > 1 and self._derivation.total >= WORTH_CHILDREN:
+        few = self._derivation.total < WORTH_CHILDREN  # asked first: looking for free cores takes half a second
+        children = 1 if few else self._plan.processes or min(MOST_CHILDREN, free_cores())
+        if children > 1:
             return self._stack.enter_context(Crew(settings, children, self._alive)).map(batches)
         detector = Detector(settings)
         patiently(detector.load, self._alive)
