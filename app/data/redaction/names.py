@@ -47,7 +47,8 @@ _PARTICLE_BEFORE = re.compile(rf"\b{PARTICLE}\Z")
 NEXT_TO = 16
 """Characters between two words of a name at most: a comma, an initial, "van der"."""
 _NO_NAME = re.compile(r"[\d_]")
-_CAPITALISED = re.compile(r"[A-ZÀ-ÖØ-ÞŁŠŽ](?<![\w'’\-].)[\w'’\-]*")
+_CAPITALISED = re.compile(r"[A-ZÀ-ÖØ-ÞĀ-ɏḀ-ỿ](?<![\w'’\-].)[\w'’\-]*")
+"""Also words in some rarer small letters: better to read a sentence in vain than to miss "Şahin Yıldız"."""
 _PARTY = re.compile(
     r"(?i)(?:patient(?:in|en)?|paciente|client|mandant(?:in)?|kläger(?:in)?|beklagte[rn]?|plaintiff|defendant|"
     r"claimant|witness|zeug(?:e|in|en)|testigo|vittnet|demandante|demandad[oa]|sökanden|svaranden|käranden|"

@@ -76,6 +76,7 @@ def test_pattern_that_can_begin_with_a_sign_is_refused() -> None:
     pytest.param("Das sagte Fermín Zubizarreta dort.", [(10, 28)], False, False, id="two words that are known"),
     pytest.param("Enligt Ödman, S. var det så.", [], False, True, id="with an initial"),
     pytest.param("Das sagte Anna dort.", [], False, True, id="a frequent given name"),
+    pytest.param("Das sagte Şahin Yıldız dort.", [], False, True, id="a Turkish name"),
     pytest.param("Model WX-9752 runs.", [(0, 5)], True, False, id="a number"),
 ])
 def test_only_a_sentence_that_can_hold_another_name_is_read(sentence: str, known: list[tuple[int, int]], english: bool, worth: bool) -> None:
