@@ -131,7 +131,7 @@ class Selection:
 
     def _scores(self, name: str, positions: Numbers) -> npt.NDArray[np.float64]:
         found = scores_at(self._db, self._version, name, positions)
-        if not np.isfinite(found).any():
+        if len(found) and not np.isfinite(found).any():
             raise UsageError(
                 "select.no_score", f"The rows have no score {name!r}.", where=Place.of(field=name),
                 why="No step has measured it." if name != "ifd" else "Difficulty is measured only if data.assess is asked to.",
