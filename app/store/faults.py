@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,16 +131,17 @@ class Connection(sqlcipher.Connection):
     def watch(self, alive: Callable[[], None] | None) -> None:
         """Have ``alive`` called all the time while a statement takes long (None: no more).  What it raises ends the statement, is
         raised by it, and takes back what it did."""
-        def look() -> int:
-            try:
-                alive()  # type: ignore[misc]
-            except BaseException as problem:  # SQLite would swallow it
-                self.stopped = problem
-                return 1
-            return 0
-
         self.stopped = None
-        self.set_progress_handler(look if alive is not None else None, LOOK_EVERY)
+        self.set_progress_handler(partial(self._look, alive) if alive is not None else None, LOOK_EVERY)
+
+    def _look(self, alive: Callable[[], None]) -> int:
+        """What SQLite asks for: 1 ends the statement."""
+        try:
+            alive()
+        except BaseException as problem:  # SQLite would swallow it
+            self.stopped = problem
+            return 1
+        return 0
 
     def cursor(self, factory: Any = _Cursor) -> Any:
         return super().cursor(factory)

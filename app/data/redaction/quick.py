@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from re import _constants as codes  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
+from re import _constants as codes  # type: ignore[attr-defined]  # Python's own, not public: see Quick
+from re import _parser as parser  # type: ignore[attr-defined]  # the same
 from typing import Any
 
 LETTERS = 3
@@ -43,7 +43,11 @@ def _small(letters: str) -> str:
 
 
 class Quick:
-    """A compiled pattern that can only match where a word begins (a run of letters), and begins with letters."""
+    """A compiled pattern that can only match where a word begins (a run of letters), and begins with letters.
+
+    How it can begin is read from what Python's own parser makes of it, which is not public: another Python has to pass
+    test_detection.py first.  Raises ValueError for a pattern that can begin with something else.
+    """
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
         self.pattern = pattern
