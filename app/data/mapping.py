@@ -42,6 +42,8 @@ ROLES = {
     "chatgpt": "assistant",
     "tool": "tool",
 }
+HEADED = (".csv", ".tsv", ".xlsx")
+"""Kinds of files whose first row names the columns; in others each row does, or nothing."""
 LONGEST_NAME, MOST_NAME_WORDS = 60, 6
 """Characters and words that a column's name has; more is a value in its place."""
 _VALUE = re.compile(r"@|\d{5}")
@@ -114,9 +116,9 @@ def is_column_name(text: str) -> bool:
     return len(text) <= LONGEST_NAME and len(text.split()) <= MOST_NAME_WORDS and not _VALUE.search(text)
 
 
-def missing_header(columns: Iterable[str]) -> list[str]:
-    """A warning where a file's first row seems to stand in the place of its columns' names."""
-    value = next((name for name in columns if not is_column_name(name)), "")
+def missing_header(kind: str, columns: Iterable[str]) -> list[str]:
+    """A warning where a file's first row seems to stand in the place of its columns' names.  kind: the file's ending."""
+    value = next((name for name in columns if not is_column_name(name)), "") if kind in HEADED else ""
     return [f"The first line is taken for the names of the columns, but “{value[:40]}” looks like a value. If the file has no such line, "
             "put one before the first row."] if value else []
 

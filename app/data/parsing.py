@@ -104,7 +104,7 @@ def parse_file(job: Job) -> Iterator[Part]:
     split = _split_field(job.split_field, first, place)
     columns = list(dict.fromkeys(str(name) for record in first for name in record))
     yield Head(mapping.model_dump(), split, columns, [dict(record) for record in first[:5]],
-               [*source.warnings, *missing_header(columns)])
+               [*source.warnings, *missing_header(kind_of(path), columns)])
     totals = Totals()
     for block in _blocks(source, start, mapping, split, totals):
         yield block, source.fraction()

@@ -128,3 +128,8 @@ def test_a_file_without_a_line_of_names_is_noticed(header: str, said: bool, tmp_
     mapping = {"shape": "prompt", "prompt": first, "answer": second}
     assert any("no such line" in note for note in views.preview_mapping(path, mapping).notes) == said
     assert any("no such line" in note for note in views.import_for_window(store, str(path), mapping).warnings) == said
+
+
+def test_only_a_table_has_a_line_of_names(tmp_path: Path) -> None:
+    path = lines(tmp_path, {"anna@mail.example": "q", "answer": "a"})
+    assert not views.preview_mapping(path, {"shape": "prompt", "prompt": "anna@mail.example", "answer": "answer"}).notes
