@@ -90,7 +90,7 @@ class Pool:
         idle = float(settings.get(self._store, "engine.idle_seconds")) if loaded else 0.0
         for served in loaded:
             busy = served.running or served.waiting or served.starting
-            if not busy and time.monotonic() - served.used > idle:
+            if served.engine is not None and not busy and time.monotonic() - served.used > idle:
                 await served.unload()
 
     def find(self, name: str) -> Served | None:
