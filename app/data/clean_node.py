@@ -37,7 +37,7 @@ class CleanParams(Params):
     truncated: Literal["flag", "remove", "ignore"] = Field("flag", description="Answers that break off: flag, remove or ignore them")
 
 
-@node("data.clean", version=1, title="Clean")
+@node("data.clean", version=2, title="Clean")
 class Clean(Node[CleanParams]):
     """Cleans each row by itself; says of each what was done."""
 
