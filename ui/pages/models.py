@@ -178,7 +178,7 @@ class ModelsPage(Page):
         model = ""
         for line in found:
             if line.model != model:
-                label = Label(line.model, "group", "tertiary", elide=True)
+                label = Label(line.model, "group", "tertiary", elide=True, own=True)
                 label.setContentsMargins(8, 8, 0, 2)
                 self._list.addWidget(label)
                 model = line.model
@@ -258,9 +258,11 @@ class ModelsPage(Page):
         """Say which files are not on this computer any more, and whether a run can make them again."""
         self._missing_line.hide()
         if not all(file.here for file in view.files):
-            query(self, _choices, self._id, done=self._show_missing, slow=True)
+            query(self, _choices, view.line.id, done=partial(self._show_missing, view), slow=True)
 
-    def _show_missing(self, found: Choices) -> None:
+    def _show_missing(self, view: VersionView, found: Choices) -> None:
+        if view is not self._view:  # another version is shown by now
+            return
         gone = [one for one in found.files if one.missing]
         names, faults = ", ".join(one.quantization for one in gone), [one.fault for one in gone if one.fault]
         again = f"The file {names} is missing on this computer. The run that exported it can make it again."
