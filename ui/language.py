@@ -117,8 +117,10 @@ def _use_standard(name: str) -> None:
     if _now.standard is not None:
         app.removeTranslator(_now.standard)
         _now.standard = None
+    if name == "en":
+        return
     standard = QTranslator(app)
-    if name != "en" and standard.load(f"qtbase_{name}", QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)):
+    if standard.load(f"qtbase_{name}", QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)):
         app.installTranslator(standard)
         _now.standard = standard
 

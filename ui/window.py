@@ -22,7 +22,7 @@ from PySide6.QtWidgets import QMainWindow, QStackedWidget, QWidget
 
 from app.errors import NeuroWeaverError
 from ui import words
-from ui.background import Background
+from ui.background import Background, alive
 from ui.pages import pages
 from ui.palette import Deed, Palette
 from ui.rail import Rail
@@ -117,8 +117,9 @@ class Window(QMainWindow):
         try:
             yield
             yield from page.parts()
-        except GeneratorExit:  # another page was asked for meanwhile
-            page.deleteLater()
+        except GeneratorExit:  # another page was asked for meanwhile, or the window is gone
+            if alive(page):
+                page.deleteLater()
             raise
         self._made[name] = page
 
