@@ -36,7 +36,7 @@ LONGEST = 44
 _COUNTS = {1: "one finding", 2: "two findings", 3: "three findings", 4: "four findings", 5: "five findings"}
 _HEADINGS = (("Kind", ""), ("Found", "In this version"),
              ("Finds", "Of planted ones, how many are found, in sentences made for this measure"),
-             ("Right", "Of what is found in such sentences, how much is private data"))
+             ("Correct", "Of what is found in such sentences, how much is private data"))
 _STATES = {"accepted": ("redacted", "accent"), "rejected": ("kept", "neutral")}
 
 
@@ -366,7 +366,7 @@ class ReviewDialog(QDialog):
             menu.addAction(tr("Always redact this text"), lambda: self.add_rule("redact", whole=False))
             menu.addAction(tr("Always keep this text"), lambda: self.add_rule("keep", whole=False))
             menu.addSeparator()
-            menu.addAction(f"{tr('Always keep')}: {one.label}", lambda: self.add_rule("keep", whole=True))
+            menu.addAction(f"{tr('Always keep')}: {tr(one.label)}", lambda: self.add_rule("keep", whole=True))
         if one is None and not known:
             menu.addAction(tr("No rule yet")).setEnabled(False)
         if known:
@@ -411,15 +411,15 @@ class FindingLine(QWidget):
     def __init__(self, one: FindingView, decision: str, replacement: str, *, chosen: bool) -> None:
         super().__init__()
         self._chosen = chosen
-        self.setAccessibleName(tr(f"{one.label}: {one.text}. {one.why}" + (" Chosen." if chosen else "")))
+        self.setAccessibleName(f"{tr(one.label)}: {one.text}. {tr(one.why)}" + (f" {tr('Chosen.')}" if chosen else ""))
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         head = row(Label(one.label, "strong"), None, gap=8)
         if decision in _STATES:
             words, kind = _STATES[decision]
             head.addWidget(Badge(words, kind, "check" if decision == "accepted" else ""))
         head.addWidget(Label(f"certainty {one.score:.2f}", "small", "tertiary"))
-        chips = row(Badge(_cut(one.text), "warning", tooltip=one.text), Icon("arrow-right", "textTertiary", 14),
-                    Badge(_cut(replacement if decision != "rejected" else one.text), "accent"), None, gap=8)
+        chips = row(Badge(_cut(one.text), "warning", tooltip=one.text, own=True), Icon("arrow-right", "textTertiary", 14),
+                    Badge(_cut(replacement if decision != "rejected" else one.text), "accent", own=True), None, gap=8)
         self.setLayout(column(head, chips, Label(one.why, "small", "tertiary", elide=True), gap=4, margins=(24, 9, 20, 9)))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
@@ -491,7 +491,7 @@ def _rule_words(rule: Rule) -> str:
     from app.data.redaction.entities import label
 
     verb = tr("Redact" if rule.decision == "redact" else "Keep")
-    return f"{verb} “{_cut(rule.folded)}”" if rule.folded else f"{verb}: {label(rule.entity)}"
+    return f"{verb} “{_cut(rule.folded)}”" if rule.folded else f"{verb}: {tr(label(rule.entity))}"
 
 
 def _tooltip(line: EntityLine) -> str:

@@ -137,7 +137,7 @@ def test_it_shows_recall_and_precision_of_each_kind(review: Callable[[], ReviewD
     assert line.recall
     assert line.precision
     shown = [dialog.grid.itemAtPosition(row, 3).widget().words() for row in range(1 + len(dialog.summary.lines))]
-    assert shown[0] == "Right"
+    assert shown[0] == "Correct"
     assert f"{floor(1000 * line.precision[0]) / 10:.1f} %" in shown
 
 

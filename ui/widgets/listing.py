@@ -100,16 +100,16 @@ class FigureStrip(Card):
 
 
 class Entry(QPushButton):
-    """One line of a side list: a name, a mark at its right, a note under it.  The chosen one is tinted."""
+    """One line of a side list: a name, a mark at its right, a note under it.  The chosen one is tinted.  own: the name is the user's."""
 
-    def __init__(self, title: str, note: str, mark: QWidget | None = None, *, chosen: bool = False,
+    def __init__(self, title: str, note: str, mark: QWidget | None = None, *, chosen: bool = False, own: bool = False,
                  clicked: Callable[[], object]) -> None:
         super().__init__()
         self.setProperty("row", True)
         self.setProperty("scale", "entry")
         self.setCheckable(True)
-        self.setAccessibleName(tr(f"{title}, {note}"))
-        self._title = Label(title, "strong", elide=True)
+        self.setAccessibleName(f"{title if own else tr(title)}, {tr(note)}")
+        self._title = Label(title, "strong", elide=True, own=own)
         first = row(self._title, *([mark] if mark is not None else []), gap=6)
         first.setStretch(0, 1)
         self.setLayout(column(first, Label(note, "small", "tertiary", elide=True), margins=(10, 6, 8, 6)))

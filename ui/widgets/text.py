@@ -186,11 +186,12 @@ _BADGE_TOKENS = {"neutral": "textSecondary", "accent": "accentText", "success": 
 
 
 class Badge(QFrame):
-    """Icon and word on a tint, 20 px high.  kind: neutral, accent, success, warning, danger."""
+    """Icon and word on a tint, 20 px high.  kind: neutral, accent, success, warning, danger.  own: the user's words, as in a Label."""
 
-    def __init__(self, text: str, kind: str = "neutral", icon: str = "", tooltip: str = "") -> None:
+    def __init__(self, text: str, kind: str = "neutral", icon: str = "", tooltip: str = "", *, own: bool = False) -> None:
         super().__init__()
-        self._label = Label(text, "smallstrong", _BADGE_TONES[kind])
+        self._own = own
+        self._label = Label(text, "smallstrong", _BADGE_TONES[kind], own=own)
         self._icon = Icon(icon or "circle", _BADGE_TOKENS[kind], 14)
         self._icon.setVisible(bool(icon))
         self.setLayout(row(self._icon, self._label, gap=5, margins=(7, 0, 7, 0)))
@@ -201,8 +202,8 @@ class Badge(QFrame):
     def show_state(self, text: str, kind: str, icon: str = "", tooltip: str = "") -> None:
         """Change what it says."""
         self.setProperty("badge", kind)
-        self.setAccessibleName(tr(text))
-        self.setToolTip(tr(tooltip))
+        self.setAccessibleName(text if self._own else tr(text))
+        self.setToolTip(tooltip if self._own else tr(tooltip))
         self._label.say(text)
         self._label.tone(_BADGE_TONES[kind])
         self._icon.show_icon(icon or "circle", _BADGE_TOKENS[kind])
