@@ -51,7 +51,7 @@ class Tray(QObject):
         if self.sign is None:
             return False
         self._then = then
-        self.sign.showMessage(title, text, app_icon(), NOTICE_MS)
+        self.sign.showMessage(title, tr(text), app_icon(), NOTICE_MS)
         return True
 
     def _activated(self, reason: QSystemTrayIcon.ActivationReason) -> None:

@@ -373,7 +373,7 @@ def test_the_rows_of_a_state_are_exported(page, qtbot, tmp_path, state, count):
     assert ("reason" in rows[0]) == bool(state)
 
 
-def test_what_a_filter_by_score_and_words_shows_is_exported_in_its_order(page, qtbot, store, dataset, tmp_path):
+def test_what_a_filter_by_score_and_words_shows_is_exported(page, qtbot, store, dataset, tmp_path):
     page.rows.filters.search.setText("sublicense")
     page.rows.filters.popup.set("quality", None, 0.85)
     file = tmp_path / "worst.jsonl"
@@ -383,7 +383,6 @@ def test_what_a_filter_by_score_and_words_shows_is_exported_in_its_order(page, q
     wanted = RowFilter("kept", score="quality", high=0.85, words="sublicense")
     assert 3 < len(rows) == len(list(browse.iter_found(store, dataset, 3, wanted))) < 57
     assert all("sublicense" in row["prompt"] and "reason" not in row for row in rows)
-
 
 
 def test_several_dropped_files_are_shown_one_after_the_other(page, qtbot, window, tmp_path):

@@ -321,7 +321,7 @@ class CanvasPane(QWidget):
         lines = menu.addMenu(tr("Align"))
         lines.setEnabled(len(chosen) > 1)
         for words, how in (("Left edges", "left"), ("Top edges", "top"), ("In a row", "row"), ("In a column", "column")):
-            lines.addAction(words, partial(self.deeds.align, how))
+            lines.addAction(tr(words), partial(self.deeds.align, how))
         menu.addAction(tr("Tidy all"), self.deeds.tidy)
         card = self.scene.picture.card(chosen[0]) if len(chosen) == 1 else None
         if card is not None and card.line:

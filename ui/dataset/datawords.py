@@ -68,8 +68,8 @@ def row_cells(one: RowView, shared: int = 0) -> list[Cell]:
     text = f"… {one.prompt[shared:]}" if shared else one.prompt
     score = "" if one.score is None else f"{one.score:.2f}" if abs(one.score) < 100 else f"{one.score:,.0f}"
     tone = "danger" if one.score is not None and one.score < 0.5 else "text"
-    rating = "" if one.rating is None else f"{RATING_WORDS[one.rating]}, "
-    said = tr(rating + state_words(one))
+    rating = "" if one.rating is None else f"{tr(RATING_WORDS[one.rating])}, "
+    said = rating + tr(state_words(one))
     state = Cell(said, "textTertiary" if gone else "textSecondary" if one.state == "kept" else STATE_TOKENS[one.state],
                  STATE_TOKENS.get(one.state, "textDisabled"))
     struck = one.state == "removed"

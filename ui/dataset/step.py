@@ -43,7 +43,7 @@ class StepDialog(QDialog):
         super().__init__(page)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         _, title, about = next(one for one in STEPS if one[0] == node)
-        self.setWindowTitle(title)
+        self.setWindowTitle(tr(title))
         self.setModal(True)
         self.resize(680, 560)
         self._page, self.background, self.show_error = page, page.background, self._failed

@@ -155,7 +155,7 @@ class TextPane(QWidget):
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         for fix in found:
-            menu.addAction(fix.words, partial(self.edited.emit, fix.text, fix.words))
+            menu.addAction(tr(fix.words), partial(self.edited.emit, fix.text, fix.words))
         if not found:
             menu.addAction(tr("Nothing here can be mended by itself")).setEnabled(False)
         menu.popup(QCursor.pos())

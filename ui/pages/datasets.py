@@ -170,7 +170,7 @@ class DatasetsPage(Page):
         if lines != self._lines:
             self._lines = lines
             clear(self._list)
-            self._entries = {key: Entry(name, note, clicked=partial(self._choose, key)) for key, name, note in lines}
+            self._entries = {key: Entry(name, note, own=True, clicked=partial(self._choose, key)) for key, name, note in lines}
             for entry in self._entries.values():
                 self._list.addWidget(entry)
         for key, entry in self._entries.items():
@@ -305,7 +305,7 @@ class DatasetsPage(Page):
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.setToolTipsVisible(True)
         for node, words, about in STEPS:
-            menu.addAction(words, partial(self.ask_step, node)).setToolTip(about)
+            menu.addAction(tr(words), partial(self.ask_step, node)).setToolTip(tr(about))
         menu.addSeparator()
         menu.addAction(tr("Make more rows"), self.ask_more_rows)
         menu.addAction(tr("Map the columns anew"), self.ask_mapping)
@@ -356,7 +356,7 @@ class DatasetsPage(Page):
         return (view, one) if view is not None and one is not None else None
 
     def _start(self, document: str) -> None:
-        command(self, _submit, document, busy=self._more, done=lambda run: self.shell.go("runs", run))
+        command(self, _submit, document, busy=self._prepare, done=lambda run: self.shell.go("runs", run))
 
     def _rename(self) -> None:
         from ui.dialogs import ask_text

@@ -145,7 +145,7 @@ class WorkflowPage(Page):
         menu.addAction(tr("New workflow"), self.new)
         library = menu.addMenu(tr("New from a template"))
         for one in self._templates:
-            library.addAction(one.title, partial(self.new, one)).setToolTip(tr(one.description))
+            library.addAction(tr(one.title), partial(self.new, one)).setToolTip(tr(one.description))
         library.setToolTipsVisible(True)
         menu.addAction(tr("Open a file"), self.choose_file)
         menu.addSeparator()
