@@ -32,8 +32,9 @@ from ui.tour import STOPS, Tour
 from ui.tray import Tray
 from ui.widgets.buttons import Button
 from ui.widgets.feedback import ErrorBanner
+from ui.widgets.listing import Entry
 from ui.widgets.table import Cell, Column, Table
-from ui.widgets.text import Label, column
+from ui.widgets.text import Badge, Label, column
 
 NONE, CTRL, SHIFT, KEYPAD = (getattr(Qt.KeyboardModifier, f"{name}Modifier") for name in ("No", "Control", "Shift", "Keypad"))
 
@@ -243,7 +244,11 @@ def test_the_users_own_words_are_never_translated(qtbot, qapp, german):
     for widget in (label, table):
         qtbot.addWidget(widget)
     table.show_rows([("a", (Cell("Done", own=True), Cell("Done")))])
+    entry, badge = Entry("Done", "3 rows", own=True, clicked=print), Badge("3 May 1990", own=True)
+    for widget in (entry, badge):
+        qtbot.addWidget(widget)
     assert label.text() == "Settings"
+    assert (entry.accessibleName(), badge.accessibleName()) == ("Done, 3 Zeilen", "3 May 1990")
     assert [table.model().index(0, column).data() for column in (0, 1)] == ["Done", "Fertig"]
     assert table.model().headerData(1, Qt.Orientation.Horizontal) == "Zustand"
 
@@ -320,6 +325,16 @@ def test_each_help_text_is_there_and_its_title_is_the_one_in_the_list(name):
                 assert title_of(file.parent / name / file.name) == language.tr(title)
     finally:
         language.use("en")
+
+
+@pytest.mark.parametrize("name", language.languages())
+def test_what_a_help_text_quotes_stands_in_the_window(name):
+    shown = set(language.words_of(Path(language.__file__).parent)) if name == "en" else set(translation(name).values())
+    files = [file for file in texts().values() if file.parent.name == "help"]
+    said = " ".join((file if name == "en" else file.parent / name / file.name).read_text(encoding="utf-8") for file in files)
+    quoted = set(re.findall("[“„]([^”“]+)[”“]", " ".join(said.split()))) - {"…"}
+    assert len(quoted) > 5
+    assert quoted - shown == set()
 
 
 def test_the_list_of_words_to_translate_can_be_written(tmp_path: Path):
