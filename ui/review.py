@@ -6,38 +6,35 @@ What is decided is kept at once; "Make the reviewed version" puts it into the ro
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from functools import partial
 from math import floor
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QDialog, QFrame, QGridLayout, QLabel, QLineEdit, QMenu, QScrollArea, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QDialog, QFrame, QGridLayout, QLineEdit, QMenu, QScrollArea, QWidget
 
 from ui.background import command, query
 from ui.language import tr
+from ui.reviewparts import FindingLine, MarkedText, cut
 from ui.shortcuts import shortcuts
-from ui.theme import theme
 from ui.widgets.buttons import Button, Segments
 from ui.widgets.feedback import Bar, EmptyState, ErrorBanner
-from ui.widgets.text import Badge, Icon, KeyCap, Label, Line, clear, column, row
+from ui.widgets.text import Icon, KeyCap, Label, Line, clear, column, row
 
 if TYPE_CHECKING:
     from app.data.redaction.rules import Rule
-    from app.data.redaction.views import EntityLine, FindingView, ReviewRow, Summary, TextView
+    from app.data.redaction.views import EntityLine, FindingView, ReviewRow, Summary
     from app.errors import NeuroWeaverError
 
 SIDE = 312
 SHOWN = 20
 """Findings of a row shown at a time."""
-LONGEST = 44
 _COUNTS = {1: "one finding", 2: "two findings", 3: "three findings", 4: "four findings", 5: "five findings"}
 _HEADINGS = (("Kind", ""), ("Found", "In this version"),
              ("Finds", "Of planted ones, how many are found, in sentences made for this measure"),
              ("Correct", "Of what is found in such sentences, how much is private data"))
-_STATES = {"accepted": ("redacted", "accent"), "rejected": ("kept", "neutral")}
 
 
 def review_words(waiting: int) -> str:
@@ -90,7 +87,7 @@ class ReviewDialog(QDialog):
         self.filter = Segments([("open", "Waiting"), ("all", "All findings")], size="small", name="Which findings")
         self.filter.chosen.connect(lambda _key: self._restart())
         self.where = Label("", "small", "tertiary")
-        self.text = _Text()
+        self.text = MarkedText()
         self.lines = column()
         self.redact = Button("Redact", "filled", "check", keys="review.redact", clicked=lambda: self.decide("accepted"))
         self.keep = Button("Keep", "outline", tooltip="Keep as it is", keys="review.keep", clicked=lambda: self.decide("rejected"))
@@ -403,82 +400,8 @@ class ReviewDialog(QDialog):
         self.accept()
 
 
-class FindingLine(QWidget):
-    """One finding: what it is, how certain, what stands there and what will, and by which signs.  picked: it was clicked."""
-
-    picked = Signal()
-
-    def __init__(self, one: FindingView, decision: str, replacement: str, *, chosen: bool) -> None:
-        super().__init__()
-        self._chosen = chosen
-        self.setAccessibleName(f"{tr(one.label)}: {one.text}. {tr(one.why)}" + (f" {tr('Chosen.')}" if chosen else ""))
-        self.setCursor(Qt.CursorShape.PointingHandCursor)
-        head = row(Label(one.label, "strong"), None, gap=8)
-        if decision in _STATES:
-            words, kind = _STATES[decision]
-            head.addWidget(Badge(words, kind, "check" if decision == "accepted" else ""))
-        head.addWidget(Label(f"certainty {one.score:.2f}", "small", "tertiary"))
-        chips = row(Badge(_cut(one.text), "warning", tooltip=one.text, own=True), Icon("arrow-right", "textTertiary", 14),
-                    Badge(_cut(replacement if decision != "rejected" else one.text), "accent", own=True), None, gap=8)
-        self.setLayout(column(head, chips, Label(one.why, "small", "tertiary", elide=True), gap=4, margins=(24, 9, 20, 9)))
-
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """Choose it."""
-        super().mouseReleaseEvent(event)
-        self.picked.emit()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """The chosen one is tinted and has a bar at its left."""
-        if self._chosen:
-            painter = QPainter(self)
-            painter.fillRect(self.rect(), theme.color("sunken"))
-            painter.fillRect(0, 0, 3, self.height(), theme.color("accent"))
-            painter.end()
-
-
-class _Text(QLabel):
-    """A text with its findings marked; the chosen one underlined."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setWordWrap(True)
-        self.setTextFormat(Qt.TextFormat.RichText)
-        self._shown: tuple[TextView, FindingView | None] | None = None
-
-    def show_text(self, text: TextView, chosen: FindingView | None) -> None:
-        """Show one text of a row."""
-        self._shown = (text, chosen)
-        self.setAccessibleName(text.text)
-        self._draw()
-
-    def _draw(self) -> None:
-        if self._shown is None:
-            return
-        (text, chosen), out, done = self._shown, [], 0
-        for one in text.findings:
-            out.append(html.escape(text.text[done : one.start]))
-            line = ";text-decoration:underline" if one is chosen else ""
-            style = f"background-color:{theme.name('warningTint')};color:{theme.name('warning')}{line}"
-            out.append(f'<span style="{style}">{html.escape(text.text[one.start : one.end])}</span>')
-            done = one.end
-        out.append(html.escape(text.text[done:]))
-        body = "".join(out).replace("\n", "<br>")
-        self.setText(f'<p style="line-height:24px;margin:0">{body}</p>')
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Take the colours of another theme."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.StyleChange:
-            self._draw()
-
-
 def _side(place: int) -> Qt.AlignmentFlag:
     return (Qt.AlignmentFlag.AlignRight if place else Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter
-
-
-def _cut(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"
 
 
 def _percent(share: float) -> str:
@@ -491,7 +414,7 @@ def _rule_words(rule: Rule) -> str:
     from app.data.redaction.entities import label
 
     verb = tr("Redact" if rule.decision == "redact" else "Keep")
-    return f"{verb} “{_cut(rule.folded)}”" if rule.folded else f"{verb}: {tr(label(rule.entity))}"
+    return f"{verb} “{cut(rule.folded)}”" if rule.folded else f"{verb}: {tr(label(rule.entity))}"
 
 
 def _tooltip(line: EntityLine) -> str:

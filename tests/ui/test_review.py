@@ -17,7 +17,8 @@ from app.store import Store
 from app.store.datasets import open_dataset
 from app.store.records import Row
 from tests.context import FakeContext, make_rows
-from ui.review import FindingLine, ReviewDialog, open_review, review_words
+from ui.review import ReviewDialog, open_review, review_words
+from ui.reviewparts import FindingLine
 
 TEXTS = ("A. Castellano called about the lease; M. Birkwood wrote to jane.doe@example.com.", "S. Calder paid, says A. Castellano.",
          "Dr. Anna Müller, IBAN GB82 WEST 1234 5698 7654 32.")
