@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
 from PySide6.QtGui import (
@@ -151,8 +151,7 @@ class Window(QMainWindow):
     def page(self) -> Page:
         """The page shown; one that is being built is finished first."""
         self._arrive()
-        current: Any = self.stack.currentWidget()
-        return current  # type: ignore[no-any-return]
+        return cast("Page", self.stack.currentWidget())
 
     def toast(self, text: str, *, action: str = "", then: Callable[[], object] | None = None,
               stays: bool = False) -> None:
@@ -379,7 +378,7 @@ class Window(QMainWindow):
             action.setShortcuts(shortcuts.sequences(name))
 
     def _next_pane(self) -> None:
-        if self.rail.isAncestorOf(QGuiApplication.focusObject()):  # type: ignore[arg-type]
+        if self.rail.isAncestorOf(QGuiApplication.focusObject()):  # type: ignore[arg-type]  # a widget, in a window of widgets
             self.page().setFocus()
             self.page().focusNextChild()
         else:

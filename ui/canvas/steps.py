@@ -69,7 +69,7 @@ class StepPalette(QWidget):
         typed = self.field.text().lower().split()
         self.list.clear()
         room = ""
-        order = sorted(self._entries, key=lambda entry: (("Data", "Training", "Result").index(_room(entry)), entry.title))
+        order = sorted(self._entries, key=lambda entry: (("Data", "Training", "Result").index(_room(entry)), tr(entry.title)))
         for entry in order:
             if not all(part in f"{entry.title} {tr(entry.title)} {entry.node} {entry.about}".lower() for part in typed):
                 continue

@@ -43,8 +43,9 @@ class TextPane(QWidget):
         self._stack = QStackedWidget()
         self._stack.addWidget(whole)
         self._stack.addWidget(self.resolved)
-        self.setLayout(column(self._tools(), Line(), self._stack, Line(), self._foot()))
-        self.layout().setStretch(2, 1)  # type: ignore[union-attr]
+        around = column(self._tools(), Line(), self._stack, Line(), self._foot())
+        around.setStretch(2, 1)
+        self.setLayout(around)
         self._wire()
 
     def _tools(self) -> QWidget:

@@ -52,9 +52,9 @@ class HomePage(Page):
         """What the panels of this computer show."""
         self._know = QWidget()
         self._know.setLayout(column(Label("What you will know at the end", "heading"), self._answers, gap=10))
-        self._now = QWidget()
+        self._now, self._room = QWidget(), column()
         self._dashboard: DashboardView | None = None
-        self._now.setLayout(column())
+        self._now.setLayout(self._room)
         self._now.hide()
         self._asked = self._asked_all = 0.0
         self._running = False
@@ -129,7 +129,7 @@ class HomePage(Page):
             return
         if self._dashboard is None:
             self._dashboard = DashboardView(self.shell)
-            self._now.layout().addWidget(self._dashboard)  # type: ignore[union-attr]
+            self._room.addWidget(self._dashboard)
             self._now.show()
             self._know.hide()
         self._running = bool(found.running)

@@ -360,9 +360,9 @@ def answers(view: VersionView) -> list[tuple[str, str]]:
         words.VERDICTS[one.verdict][0], f"{100 * one.tuned:.1f} against {100 * one.base:.1f}, on {one.items:,} questions "
         "held back from training.")
     passed = view.proof.get("passed")
-    safe = {True: ("Export proof passed", "The file answers like the model it was made from."),
-            False: ("Export proof failed", "The file does not answer like the original, so it cannot be released.")}.get(
-        passed, ("Not measured yet", "No export proof exists for this version."))  # type: ignore[arg-type]
+    safe = ("Not measured yet", "No export proof exists for this version.") if passed is None else (
+        "Export proof passed", "The file answers like the model it was made from.") if passed else (
+        "Export proof failed", "The file does not answer like the original, so it cannot be released.")
     cost = ("Not measured yet", "It was not made by a run here.") if not view.cost else (
         f"{words.money(view.cost, view.currency)} to make", "Electricity and wear of this computer.")
     return [better, safe, cost]

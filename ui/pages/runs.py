@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 MOST_COMPARED = 4
 THROTTLE_MS = 500
+"""A running run changes four times a second; twice a second is enough to look at."""
 WIDE = 1060
 """px from which all columns have room."""
-"""A running run changes four times a second; twice a second is enough to look at."""
 _COLUMNS = (Column("No.", 60), Column("Name"), Column("State", 120), Column("Doing", 170),
             Column("Result", 220), Column("Time", 110, right=True), Column("Cost", 120, right=True), Column("Started", 130))
 

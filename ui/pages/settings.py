@@ -49,9 +49,9 @@ class SettingsPage(Page):
         hint = Label(help_text, "small", "tertiary", elide=True)
         if panel.body.count():
             panel.body.addWidget(Line())
-        holder = QWidget()
-        holder.setLayout(row(title, hint, field, gap=12, margins=(16, 8, 16, 8)))
-        holder.layout().setStretch(1, 1)  # type: ignore[union-attr]
+        holder, line = QWidget(), row(title, hint, field, gap=12, margins=(16, 8, 16, 8))
+        line.setStretch(1, 1)
+        holder.setLayout(line)
         title.setMinimumWidth(190)
         field.setAccessibleName(tr(name))
         panel.body.addWidget(holder)

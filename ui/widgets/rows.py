@@ -213,11 +213,11 @@ class RowsTable(CellView):
     def chosen(self) -> list[int]:
         """Places of all selected rows."""
         ranges: QItemSelection = self.selectionModel().selection()
-        return [place for one in ranges for place in self.places[one.top() : one.bottom() + 1]]  # type: ignore[attr-defined]
+        return [place for one in ranges for place in self.places[one.top() : one.bottom() + 1]]  # type: ignore[attr-defined]  # its stub lacks iteration
 
     def chosen_count(self) -> int:
         """How many rows are selected."""
-        return sum(one.height() for one in self.selectionModel().selection())  # type: ignore[attr-defined]
+        return sum(one.height() for one in self.selectionModel().selection())  # type: ignore[attr-defined]  # as above
 
     def _pick(self, index: QModelIndex) -> None:
         if index.isValid():
