@@ -23,10 +23,11 @@ from PySide6.QtWidgets import QMainWindow, QStackedWidget, QWidget
 from app.errors import NeuroWeaverError
 from ui import words
 from ui.background import Background, alive
+from ui.deeds import deeds_of
 from ui.pages import pages
-from ui.palette import Deed, Palette
+from ui.palette import Palette
 from ui.rail import Rail
-from ui.shortcuts import keys, page_key, shortcuts
+from ui.shortcuts import keys, shortcuts
 from ui.statusline import StatusLine
 from ui.theme import theme
 from ui.tray import Tray, app_icon, window_is_seen
@@ -393,16 +394,7 @@ class Window(QMainWindow):
 
     def find_or_do(self) -> None:
         """Open the palette."""
-        deeds = [Deed(f"Go to {spec.title}", spec.icon, partial(self.go, name), shortcuts.words(page_key(name)))
-                 for name, spec in self._specs.items()]
-        deeds += [Deed("Import a file", "file-input", self.import_file, shortcuts.words("import")),
-                  Deed("Open a kit file", "folder-open", self.open_kit, ""),
-                  Deed("Run", "play", lambda: self.page().run_primary(), shortcuts.words("run")),
-                  Deed("Stop and save", "download", lambda: self.page().stop_and_save(), shortcuts.words("stop")),
-                  *(Deed(f"Use the {word} theme", "eye", partial(self.set_theme, choice))
-                    for choice, word in (("light", "light"), ("dark", "dark"), ("contrast", "high-contrast"), ("system", "system's"))),
-                  Deed("Show the tour", "info", self.tour), Deed("Copy diagnostics", "copy", self.copy_diagnostics)]
-        self._palette.ask(deeds)
+        self._palette.ask(deeds_of(self))
 
     def copy_diagnostics(self) -> None:
         """Put what a report needs on the clipboard; nothing private is in it."""

@@ -8,10 +8,10 @@ can be seen then is asked for, so that dragging the scroll bar asks for where it
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
 
-from PySide6.QtCore import QItemSelection, QModelIndex, Qt, QTimer, Signal
+from PySide6.QtCore import QItemSelection, QItemSelectionRange, QModelIndex, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QWidget
 
@@ -212,12 +212,14 @@ class RowsTable(CellView):
 
     def chosen(self) -> list[int]:
         """Places of all selected rows."""
-        ranges: QItemSelection = self.selectionModel().selection()
-        return [place for one in ranges for place in self.places[one.top() : one.bottom() + 1]]  # type: ignore[attr-defined]  # its stub lacks iteration
+        return [place for one in self._ranges() for place in self.places[one.top() : one.bottom() + 1]]
 
     def chosen_count(self) -> int:
         """How many rows are selected."""
-        return sum(one.height() for one in self.selectionModel().selection())  # type: ignore[attr-defined]  # as above
+        return sum(one.height() for one in self._ranges())
+
+    def _ranges(self) -> Iterable[QItemSelectionRange]:
+        return cast("Iterable[QItemSelectionRange]", self.selectionModel().selection())  # its stub does not say that it can be walked
 
     def _pick(self, index: QModelIndex) -> None:
         if index.isValid():
