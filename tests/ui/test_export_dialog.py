@@ -112,6 +112,9 @@ def test_a_missing_file_is_told_on_the_page_with_the_way_to_make_it_again(qtbot,
     page = window._pages["models"]
     qtbot.waitUntil(lambda: words in page._missing.words() and page._missing_line.isVisibleTo(page), timeout=5000)
     assert page._again.isVisibleTo(page) is offered
+    page._missing_line.hide()
+    page._show_missing(object(), Choices((lost,), 9_000_000_000))
+    assert page._missing_line.isHidden(), "an answer about a version that was shown before"
     page._export.click()
     opened = page.findChild(ExportDialog)
     qtbot.waitUntil(lambda: bool(opened.choices), timeout=5000)
