@@ -249,12 +249,14 @@ class DatasetsPage(Page):
     def _show_actions(self) -> None:
         chosen = self._chosen()
         ready = [one for one in chosen.versions if one.state == "ready"] if chosen is not None else []
-        for button in (self._prepare, self._export, self._more):
+        for button in (self._export, self._more):
             button.setVisible(chosen is not None)
+        self._prepare.setVisible(self._shown() is not None)
         self._compare.setVisible(len(ready) > 1)
         self._review.hide()
+        self.background.forget(self, "findings")  # of a version shown before
         if any(one.version == self._version for one in ready):
-            query(self, _open_findings, self._dataset, self._version, done=self._show_review, slow=True)
+            query(self, _open_findings, self._dataset, self._version, done=self._show_review, slow=True, key="findings")
 
     def _show_review(self, waiting: int | None) -> None:
         """A version that was redacted can be reviewed; the button counts what waits for a person."""
