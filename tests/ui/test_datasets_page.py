@@ -381,7 +381,11 @@ def test_what_a_filter_by_score_and_words_shows_is_exported(page, qtbot, store, 
     qtbot.waitUntil(file.exists, timeout=20_000)
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     wanted = RowFilter("kept", score="quality", high=0.85, words="sublicense")
-    assert 3 < len(rows) == len(list(browse.iter_found(store, dataset, 3, wanted))) < 57
+    found = [row.position for row in browse.iter_found(store, dataset, 3, wanted)]
+    assert 3 < len(rows) == len(found) < 57
+    with open_dataset(store, dataset) as db:
+        scores = db.scores_of(3, "quality")
+    assert [scores[position] for position in found] == sorted(scores[position] for position in found)
     assert all("sublicense" in row["prompt"] and "reason" not in row for row in rows)
 
 
