@@ -47,6 +47,9 @@ class FakeContext:
         if mode is not None:
             raise Cancelled(save=mode != "discard")
 
+    def check_waiting(self) -> None:
+        self.check_cancelled()
+
     def cancel_requested(self) -> str | None:
         return self.cancel() if callable(self.cancel) else self.cancel
 

@@ -69,6 +69,9 @@ class StepContext(Protocol):
     def check_cancelled(self) -> None:
         """Raise :class:`app.errors.Cancelled` if the user asked to stop."""
 
+    def check_waiting(self) -> None:
+        """The same while others work (a library, a child): no sign of life, so that one that hangs is told."""
+
     def cancel_requested(self) -> str | None:
         """"save", "discard", "pause" or None, for nodes that finish their state before they stop."""
 

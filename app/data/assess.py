@@ -72,7 +72,7 @@ class _Assessing:
         with _Kept(self._db, self._ctx.workdir / "assess.json", self._key()) as kept:
             self._ctx.progress(0.0, "Looking at a sample")
             sample = sample_rows(self._db, self._version, SAMPLE, self._ctx.seed)
-            frame = patiently(lambda: Frame.of(sample), self._ctx.check_cancelled)
+            frame = patiently(lambda: Frame.of(sample), self._ctx.check_waiting)
             self._look_at_all(sample, frame)
             if self._params.relevance.rows:
                 self._relevance(kept, sample, frame)
@@ -91,7 +91,7 @@ class _Assessing:
 
     # -- every row --------------------------------------------------------------------------------------------------------
     def _look_at_all(self, sample: list[Row], frame: Frame) -> None:
-        languages = patiently(lambda: _languages(sample, frame, self._params.languages), self._ctx.check_cancelled)
+        languages = patiently(lambda: _languages(sample, frame, self._params.languages), self._ctx.check_waiting)
         labels = self._label_models(frame) if self._params.labels else None
         for name in EVERY_ROW:
             self._scores[name] = np.full(self._total, np.nan, np.float32)
@@ -112,7 +112,7 @@ class _Assessing:
         self._ctx.progress(0.01, "Learning the labels")
         rows = sample_rows(self._db, self._version, MOST_FIT, self._ctx.seed)
         questions, answers = [frame.question(row) for row in rows], [row.answer for row in rows]
-        return patiently(lambda: LabelModels(questions, answers, self._ctx.seed), self._ctx.check_cancelled)
+        return patiently(lambda: LabelModels(questions, answers, self._ctx.seed), self._ctx.check_waiting)
 
     def _texts(self, place: slice, rows: list[Row], questions: list[str], languages: Languages, frame: Frame) -> None:
         for number, row, question in zip(range(place.start, place.stop), rows, questions, strict=True):

@@ -12,8 +12,8 @@ T = TypeVar("T")
 LOOK_SECONDS = 0.25
 
 
-def patiently(work: Callable[[], T], alive: Callable[[], None]) -> T:
-    """What ``work`` returns or raises.  alive: called meanwhile; what it raises ends the waiting, and the work with the process.
+def patiently(work: Callable[[], T], asked: Callable[[], None]) -> T:
+    """What ``work`` returns or raises.  asked: StepContext.check_waiting; what it raises ends the waiting, and the work with the process.
 
     The work runs in a thread of its own: it must not use a connection of this one.
     """
@@ -32,4 +32,4 @@ def patiently(work: Callable[[], T], alive: Callable[[], None]) -> T:
         except NotYet:
             if made.done():  # the work's own
                 return made.result()
-            alive()
+            asked()

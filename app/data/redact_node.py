@@ -72,7 +72,7 @@ class Redact(Node[RedactParams]):
         )
         ctx.progress(0.0, "Loading the names model" if params.names_model else "Looking for private data")
         with Derivation(ctx, ctx.input("rows"), node="data.redact", note="Redacted", params=params.model_dump()) as derivation:
-            report = redact(derivation, plan, ctx.check_cancelled)
+            report = redact(derivation, plan, ctx.check_cancelled, ctx.check_waiting)
             made = derivation.finish({**report, "settings": params.model_dump(mode="json")})
         ctx.metric("findings_redacted", report["redacted"], unit="findings")
         ctx.event(

@@ -109,11 +109,11 @@ def _greedy(vectors: Vectors, wanted: int, seed: int, tell: Tell) -> tuple[Numbe
 
 
 def clusters(
-    blocks: Callable[[], Iterable[Vectors]], count: int, number: int, seed: int, alive: Callable[[], None] = lambda: None
+    blocks: Callable[[], Iterable[Vectors]], count: int, number: int, seed: int, waiting: Callable[[], None] = lambda: None
 ) -> Numbers:
     """The cluster of each row, (rows,): k-means in mini-batches on at most FIT_ROWS rows (Sculley 2010), then the nearest centre.
 
-    blocks: gives the vectors in row order each time it is called.  alive: called while the clusters are learned; may raise.
+    blocks: gives the vectors in row order each time it is called.  waiting: called while the clusters are learned; may raise.
     """
     def learn() -> Any:
         from sklearn.cluster import MiniBatchKMeans  # seconds, on a busy machine
@@ -124,7 +124,7 @@ def clusters(
     share = min(1.0, FIT_ROWS / max(count, 1))
     sample = [block[generator.random(len(block)) < share] if share < 1 else block for block in blocks()]
     learned = np.concatenate(sample)
-    model = patiently(learn, alive)
+    model = patiently(learn, waiting)
     return np.concatenate([model.predict(block) for block in blocks()]).astype(np.int64)
 
 

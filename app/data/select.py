@@ -191,7 +191,7 @@ class Selection:
             return sampling.k_center(self._vectors(texts), count, wanted / count, seed,
                                      lambda share: self._ctx.progress(0.1 + 0.75 * share, "Choosing rows far from each other"))
         number = params.clusters or max(2, round(np.sqrt(wanted)))
-        groups = sampling.clusters(lambda: self._vectors(texts), count, number, seed, self._ctx.check_cancelled)
+        groups = sampling.clusters(lambda: self._vectors(texts), count, number, seed, self._ctx.check_waiting)
         return sampling.stratified(groups, seed, equal=True)
 
     def _strata(self) -> Numbers:

@@ -64,9 +64,18 @@ class WorkerContext:
         if mode is not None:
             raise Cancelled(save=mode != "discard")
 
+    def check_waiting(self) -> None:
+        """The same while others work: no sign of life."""
+        mode = self._asked()
+        if mode is not None:
+            raise Cancelled(save=mode != "discard")
+
     def cancel_requested(self) -> str | None:
         """"save", "discard", "pause" or None.  Asking is a sign of life."""
         self._signs.word()
+        return self._asked()
+
+    def _asked(self) -> str | None:
         mode = self._signs.cancel
         if mode is not None:
             self._signs.cancel_seen = True

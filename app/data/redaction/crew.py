@@ -51,8 +51,8 @@ def _look_alone(detector: Detector, row: Texts) -> dict[str, list[Finding]] | st
 class Crew:
     """Children that look at batches.  Use in ``with``."""
 
-    def __init__(self, settings: Settings, children: int, alive: Callable[[], None]) -> None:
-        self._alive = alive
+    def __init__(self, settings: Settings, children: int, waiting: Callable[[], None]) -> None:
+        self._waiting = waiting
         job = orjson.dumps(asdict(settings)).decode()
         command = [sys.executable, "-m", "app.data.redaction.child", job]
         self._children = [
@@ -81,21 +81,21 @@ class Crew:
             yield self._receive(waiting.popleft())
 
     def _send(self, turn: int, batch: Batch) -> None:
-        """With signs of life too: a child that loads its model reads nothing, and a pipe holds little."""
+        """Obeying a stop too: a child that loads its model reads nothing, and a pipe holds little."""
         content = orjson.dumps(batch)
         try:
-            patiently(lambda: write_frame(self._children[turn].stdin, content), self._alive)
+            patiently(lambda: write_frame(self._children[turn].stdin, content), self._waiting)
         except OSError as problem:
             raise _died() from problem
 
     def _receive(self, turn: int) -> Answer:
-        """The next answer of a child, with signs of life while it loads its model or reads a long text."""
+        """The next answer of a child, obeying a stop while it loads its model or reads a long text."""
         while True:
             try:
                 content = self._answers[turn].get(timeout=LOOK_SECONDS)
                 break
             except Empty:
-                self._alive()
+                self._waiting()
         if content is None:
             raise _died()
         return [

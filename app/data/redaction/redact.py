@@ -45,15 +45,16 @@ class Plan:
     processes: int = 0
 
 
-def redact(derivation: Derivation, plan: Plan, alive: Callable[[], None]) -> dict[str, Any]:
+def redact(derivation: Derivation, plan: Plan, alive: Callable[[], None], waiting: Callable[[], None]) -> dict[str, Any]:
     """Redact all rows of a version that is being derived; returns the report.
 
-    alive: called for every batch, so that a long one is not taken for a hang.
+    alive: called for every batch, so that a long one is not taken for a hang.  waiting: called while a model loads or a child works.
+    Both may raise.
     """
     rules = Rules(load(derivation.db.conn))
     pseudonyms = Pseudonyms(derivation.db, plan.mode, derivation.write)
     with ExitStack() as stack:
-        ahead = _Ahead(derivation, plan, alive, stack)
+        ahead = _Ahead(derivation, plan, alive, waiting, stack)
         for row in derivation.rows():
             redact_row(derivation, row, ahead.of(row), rules, pseudonyms, plan)
     return report(derivation.db.conn, derivation.version, plan.settings)
@@ -62,8 +63,11 @@ def redact(derivation: Derivation, plan: Plan, alive: Callable[[], None]) -> dic
 class _Ahead:
     """Findings by row, made in batches ahead of the row that is being written."""
 
-    def __init__(self, derivation: Derivation, plan: Plan, alive: Callable[[], None], stack: ExitStack) -> None:
-        self._derivation, self._plan, self._alive, self._stack = derivation, plan, alive, stack
+    def __init__(
+        self, derivation: Derivation, plan: Plan, alive: Callable[[], None], waiting: Callable[[], None], stack: ExitStack
+    ) -> None:
+        self._derivation, self._plan, self._stack = derivation, plan, stack
+        self._alive, self._waiting = alive, waiting
         self._places: list[list[int]] = []
         self._ready: dict[int, dict[str, list[Finding]] | str] = {}
         self._answers: Iterator[Answer] | None = None
@@ -93,9 +97,9 @@ class _Ahead:
         few = self._derivation.total < WORTH_CHILDREN  # asked first: looking for free cores takes half a second
         children = 1 if few else self._plan.processes or min(MOST_CHILDREN, free_cores())
         if children > 1:
-            return self._stack.enter_context(Crew(settings, children, self._alive)).map(batches)
+            return self._stack.enter_context(Crew(settings, children, self._waiting)).map(batches)
         detector = Detector(settings)
-        patiently(detector.load, self._alive)
+        patiently(detector.load, self._waiting)
         return (look(detector, batch) for batch in batches)
 
     def _batches(self, position: int) -> Iterator[list[dict[str, str]]]:
