@@ -27,10 +27,17 @@ def run_kit(kit: str, home: Path, settings: list[str]) -> dict[str, Any]:
     """The kit through the command line, as a user runs it; returns its JSON."""
     command = [sys.executable, str(ROOT / "main.py"), "run", kit, "--json", *(word for one in settings for word in ("--set", one))]
     environment = {**os.environ, "NEUROWEAVER_HOME": str(home), "NEUROWEAVER_KEYRING": "off"}
-    before, started = os.getloadavg()[0], time.monotonic()
+    before, started, taken = os.getloadavg()[0], time.monotonic(), taken_away()
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     found: dict[str, Any] = json.loads(done.stdout)
-    return found | {"wall": time.monotonic() - started, "load": (before, os.getloadavg()[0])}
+    return found | {"wall": time.monotonic() - started, "load": (before, os.getloadavg()[0]), "taken": taken_away() - taken}
+
+
+def taken_away() -> float:
+    """Seconds of processor time that the host of this virtual machine gave to others ("steal"); 0 where nobody counts them."""
+    import psutil
+
+    return float(getattr(psutil.cpu_times(), "steal", 0.0))
 
 
 def last_report(home: Path) -> dict[str, Any] | None:
@@ -105,7 +112,7 @@ def show(report: dict[str, Any]) -> None:
 def show_run(run: dict[str, Any]) -> None:
     """State and seconds."""
     print(f"state {run['state']}; {run['wall']:.0f} s in all; {os.cpu_count()} cores, load average {run['load'][0]:.1f} before, "
-          f"{run['load'][1]:.1f} after")
+          f"{run['load'][1]:.1f} after; the host took {run['taken']:.0f} s of processor time away")
     print("; ".join(f"{step['id']} {step['seconds']:.0f} s" for step in run["steps"]))
     if "error" in run:
         print(json.dumps(run["error"], indent=1))
