@@ -38,7 +38,7 @@ PATIENT_PIP = "pip 23.2.1"
 """parsigs is a source archive with a link that newer pips refuse.  Only the text of its files is read."""
 OWN = {"licence": "CC0-1.0", "package": "NeuroWeaver", "version": "healthcare kit 2"}
 SEED = 20261128
-COUNTS = {"test": 80, "calibration": 40, "train": 1600}
+COUNTS = {"test": 80, "calibration": 40, "train": 1400}
 """Generated lines.  In this order: training lines keep clear of held-out ones, so that a change of them changes no test."""
 VARIANTS = {"test": 1, "calibration": 1, "train": 2}
 """Rows behind the kit's instruction of a sentence to refuse that has words to fill in; besides, it is asked once alone."""
@@ -204,10 +204,11 @@ class Grammar:
         """A frame from a head, its parts in a random order and a tail; an order that a held-out frame has is not taken."""
         about, draw = self.phrases["training_only"], self.draw
         while True:
-            middles = draw.sample(about["middles"], len(about["middles"]))
-            written = "".join(part.replace("[", f"[{mark}") if part.startswith("[") else mark + part
-                              for part in middles for mark in [draw.choice(about["between"])])
-            frame = draw.choice(about["heads"]) + written + draw.choice(about["tails"])
+            first, *middles = draw.sample(about["middles"], len(about["middles"]))
+            leads = draw.random() < about["lead"]
+            head = draw.choice(about["heads"])
+            begun = with_mark(first, draw.choice(about["after"]), head) if leads else with_mark(head, draw.choice(about["between"]), first)
+            frame = begun + "".join(with_mark("", draw.choice(about["between"]), part) for part in middles) + draw.choice(about["tails"])
             if order_of(frame) not in self.held_out:
                 return frame
 
@@ -350,6 +351,13 @@ class Line:
             count = 2 if draw.random() < more["two"] else 1
             text = ". ".join(dict.fromkeys(draw.choice(draw.choice([own, more["instructions"]])) for _ in range(count)))
         return Part(text, {"patientInstruction": text})
+
+
+def with_mark(before: str, mark: str, after: str) -> str:
+    """Two parts of a frame with a mark between them, which goes where an optional part does."""
+    if before.endswith("]"):
+        return f"{before[:-1]}{mark}]{after}"
+    return f"{before}[{mark}{after[1:]}" if after.startswith("[") else before + mark + after
 
 
 def order_of(frame: str) -> tuple[str, ...]:
