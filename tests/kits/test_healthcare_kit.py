@@ -96,7 +96,7 @@ def test_every_row_names_its_source_and_licence():
     about = Counter((row["package"], row["version"], row["licence"]) for row in ROWS)
     assert about.pop(("parsigs", "1.1.0b0", "MIT")) == len(OTHERS["parsigs"])
     assert about.pop(("dose-instruction-parser", "2025.1024a0", "MIT")) == len(OTHERS["dose-instruction-parser"])
-    assert set(about) == {("NeuroWeaver", "healthcare kit 2", "CC0-1.0")}
+    assert set(about) == {("NeuroWeaver", "healthcare kit 3", "CC0-1.0")}
     coded = [row for row in OWN if "asNeededCodeableConcept" in answer(row)]
     assert len(coded) > 100
     assert all(re.fullmatch(r"kits/healthcare/phrases\.yaml; ICD-10-CM [A-Z]\d\w(\.\w+)?", row["source"]) for row in coded)
