@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialog, QFrame, QGridLayout, QScrollArea, QWidget
+from PySide6.QtWidgets import QDialog, QGridLayout, QWidget
 
 from ui.language import tr
 from ui.widgets.buttons import Button, Choice
 from ui.widgets.feedback import ErrorBanner, LoadingBar
 from ui.widgets.table import Cell, Column, Table
-from ui.widgets.text import Badge, Card, Icon, Label, Line, clear, column, row
+from ui.widgets.text import Badge, Card, Icon, Label, Line, clear, column, row, scrolling
 
 if TYPE_CHECKING:
     from app.data.views import MappingPreview
@@ -100,18 +100,10 @@ class MappingDialog(QDialog):
         self.ask(None)
 
     def _lay_out(self) -> None:
-        inner = QWidget()
-        inner.setObjectName("scrolled")
-        inner.setLayout(column(
+        area = scrolling(column(
             row(Label("The rows are", "strong"), self.shape, self._found, None, gap=10), 12, self._fields, 16,
             Label("Columns", "heading"), 4, self._columns, 16, Label("The first rows as they will be stored", "heading"), 6, self._rows,
-            None, margins=(24, 4, 24, 12)))
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(inner)
-        area.setAccessibleName(tr("How the rows are understood"))
+            None, margins=(24, 4, 24, 12)), "How the rows are understood")
         copied = Label(self._source.note, "small", "tertiary", elide=True)
         foot = row(copied, Button("Cancel", "outline", clicked=self.reject), self.import_button, gap=8)
         foot.setStretch(0, 1)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QPlainTextEdit, QScrollArea, QSizePolicy, QStackedWidget, QWidget
+from PySide6.QtWidgets import QPlainTextEdit, QSizePolicy, QStackedWidget, QWidget
 
 from ui import words
 from ui.language import tr
 from ui.widgets.buttons import Segments
-from ui.widgets.text import Card, Icon, Label, Line, clear, column, row
+from ui.widgets.text import Card, Icon, Label, Line, clear, column, row, scrolling
 
 _SIGNS = {"good": ("badge-check", "success"), "info": ("info", "textTertiary"),
           "warning": ("triangle-alert", "warning"), "error": ("circle-alert", "danger")}
@@ -27,15 +27,7 @@ class RunSide(Card):
         self._tabs.chosen.connect(self._choose)
         self._shown: list[Any] = []
         self._room = column()
-        inner = QWidget()
-        inner.setObjectName("scrolled")
-        inner.setLayout(self._room)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(inner)
-        area.setAccessibleName(tr("Events"))
+        area = scrolling(self._room, "Events")
         self._log, self._settings = _text("Log of the newest step"), _text("Settings of this run")
         self._stack = QStackedWidget()
         for view in (area, self._log, self._settings):

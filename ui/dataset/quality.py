@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QGridLayout, QScrollArea, QStackedWidget, QWidget
+from PySide6.QtWidgets import QGridLayout, QStackedWidget, QWidget
 
 from ui.background import query
 from ui.language import tr
@@ -14,7 +14,7 @@ from ui.widgets.buttons import Button
 from ui.widgets.feedback import Bar, EmptyState
 from ui.widgets.histogram import Histogram
 from ui.widgets.listing import Panel
-from ui.widgets.text import Card, Label, clear, column, row
+from ui.widgets.text import Card, Label, clear, column, row, scrolling
 
 if TYPE_CHECKING:
     from app.data.quality_views import Assessment, Distribution
@@ -48,17 +48,9 @@ class QualityPane(QWidget):
         panel.body.addLayout(self._parts)
         head = row(column(row(self._score, Label("of 100", "body", "tertiary"), None, gap=6), self._said, gap=2), worst, gap=16)
         head.setStretch(0, 1)
-        inner = QWidget()
-        inner.setObjectName("scrolled")
-        inner.setLayout(column(head, panel, Label("How the rows are spread", "heading"),
-                               Label("A click on a bar shows its rows.", "small", "tertiary"), self._grid, self._notes, None, gap=12,
-                               margins=(20, 16, 20, 20)))
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setAccessibleName(tr("Quality of this version"))
-        area.setWidget(inner)
+        area = scrolling(column(head, panel, Label("How the rows are spread", "heading"),
+                                Label("A click on a bar shows its rows.", "small", "tertiary"), self._grid, self._notes, None, gap=12,
+                                margins=(20, 16, 20, 20)), "Quality of this version")
         self._stack = QStackedWidget()
         self._stack.addWidget(EmptyState("The quality of this version has not been measured. It is measured row by row; no row is changed.",
                                          "gauge", Button("Measure quality", "outline", "gauge", clicked=measure)))

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialog, QFrame, QGridLayout, QScrollArea, QWidget
+from PySide6.QtWidgets import QDialog, QGridLayout, QWidget
 
 from ui import words
 from ui.background import command, query
@@ -14,7 +14,7 @@ from ui.canvas.inspector import FieldRow
 from ui.language import tr
 from ui.widgets.buttons import Button, Choice
 from ui.widgets.feedback import ErrorBanner, LoadingBar
-from ui.widgets.text import Label, Line, column, row
+from ui.widgets.text import Label, Line, column, row, scrolling
 
 if TYPE_CHECKING:
     from app.config.forms import FormField
@@ -72,15 +72,7 @@ class StepDialog(QDialog):
         self._grid.setVerticalSpacing(2)
         self._grid.setColumnMinimumWidth(0, 240)
         self._grid.setColumnStretch(1, 1)
-        inner = QWidget()
-        inner.setObjectName("scrolled")
-        inner.setLayout(column(self._grid, None, margins=(24, 8, 24, 8)))
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(inner)
-        area.setAccessibleName(tr("Settings of the step"))
+        area = scrolling(column(self._grid, None, margins=(24, 8, 24, 8)), "Settings of the step")
         head = column(Label(title, "title"), 4, Label(about, "body", "secondary", wrap=True), 8, self._banner, self._model_line,
                       margins=(24, 20, 24, 10))
         foot = row(None, Button("Cancel", "outline", clicked=self.reject), self.start, gap=8, margins=(24, 10, 24, 16))

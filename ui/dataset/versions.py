@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QStackedWidget, QWidget
+from PySide6.QtWidgets import QSplitter, QStackedWidget, QWidget
 
 from app.data.reasons import reason_words
 from ui import words
@@ -19,7 +19,7 @@ from ui.widgets.buttons import Button, Choice
 from ui.widgets.feedback import LoadingBar
 from ui.widgets.richtext import RichText
 from ui.widgets.rows import RowsTable
-from ui.widgets.text import Badge, Card, Dot, Label, Line, clear, column, row
+from ui.widgets.text import Badge, Card, Dot, Label, Line, clear, column, row, scrolling
 
 if TYPE_CHECKING:
     from app.data.browse import WholeRow
@@ -42,15 +42,7 @@ class VersionsPane(QWidget):
         self.stories: list[Story] = []
         self._stack = QStackedWidget()
         self._list = column(gap=0)
-        inner = QWidget()
-        inner.setObjectName("scrolled")
-        inner.setLayout(column(self._list, None, margins=(20, 14, 20, 20)))
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setAccessibleName(tr("Versions"))
-        area.setWidget(inner)
+        area = scrolling(column(self._list, None, margins=(20, 14, 20, 20)), "Versions")
         self.compare = ComparePane(page)
         self.compare.closed.connect(lambda: self._stack.setCurrentIndex(0))
         self._stack.addWidget(area)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from ui.language import tr
 from ui.shortcuts import shortcuts
@@ -116,6 +116,20 @@ def row(*items: Item, gap: int = 8, margins: Margins = (0, 0, 0, 0)) -> QHBoxLay
 def column(*items: Item, gap: int = 0, margins: Margins = (0, 0, 0, 0)) -> QVBoxLayout:
     """A column, like :func:`row`."""
     return _fill(QVBoxLayout(), items, gap, margins)
+
+
+def scrolling(layout: QLayout, name: str) -> QScrollArea:
+    """What scrolls up and down where there is no room for all of it, and never sideways.  name: for who cannot see it."""
+    inner = QWidget()
+    inner.setObjectName("scrolled")
+    inner.setLayout(layout)
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(inner)
+    area.setAccessibleName(tr(name))
+    return area
 
 
 def _fill(layout: L, items: Iterable[Item], gap: int, margins: Margins) -> L:
