@@ -72,7 +72,7 @@ class ExportDialog(QDialog):
         layout.setStretch(2, 1)
         self.setLayout(layout)
         self.loading.begin()
-        query(self, _choices, version, done=self._show, slow=True)
+        query(self, choices_of, version, done=self._show, slow=True)
 
     def show_error(self, problem: Any) -> None:
         """Say what failed in place of the note."""
@@ -166,7 +166,8 @@ def _state(one: Choice) -> Cell:
                 "success" if one.recommended else "")
 
 
-def _choices(store: Any, version: str) -> Any:
+def choices_of(store: Any, version: str) -> Choices:
+    """What may be exported of a version; off the main thread."""
     from app.registry import exporting
 
     return exporting.choices(store, version)

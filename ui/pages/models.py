@@ -258,7 +258,9 @@ class ModelsPage(Page):
         """Say which files are not on this computer any more, and whether a run can make them again."""
         self._missing_line.hide()
         if not all(file.here for file in view.files):
-            query(self, _choices, view.line.id, done=partial(self._show_missing, view), slow=True)
+            from ui.exportdialog import choices_of
+
+            query(self, choices_of, view.line.id, done=partial(self._show_missing, view), slow=True)
 
     def _show_missing(self, view: VersionView, found: Choices) -> None:
         if view is not self._view:  # another version is shown by now
@@ -421,12 +423,6 @@ def _import_model(store: Any, path: Path) -> Any:
     from app.registry import api
 
     return api.import_model(store, path)
-
-
-def _choices(store: Any, version: str) -> Any:
-    from app.registry import exporting
-
-    return exporting.choices(store, version)
 
 
 def _share(value: float | None) -> str:
