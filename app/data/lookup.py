@@ -10,7 +10,6 @@ import numpy.typing as npt
 from app.store.datasets import DatasetDb
 
 Numbers = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 FETCHED = 20_000
 _SCORES = ("SELECT v.position, s.value FROM version_rows v JOIN scores s ON s.row = v.row AND s.name = ? "
            "WHERE v.version = ? AND v.state = 'kept'")
@@ -37,8 +36,12 @@ def scores_at(db: DatasetDb, version: int, name: str, positions: Numbers) -> npt
     return looked_up(db, positions, _SCORES, name, version)
 
 
-def marked(positions: Numbers) -> Flags:
-    """(last position + 1,) whether a place is one of these positions."""
-    flags = np.zeros(int(positions.max(initial=-1)) + 1, bool)
-    flags[positions] = True
-    return flags
+class Marked:
+    """A set of positions: a byte for each place up to the last of them, and no object for each."""
+
+    def __init__(self, positions: Numbers) -> None:
+        self._flags = np.zeros(int(positions.max(initial=-1)) + 1, bool)
+        self._flags[positions] = True
+
+    def __contains__(self, position: int) -> bool:
+        return position < len(self._flags) and bool(self._flags[position])

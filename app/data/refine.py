@@ -15,7 +15,7 @@ import numpy as np
 from app.config.artifacts import Artifact, Rows
 from app.config.node import StepContext
 from app.data.derive import Derivation, at_row
-from app.data.lookup import marked
+from app.data.lookup import Marked
 from app.data.repair import BROKEN
 from app.data.repeats import REASONS, RepeatRules, Repeats
 from app.data.rowtext import text_of
@@ -82,10 +82,10 @@ def _good(d: Derivation) -> Iterator[Row]:
     """Rows that the first pass let stay.  What an earlier attempt removed as a repeat is compared again."""
     d.save()
     marks = ", ".join("?" * len(REASONS))
-    alone = marked(np.fromiter((position for (position,) in d.db.conn.execute(
+    alone = Marked(np.fromiter((position for (position,) in d.db.conn.execute(
         f"SELECT position FROM version_rows WHERE version = ? AND state = 'removed' AND reason NOT IN ({marks})",
         (d.version, *REASONS))), np.int64))
-    return (row for row in d.rows(again=True) if row.position >= len(alone) or not alone[row.position])
+    return (row for row in d.rows(again=True) if row.position not in alone)
 
 
 def bad(row: Row, rules: Rules) -> Reason | None:

@@ -21,7 +21,7 @@ from app.data.derive import at_row
 from app.data.embedding import RowVectors, Vectors, text_vectors
 from app.data.export import find_version
 from app.data.labels import label_values
-from app.data.lookup import Flags, marked, scores_at
+from app.data.lookup import Marked, scores_at
 from app.data.rowtext import in_blocks
 from app.errors import Place, UsageError
 from app.store import Store
@@ -67,9 +67,9 @@ class Choice:
     tokens: int | None
     limit: str
 
-    def flags(self) -> Flags:
-        """Whether the row at a position is chosen, for all positions up to the last that is."""
-        return marked(self.chosen)
+    def marked(self) -> Marked:
+        """The positions of the chosen rows, for looking up."""
+        return Marked(self.chosen)
 
     def why_not(self, position: int) -> str:
         """In words, for a row that was not chosen: the first limit that it failed, or the end of the budget."""
@@ -233,8 +233,8 @@ class Selection:
     # -- rows -------------------------------------------------------------------------------------------------------------
     def _rows(self) -> Iterator[Row]:
         """The rows at the positions, in order."""
-        wanted = marked(self._positions)
-        return (row for row in self._db.iter_rows(self._version, self._split) if row.position < len(wanted) and wanted[row.position])
+        wanted = Marked(self._positions)
+        return (row for row in self._db.iter_rows(self._version, self._split) if row.position in wanted)
 
     def _vectors(self, source: RowVectors) -> Iterator[Vectors]:
         done = 0

@@ -78,9 +78,9 @@ class Select(Node[SelectParams]):
 
         with Derivation(ctx, rows, node="data.select", note="Selected", params=params.model_dump(mode="json")) as making:
             choice = Selection(ctx, making.db, rows.version, params, base).choose()
-            chosen = choice.flags()
+            chosen = choice.marked()
             for row in making.rows():
-                if row.split == choice.split and not (row.position < len(chosen) and chosen[row.position]):
+                if row.split == choice.split and row.position not in chosen:
                     making.remove(row, "not_selected", choice.why_not(row.position))
             mark = note_order(ctx, making, choice, params.order, params.order_by)
             made = making.finish({"method": params.method, "chosen": len(choice.chosen), "failed_limits": choice.failed,
