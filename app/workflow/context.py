@@ -60,9 +60,8 @@ class WorkerContext:
 
     def check_cancelled(self) -> None:
         """Raise Cancelled if the user asked to stop."""
-        mode = self.cancel_requested()
-        if mode is not None:
-            raise Cancelled(save=mode != "discard")
+        self._signs.word()
+        self.check_waiting()
 
     def check_waiting(self) -> None:
         """The same while others work: no sign of life."""

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from queue import Empty, Queue
+from queue import Queue
 from typing import IO, Any
 
 import orjson
@@ -26,7 +26,6 @@ from app.store.profile import project_dir
 
 AHEAD = 2
 """Batches that wait at each child, so that none is idle while rows are written."""
-LOOK_SECONDS = 0.25
 Texts = dict[str, str]
 Batch = Sequence[Texts]
 Answer = list[dict[str, list[Finding]] | str]
@@ -90,12 +89,7 @@ class Crew:
 
     def _receive(self, turn: int) -> Answer:
         """The next answer of a child, obeying a stop while it loads its model or reads a long text."""
-        while True:
-            try:
-                content = self._answers[turn].get(timeout=LOOK_SECONDS)
-                break
-            except Empty:
-                self._waiting()
+        content = patiently(self._answers[turn].get, self._waiting)
         if content is None:
             raise _died()
         return [
