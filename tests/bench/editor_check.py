@@ -85,7 +85,7 @@ def checked(app: Any, text: str, keys: int) -> list[float]:
             wanted = WRONG + "x" * number
             start = time.perf_counter()
             press(field)
-            until(app, lambda wanted=wanted: wanted in editor.annotation(last))  # type: ignore[misc]
+            until(app, lambda wanted=wanted: wanted in editor.annotation(last))  # type: ignore[misc]  # mypy cannot infer a default of its own
             took.append(1000 * (time.perf_counter() - start))
             until(app, lambda: window.background.quiet)
         window._settled = True

@@ -61,7 +61,7 @@ def test_made_texts_are_found_also_when_they_left_the_memory(monkeypatch: pytest
     chance = random.Random(4)
     texts = {position: " ".join(words(chance, 12)) for position in range(40)}
     asked_for: list[int] = []
-    nearest = Nearest(rows([texts[0]]), Form(), lambda position: asked_for.append(position) or texts[position])  # type: ignore[func-returns-value]
+    nearest = Nearest(rows([texts[0]]), Form(), lambda position: asked_for.append(position) or texts[position])  # type: ignore[func-returns-value]  # append gives None: that is used
     for position in range(1, 40):
         nearest.add(position, texts[position])
     assert [nearest.find(text, 0.9) for text in texts.values()] == [(position, 1.0) for position in texts]

@@ -232,7 +232,7 @@ def test_a_statement_that_takes_long_is_stopped_and_what_was_done_is_kept(statem
     with pytest.raises(Cancelled), derive(ctx, rows) as d:
         for row in d.rows():
             d.flag(row, "seen")
-        ctx.cancel = lambda: "save" if len(asked) > 3 else asked.append(None)  # type: ignore[func-returns-value]
+        ctx.cancel = lambda: "save" if len(asked) > 3 else asked.append(None)  # type: ignore[func-returns-value]  # append gives None: that is used
         with d.db.write() as conn:
             conn.execute(statement)
     ctx.cancel = None

@@ -12,11 +12,24 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 
 from app.store import Profile, Store
+from app.workflow import canvas
 from tests.ui.filled import fill
+from ui.canvas.pane import CanvasPane
 from ui.main import make_application, open_window
 from ui.window import Window
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before the application, which lives longer than any test
+CANVAS = """# mine
+name: Sample
+steps:
+  source: {node: dataset.import, path: rows.jsonl}
+  refine:
+    node: data.refine   # clean
+    needs: source
+  train: {node: train.qlora, needs: refine, epochs: 2}
+  evaluate: {node: evaluate.compare, needs: train}
+"""
+"""A document for the canvas."""
 LANES = ("quick", "slow", "scan", "watch")
 
 
@@ -37,6 +50,26 @@ def window(qtbot, profile: Profile, runs: dict[str, str]) -> Iterator[Window]:
     qtbot.waitUntil(lambda: opened.background.store is not None, timeout=10_000)
     yield opened
     shut(qtbot, opened)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> None:
+    """They are imported, so that a picture of a document can be made."""
+    canvas.palette()
+
+
+@pytest.fixture
+def pane(qtbot, qapp, nodes) -> CanvasPane:
+    made = CanvasPane()
+    qtbot.addWidget(made)
+    made.resize(1000, 900)
+    made.show()
+    made.show_palette(canvas.palette())
+    made.load(CANVAS, "")
+    made.view.setFocus()
+    qtbot.waitUntil(lambda: made.view.viewport().width() > 200, timeout=5000)
+    made.view.fit()
+    return made
 
 
 def shut(qtbot, window: Window) -> None:

@@ -169,7 +169,7 @@ def _step(stage: Stage) -> QWidget:
     page.ask_step("data.select")
     dialog = stage.window.findChild(StepDialog)
     stage.wait(lambda: bool(dialog.rows))
-    return dialog  # type: ignore[no-any-return]
+    return dialog  # type: ignore[no-any-return]  # Qt finds it by its class, and says only that it is something
 
 
 def _review(stage: Stage) -> QWidget:

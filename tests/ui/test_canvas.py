@@ -11,43 +11,15 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from app.config.yaml_source import parse
-from app.workflow import canvas
 from app.workflow.canvas import Fault, Status, StepState
+from tests.ui.conftest import CANVAS
 from ui.canvas.curve import link_path
 from ui.canvas.history import History
 from ui.canvas.pane import CanvasPane
 from ui.canvas.scene import face
 
-TEXT = """# mine
-name: Sample
-steps:
-  source: {node: dataset.import, path: rows.jsonl}
-  refine:
-    node: data.refine   # clean
-    needs: source
-  train: {node: train.qlora, needs: refine, epochs: 2}
-  evaluate: {node: evaluate.compare, needs: train}
-"""
 CTRL, SHIFT, NONE = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.NoModifier
-
-
-@pytest.fixture(scope="module", autouse=True)
-def nodes() -> None:
-    canvas.palette()
-
-
-@pytest.fixture
-def pane(qtbot, qapp) -> CanvasPane:
-    made = CanvasPane()
-    qtbot.addWidget(made)
-    made.resize(1000, 900)
-    made.show()
-    made.show_palette(canvas.palette())
-    made.load(TEXT, "")
-    made.view.setFocus()
-    qtbot.waitUntil(lambda: made.view.viewport().width() > 200, timeout=5000)
-    made.view.fit()
-    return made
+pytestmark = pytest.mark.usefixtures("nodes")
 
 
 def steps(pane: CanvasPane):
@@ -445,7 +417,7 @@ def test_an_inherited_value_says_where_it_comes_from(pane):
 
 def test_a_broken_text_keeps_the_last_picture_and_blocks_edits(pane):
     pane.show_status(Status((), {"train": StepState("done", True, 1, "", 2, False)}, "r", 1))
-    pane.show_text(TEXT + "  x: [\n")
+    pane.show_text(CANVAS + "  x: [\n")
     pane.show_status(Status((Fault(11, 1, "Not valid", ""),)))
     assert pane.scene.cards["train"].face.words == "Reused"
     assert list(pane.scene.cards) == ["source", "refine", "train", "evaluate"]
@@ -454,7 +426,7 @@ def test_a_broken_text_keeps_the_last_picture_and_blocks_edits(pane):
     pane.scene.choose(["train"])
     key(pane, Qt.Key.Key_Delete)
     assert "train" in pane.scene.cards
-    pane.show_text(TEXT)
+    pane.show_text(CANVAS)
     assert pane.strip.label.words() == ""
     assert pane.inspector.isEnabled()
 
@@ -462,7 +434,7 @@ def test_a_broken_text_keeps_the_last_picture_and_blocks_edits(pane):
 def test_the_selection_outlasts_an_edit_of_the_text(pane):
     pane.scene.choose(["train"])
     item = pane.scene.cards["train"]
-    pane.show_text(TEXT.replace("epochs: 2", "epochs: 3"))
+    pane.show_text(CANVAS.replace("epochs: 2", "epochs: 3"))
     assert pane.scene.chosen() == ["train"]
     assert pane.scene.cards["train"] is item
     assert pane.inspector.rows["epochs",].editor.text() == "3"
@@ -479,7 +451,7 @@ def test_a_link_back_runs_below_the_card_it_leaves():
 @pytest.mark.parametrize("seed", range(2))
 def test_any_row_of_deeds_leaves_a_readable_text_and_can_be_undone_to_the_first(pane, seed):
     chance = random.Random(seed)
-    stack = History(TEXT)
+    stack = History(CANVAS)
     pane.edited.connect(lambda text, words: stack.add(text, words))
     deeds = ["duplicate", "copy", "paste", "delete", "group", "tidy", "all", "cut"]
     for _ in range(40):
@@ -501,5 +473,5 @@ def test_any_row_of_deeds_leaves_a_readable_text_and_can_be_undone_to_the_first(
     assert stack.undo_words
     while stack.undo_words:
         pane.show_text(stack.undo())
-    assert pane.deeds.text == TEXT
+    assert pane.deeds.text == CANVAS
     assert list(pane.scene.cards) == ["source", "refine", "train", "evaluate"]

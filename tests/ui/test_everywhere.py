@@ -284,6 +284,14 @@ def test_the_choice_is_kept_beside_the_store_and_a_missing_file_is_english(profi
 OTHERS = language.languages()[1:]
 
 
+@pytest.fixture(params=OTHERS)
+def other(request: pytest.FixtureRequest):
+    """Each language there is a file for, in force."""
+    language.use(request.param)
+    yield request.param
+    language.use("en")
+
+
 def translation(name: str) -> dict[str, str]:
     words: dict[str, str] = json.loads((language.FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     return words
@@ -304,28 +312,18 @@ def test_a_translation_is_complete(name):
     assert len(missing) <= len(known) / 50, missing
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_what_steps_say_of_themselves_and_their_settings_is_translated(name):
-    language.use(name)
-    try:
-        ours = [node for node in registry.nodes().values() if node.__module__.startswith("app.")]  # other tests have nodes of their own
-        said = [words for node in ours for words in (node.title, *(field.help for field in forms.fields(node.params_model)))]
-        missing = [words for words in said if words and language.tr(words) == words]
-    finally:
-        language.use("en")
+def test_what_steps_say_of_themselves_and_their_settings_is_translated(other):
+    ours = [node for node in registry.nodes().values() if node.__module__.startswith("app.")]  # other tests have nodes of their own
+    said = [words for node in ours for words in (node.title, *(field.help for field in forms.fields(node.params_model)))]
+    missing = [words for words in said if words and language.tr(words) == words]
     assert len(said) > 150
     assert len(missing) <= len(said) / 50, missing
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_each_help_text_is_there_and_its_title_is_the_one_in_the_list(name):
-    language.use(name)
-    try:
-        for title, file in texts().items():
-            if file.parent.name == "help":
-                assert title_of(file.parent / name / file.name) == language.tr(title)
-    finally:
-        language.use("en")
+def test_each_help_text_is_there_and_its_title_is_the_one_in_the_list(other):
+    for title, file in texts().items():
+        if file.parent.name == "help":
+            assert title_of(file.parent / other / file.name) == language.tr(title)
 
 
 @pytest.mark.parametrize("name", language.languages())

@@ -8,7 +8,6 @@ from PySide6.QtGui import QColor, QImage
 from PySide6.QtTest import QTest
 
 from app.workflow.canvas import Fault, Status
-from tests.ui.test_canvas import TEXT, nodes, pane  # noqa: F401  # fixtures
 from ui.canvas.items import HEIGHT, WIDTH
 from ui.canvas.pane import CanvasPane
 from ui.theme import theme
@@ -16,28 +15,28 @@ from ui.theme import theme
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
 
 
-def on_map(pane: CanvasPane, name: str) -> QPoint:  # noqa: F811
+def on_map(pane: CanvasPane, name: str) -> QPoint:
     """Where the middle of a card lies in the overview."""
     area, share, start = pane.minimap._frame()
     middle = pane.scene.cards[name].pos() + QPointF(WIDTH / 2, HEIGHT / 2)
     return (start + (middle - area.topLeft()) * share).toPoint()
 
 
-def seen(pane: CanvasPane) -> QPointF:  # noqa: F811
+def seen(pane: CanvasPane) -> QPointF:
     return pane.view.mapToScene(pane.view.viewport().rect().center())
 
 
-def close_up(pane: CanvasPane, name: str) -> None:  # noqa: F811
+def close_up(pane: CanvasPane, name: str) -> None:
     for _ in range(20):
         pane.view.zoom(1.2)
     pane.view.centerOn(pane.scene.cards[name])
 
 
-def picture(pane: CanvasPane) -> QImage:  # noqa: F811
+def picture(pane: CanvasPane) -> QImage:
     return pane.minimap.grab().toImage()
 
 
-def test_a_click_shows_the_place_that_was_clicked(pane):  # noqa: F811
+def test_a_click_shows_the_place_that_was_clicked(pane):
     close_up(pane, "source")
     before = seen(pane)
     QTest.mouseClick(pane.minimap, LEFT, NONE, on_map(pane, "evaluate"))
@@ -45,7 +44,7 @@ def test_a_click_shows_the_place_that_was_clicked(pane):  # noqa: F811
     assert (seen(pane) - there).manhattanLength() < (before - there).manhattanLength() / 4
 
 
-def test_a_drag_takes_the_view_along(pane):  # noqa: F811
+def test_a_drag_takes_the_view_along(pane):
     close_up(pane, "source")
     start, end = on_map(pane, "source"), on_map(pane, "evaluate")
     there, left = pane.scene.cards["evaluate"].pos() + QPointF(WIDTH / 2, HEIGHT / 2), []
@@ -58,12 +57,12 @@ def test_a_drag_takes_the_view_along(pane):  # noqa: F811
 
 
 @pytest.mark.parametrize("name", ["source", "refine", "train", "evaluate"])
-def test_every_card_is_drawn_where_it_stands(pane, name):  # noqa: F811
+def test_every_card_is_drawn_where_it_stands(pane, name):
     pane.view.fit()
     assert QColor(picture(pane).pixel(on_map(pane, name))) == QColor(theme.color("borderStrong"))
 
 
-def test_a_faulty_card_is_red_and_a_chosen_one_blue(pane):  # noqa: F811
+def test_a_faulty_card_is_red_and_a_chosen_one_blue(pane):
     pane.show_status(Status((Fault(8, 1, "It must be more than 0", "", "train", "epochs"),)))
     pane.scene.choose(["refine"])
     drawn = picture(pane)
@@ -71,20 +70,20 @@ def test_a_faulty_card_is_red_and_a_chosen_one_blue(pane):  # noqa: F811
     assert QColor(drawn.pixel(on_map(pane, "refine"))) == QColor(theme.color("focus"))
 
 
-def test_the_frame_follows_what_is_seen(qtbot, pane):  # noqa: F811
+def test_the_frame_follows_what_is_seen(qtbot, pane):
     close_up(pane, "source")
     first = picture(pane)
     pane.view.centerOn(pane.scene.cards["evaluate"])
     qtbot.waitUntil(lambda: picture(pane) != first, timeout=2000)
 
 
-def test_an_empty_document_has_an_empty_overview(pane):  # noqa: F811
+def test_an_empty_document_has_an_empty_overview(pane):
     pane.load("name: Sample\nsteps: {}\n", "")
     QTest.mouseClick(pane.minimap, LEFT, NONE, pane.minimap.rect().center())
     assert not picture(pane).isNull()
 
 
-def test_it_makes_way_in_a_narrow_canvas(qtbot, pane):  # noqa: F811
+def test_it_makes_way_in_a_narrow_canvas(qtbot, pane):
     assert pane.minimap.isVisibleTo(pane)
     pane.view.setFixedWidth(400)
     qtbot.waitUntil(lambda: not pane.minimap.isVisibleTo(pane), timeout=2000)
