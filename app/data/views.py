@@ -11,6 +11,7 @@ import orjson
 
 from app.data.mapping_preview import MappingPreview, preview_mapping
 from app.store import Store
+from app.store.datasets import reading
 
 if TYPE_CHECKING:
     from app.data.browse import RowFilter
@@ -22,6 +23,7 @@ __all__ = [
     "erase_for_window",
     "export_for_window",
     "import_for_window",
+    "open_findings",
     "overview",
     "preview_mapping",
 ]
@@ -91,6 +93,18 @@ def _version(row: Mapping[str, Any]) -> VersionView:
         orjson.loads(row["report"]),
         row["created"],
     )
+
+
+def open_findings(store: Store, dataset: str, version: int) -> int | None:
+    """Findings of a version that wait for a person; None where it was never redacted.
+
+    Here and not with the review, which loads the whole redaction: the page asks for each version it shows.
+    """
+    with reading(store, dataset) as db:
+        found = db.conn.execute(
+            "SELECT count(*), coalesce(sum(decision = 'open'), 0) FROM findings WHERE version = ?", (version,)
+        ).fetchone()
+    return int(found[1]) if found[0] else None
 
 
 def export_for_window(store: Store, dataset: str, version: int, path: str, wanted: RowFilter) -> Any:

@@ -247,6 +247,8 @@ class DatasetsPage(Page):
     # ---- deeds -----------------------------------------------------------------------------------------------------
 
     def _show_actions(self) -> None:
+        from app.data import views
+
         chosen = self._chosen()
         ready = [one for one in chosen.versions if one.state == "ready"] if chosen is not None else []
         for button in (self._export, self._more):
@@ -256,7 +258,7 @@ class DatasetsPage(Page):
         self._review.hide()
         self.background.forget(self, "findings")  # of a version shown before
         if any(one.version == self._version for one in ready):
-            query(self, _open_findings, self._dataset, self._version, done=self._show_review, slow=True, key="findings")
+            query(self, views.open_findings, self._dataset, self._version, done=self._show_review, slow=True, key="findings")
 
     def _show_review(self, waiting: int | None) -> None:
         """A version that was redacted can be reviewed; the button counts what waits for a person."""
@@ -409,12 +411,6 @@ def _submit(store: Any, document: str) -> str:
     from app.workflow import runs
 
     return runs.submit_text(store, document)
-
-
-def _open_findings(store: Any, dataset: str, version: int) -> int | None:
-    from app.data.redaction import views
-
-    return views.open_findings(store, dataset, version)
 
 
 def _drop_hint() -> QWidget:

@@ -118,15 +118,6 @@ class Summary:
     statement: str
 
 
-def open_findings(store: Store, dataset: str, version: int) -> int | None:
-    """Findings of a version that wait for a person; None where it was never redacted."""
-    with reading(store, dataset) as db:
-        found = db.conn.execute(
-            "SELECT count(*), coalesce(sum(decision = 'open'), 0) FROM findings WHERE version = ?", (version,)
-        ).fetchone()
-    return int(found[1]) if found[0] else None
-
-
 def summary(store: Store, dataset: str, version: int) -> Summary:
     """What was found and decided so far, by entity, the most frequent first."""
     with reading(store, dataset) as db:

@@ -15,6 +15,7 @@ from app.data.derive import undo
 from app.data.redact_node import Redact, RedactParams
 from app.data.redaction import crew, redact, rules, views
 from app.data.redaction.detect import Settings
+from app.data.views import open_findings
 from app.errors import Cancelled, DatasetError, UsageError
 from app.store import Store
 from app.store.datasets import open_dataset
@@ -226,8 +227,8 @@ def test_what_is_uncertain_waits_but_is_hidden_meanwhile(bench: Bench) -> None:
     made, report = bench.redact(bench.rows(chat(UNSURE, "ok"), chat(LETTER, "ok")))
     assert report["open"] == 1
     assert bench.stored(made)[0].messages[0]["content"] == "[PERSON_1] called about ticket 12."
-    assert views.open_findings(bench.store, made.dataset, made.version) == 1
-    assert views.open_findings(bench.store, made.dataset, 1) is None
+    assert open_findings(bench.store, made.dataset, made.version) == 1
+    assert open_findings(bench.store, made.dataset, 1) is None
     (row,) = views.review_page(bench.store, made.dataset, made.version)
     (one,) = row.findings
     assert (row.position, one.text, one.replacement, one.score, one.why) == (1, "A. Castellano", "[PERSON_1]", 0.6, "An initial and a name.")
@@ -257,9 +258,9 @@ def test_a_decision_can_be_taken_back(bench: Bench) -> None:
     made, _ = bench.redact(bench.rows(chat(UNSURE, "ok")))
     one = views.review_page(bench.store, made.dataset, made.version)[0].findings[0].id
     views.decide(bench.store, made.dataset, [one], "rejected")
-    assert views.open_findings(bench.store, made.dataset, made.version) == 0
+    assert open_findings(bench.store, made.dataset, made.version) == 0
     views.decide(bench.store, made.dataset, [one], "open")
-    assert views.open_findings(bench.store, made.dataset, made.version) == 1
+    assert open_findings(bench.store, made.dataset, made.version) == 1
 
 
 def test_an_always_rule_decides_all_findings_of_that_text_here_and_later(bench: Bench) -> None:
