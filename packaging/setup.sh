@@ -133,8 +133,13 @@ install_torch() {
 
 install_locked() {
   "$VENV/bin/pip" install --disable-pip-version-check --require-hashes -r packaging/bootstrap.lock
-  "$VENV/bin/uv" pip install --native-tls --python "$VENV/bin/python" --no-deps --require-hashes -r packaging/requirements.lock ||
+  "$VENV/bin/uv" pip install --native-tls --compile-bytecode --python "$VENV/bin/python" --no-deps --require-hashes -r packaging/requirements.lock ||
     "$VENV/bin/pip" install --disable-pip-version-check --no-deps --require-hashes -r packaging/requirements.lock
+}
+
+# What is not compiled is compiled by every process anew where PYTHONDONTWRITEBYTECODE is set, and holds up the window elsewhere once.
+compile_ours() {
+  "$VENV/bin/python" -m compileall -q main.py app ui
 }
 
 install_starter() {
@@ -205,6 +210,7 @@ main() {
     "Check the free disk space (1 GB) and memory (2 GB)." install_starter
   step "llama.cpp converter" "$(cat packaging/llama.lock packaging/unpack_converter.py)" "Check the network." install_converter
   [ -e "$STAMPS/llama-cpp-python-$(stamp_of "$LLAMA $(llama_flags)")" ] || llama_bindings
+  compile_ours || true # a folder that cannot be written to: slower, not broken
   say "Ready after $((SECONDS - began)) s."
 }
 
