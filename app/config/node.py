@@ -136,6 +136,12 @@ def node(name: str, *, version: int, title: str) -> Callable[[NodeClass], NodeCl
     return register
 
 
+def version_of(name: str) -> int:
+    """The version of a node's rules; 0 where none of this name is registered.  Unfinished work names it, to be gone on with by no other."""
+    known = REGISTERED.get(name)
+    return known.version if known is not None else 0
+
+
 def _params_model(cls: NodeClass) -> type[Params]:
     for base in getattr(cls, "__orig_bases__", ()):
         for argument in getattr(base, "__args__", ()):

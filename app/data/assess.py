@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from app.config.node import StepContext
+from app.config.node import StepContext, version_of
 from app.data import quality
 from app.data.derive import at_row
 from app.data.embedding import Encoder
@@ -86,7 +86,7 @@ class _Assessing:
         return self._report(made)
 
     def _key(self) -> str:
-        named = [self._params.model_dump(mode="json"), self._version, self._ctx.seed, self._ctx.base_model]
+        named = [version_of("data.assess"), self._params.model_dump(mode="json"), self._version, self._ctx.seed, self._ctx.base_model]
         return hashlib.sha256(orjson.dumps(named)).hexdigest()
 
     # -- every row --------------------------------------------------------------------------------------------------------

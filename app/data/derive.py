@@ -20,7 +20,7 @@ import orjson
 import xxhash
 
 from app.config.artifacts import Artifact, Report, Rows
-from app.config.node import StepContext
+from app.config.node import StepContext, version_of
 from app.errors import Cancelled, DatasetError, NeuroWeaverError, Place, UsageError
 from app.store import Store
 from app.store.datasets import DatasetDb, open_dataset
@@ -59,7 +59,7 @@ class Derivation:
     """One new version on its way; use it in ``with``.  Leaving without :meth:`finish` pauses it, or undoes it if nothing was done.
 
     node: the node's name ("data.clean").  note: shown in the list of versions.  params: part of what names the work: with other
-    parameters, another parent or another seed it starts anew.  share: of the progress bar, for :meth:`rows`.
+    parameters, another parent, another seed or a newer version of the node it starts anew.  share: of the progress bar, for :meth:`rows`.
     origin: what the version says of where its rows came from, where that is not what its parent says.
     """
 
@@ -104,7 +104,7 @@ class Derivation:
         return self._writer.resumed
 
     def _key(self, rows: Rows, params: Mapping[str, Any]) -> str:
-        named = [self.node, self.parent, rows.content_hash, dict(params), self._ctx.seed]
+        named = [self.node, version_of(self.node), self.parent, rows.content_hash, dict(params), self._ctx.seed]
         return hashlib.sha256(orjson.dumps(named, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
 
     def _begin(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from app.config.artifacts import Report, Rows
@@ -151,6 +152,20 @@ def test_difficulty_is_the_ratio_of_two_losses_and_is_made_once_for_a_step_that_
     assert sorted(asked) == list(range(1, 81))
     assert 0.5 < _scores(store, made["rows"], 3)["ifd"] < 2
     assert made["assessment"].summary["tokens_read"] > 0
+
+
+def test_a_newer_version_of_the_node_does_not_go_on_with_scores_by_the_old_rules(run, tmp_path: Path,
+                                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    from app.data.base_model import BaseReader
+
+    base, asked = tiny_llama(tmp_path / "tiny"), list[int]()
+    monkeypatch.setattr(BaseReader, "ifd", lambda _self, rows: asked.extend(row.position for row in rows) or np.zeros(len(rows), np.float32))
+    with pytest.raises(Cancelled):
+        run(base=str(base), difficulty={"rows": 80}, cancel=lambda: "save" if asked else None)
+    asked.clear()
+    monkeypatch.setattr(Assess, "version", Assess.version + 1)
+    run(base=str(base), difficulty={"rows": 80})
+    assert sorted(asked) == list(range(1, 81))
 
 
 def test_difficulty_equals_the_evaluation_of_the_same_answers(store: Store, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from app.config.artifacts import Rows
+from app.config.node import REGISTERED, Node, Params
 from app.data.derive import Derivation, undo
 from app.errors import Cancelled, DatasetError, StoreError, UsageError
 from app.store import Profile, Store
@@ -157,6 +158,21 @@ def test_other_parameters_begin_anew_and_take_the_paused_version_out(ctx: FakeCo
         d.finish({})
     assert store.rows("SELECT version, state FROM dataset_versions ORDER BY version") == [
         {"version": 1, "state": "ready"}, {"version": 2, "state": "failed"}, {"version": 3, "state": "ready"}]
+
+
+def test_a_newer_version_of_the_node_begins_anew_and_does_not_mix_its_rules_with_the_old_ones(
+        ctx: FakeContext, rows: Rows, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tested(Node[Params]):
+        name, version = "data.test", 1
+
+    monkeypatch.setitem(REGISTERED, "data.test", Tested)
+    with pytest.raises(DatasetError):
+        broken_at(ctx, rows, 4, [], ValueError())
+    monkeypatch.setattr(Tested, "version", 2)
+    seen: list[int] = []
+    made = broken_at(ctx, rows, 0, seen, ValueError())
+    assert (seen, made.version) == (list(range(1, 8)), 3)
+    assert store.row("SELECT state FROM dataset_versions WHERE version = 2") == {"state": "failed"}
 
 
 def test_taking_out_a_paused_version_leaves_rows_that_a_later_one_uses(ctx: FakeContext, rows: Rows, store: Store) -> None:
