@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.data.redaction.detect import Finding
 from app.store.records import Row
@@ -22,23 +22,38 @@ def texts_of(row: Row, columns: Sequence[str]) -> dict[str, str]:
     """
     found = {f"messages.{number}": message["content"] for number, message in enumerate(row.messages)}
     found |= {name: text for name in ("text", "chosen", "rejected") if (text := getattr(row, name))}
-    for column, value in row.meta.items():
-        if ALL_COLUMNS in columns or column in columns:
-            found |= {f"{META}{name}": text for name, text in _leaves(column, value)}
+    return found | {leaf.name: leaf.text for leaf in _leaves(row.meta) if ALL_COLUMNS in columns or leaf.column in columns}
+
+
+class _Leaf(NamedTuple):
+    """A text in the metadata: its column, its name, and where it stands."""
+
+    column: str
+    name: str
+    text: str
+    holder: Any
+    key: Any
+
+
+def _leaves(meta: dict[str, Any]) -> list[_Leaf]:
+    """Every text and long number, in order.  Keys may hold dots: of two places of one name the later gets a stroke ("meta.a.b'")."""
+    found, taken = list[_Leaf](), set[str]()
+    for column, place, holder, key in _places(meta):
+        name = f"{META}{place}"
+        while name in taken:
+            name += "'"
+        taken.add(name)
+        found.append(_Leaf(column, name, str(holder[key]), holder, key))
     return found
 
 
-def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        if value:
-            yield name, value
-    elif isinstance(value, int) and not isinstance(value, bool):
-        if abs(value) >= LONG_NUMBER:
-            yield name, str(value)
-    elif isinstance(value, Mapping | list):
-        pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
-        for key, part in pairs:
-            yield from _leaves(f"{name}.{key}", part)
+def _places(value: Any, column: str = "", before: str = "") -> Iterator[tuple[str, str, Any, Any]]:
+    for key, part in list(value.items() if isinstance(value, dict) else enumerate(value)):
+        own, place = column or str(key), f"{before}{key}"
+        if isinstance(part, dict | list):
+            yield from _places(part, own, f"{place}.")
+        elif (isinstance(part, str) and part) or (isinstance(part, int) and not isinstance(part, bool) and abs(part) >= LONG_NUMBER):
+            yield own, place, value, key
 
 
 def labelled(name: str, text: str) -> tuple[str, int]:
@@ -58,27 +73,16 @@ def with_texts(row: Row, texts: Mapping[str, str]) -> Row:
     """A copy of a row with other texts in the named places."""
     new = copy.copy(row)
     new.messages, new.meta = [dict(message) for message in row.messages], copy.deepcopy(row.meta)
+    for leaf in _leaves(new.meta):
+        if leaf.name in texts:
+            leaf.holder[leaf.key] = texts[leaf.name]
     for name, text in texts.items():
         kind, _, rest = name.partition(".")
         if kind == "messages":
             new.messages[int(rest)]["content"] = text
-        elif kind == "meta":
-            _put(new.meta, rest, text)
-        else:
+        elif kind != "meta":
             setattr(new, name, text)
     return new
-
-
-def _put(value: Any, name: str, text: str) -> bool:
-    """Set the leaf that :func:`_leaves` called ``name``; keys may hold dots themselves."""
-    pairs = list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
-    for key, part in pairs:
-        if name == str(key) and not isinstance(part, dict | list):
-            value[key] = text
-            return True
-        if name.startswith(f"{key}.") and _put(part, name[len(str(key)) + 1 :], text):
-            return True
-    return False
 
 
 def replaced(text: str, parts: Sequence[tuple[int, int, str]]) -> str:

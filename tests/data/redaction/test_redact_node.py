@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,20 @@ def test_every_text_of_a_row_is_redacted_and_the_rest_is_as_it_was(bench: Bench)
     assert report["findings"]["PERSON"] == {"found": 3, "redacted": 3, "open": 0, "kept": 0, "rows": 1}
     assert report["changed"] == {"redacted": 1}
     assert made.splits == given.splits
+
+
+@pytest.mark.parametrize("meta", [
+    pytest.param({"a.b": "one@example.com", "a": {"b": "two@example.com"}}, id="flat before nested"),
+    pytest.param({"a": {"b": "two@example.com", "b.c": "three@example.com"}, "a.b": "one@example.com", "a.b.c": "four@example.com"}, id="nested before flat"),
+    pytest.param({"a": {"b'": "one@example.com", "b": "two@example.com"}, "a.b": "three@example.com", "a.b'": "four@example.com"}, id="strokes too")])
+def test_no_text_hides_behind_another_whose_column_has_dots_in_its_name(bench: Bench, meta: dict[str, Any]) -> None:
+    made, report = bench.redact(bench.rows(chat("Who?", "Nobody.", **meta)))
+    said = json.dumps(bench.stored(made)[0].meta)
+    assert (said.count("@example.com"), report["redacted"]) == (0, json.dumps(meta).count("@example.com"))
+    page = views.review_page(bench.store, made.dataset, made.version, only_open=False)
+    views.decide(bench.store, made.dataset, [one.id for one in page[0].findings], "rejected")
+    back = views.apply_decisions(bench.store, made.dataset, made.version)
+    assert bench.stored(back)[0].meta == meta, "each comes back to its own place"
 
 
 def test_the_report_says_how_well_it_was_measured_and_never_that_all_is_gone(bench: Bench) -> None:
