@@ -112,6 +112,10 @@ class Node(Generic[P]):
         """Extra content the step cache must see, for example the hash of a file a parameter names."""
         return ""
 
+    def heeds(self, store: Store, inputs: Mapping[str, Artifact]) -> str:
+        """What else in the store decides the result (a dataset's "always" rules, say), as a mark of it: the step cache sees it."""
+        return ""
+
     def asks(self) -> str:
         """The name of the served model that the step asks, if its parameters name one: the step cache sees its version."""
         return ""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
 from app.config.artifacts import Artifact, Report, Rows
 from app.config.node import Node, Params, StepContext, node
 from app.data.redaction.entities import DEFAULT, ENTITIES, LANGUAGES
+
+if TYPE_CHECKING:
+    from app.store import Store
 
 
 class RedactParams(Params):
@@ -56,6 +60,16 @@ class Redact(Node[RedactParams]):
     inputs = {"rows": Rows}
     outputs = {"rows": Rows, "report": Report}
 
+    def heeds(self, store: Store, inputs: Mapping[str, Artifact]) -> str:
+        """The dataset's "always" rules."""
+        from app.data.redaction.rules import load, mark
+        from app.store.datasets import open_dataset
+
+        rows = inputs["rows"]
+        assert isinstance(rows, Rows)
+        with open_dataset(store, rows.dataset) as db:
+            return mark(load(db.conn))
+
     def run(self, ctx: StepContext) -> dict[str, Artifact]:
         """Look at every row of every split; held-out rows are redacted too."""
         from app.data.derive import Derivation
@@ -71,7 +85,9 @@ class Redact(Node[RedactParams]):
             params.processes,
         )
         ctx.progress(0.0, "Loading the names model" if params.names_model else "Looking for private data")
-        with Derivation(ctx, ctx.input("rows"), node="data.redact", note="Redacted", params=params.model_dump()) as derivation:
+        rows: Rows = ctx.input("rows")
+        named = {**params.model_dump(), "rules": self.heeds(ctx.store, {"rows": rows})}
+        with Derivation(ctx, rows, node="data.redact", note="Redacted", params=named) as derivation:
             report = redact(derivation, plan, ctx.check_cancelled, ctx.check_waiting)
             made = derivation.finish({**report, "settings": params.model_dump(mode="json")})
         ctx.metric("findings_redacted", report["redacted"], unit="findings")

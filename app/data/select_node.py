@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from app.config.artifacts import Artifact, Report, Rows
 from app.config.node import SHAREABLE, Node, Params, StepContext, node
+
+if TYPE_CHECKING:
+    from app.store import Store
 
 
 class Budget(Params):
@@ -63,6 +67,16 @@ class Select(Node[SelectParams]):
     outputs = {"rows": Rows, "report": Report}
     accelerator = True
 
+    def heeds(self, store: Store, inputs: Mapping[str, Artifact]) -> str:
+        """The rows of the dataset that the query set is taken from, where it is another one."""
+        if self.params.method != "similar" or self.params.like == "calibration":
+            return ""
+        from app.data.export import find_version
+
+        found = store.row("SELECT dataset, content_hash FROM dataset_versions WHERE dataset = ? AND version = ?",
+                          find_version(store, self.params.like, None)) or {}
+        return f"{found.get('dataset')} {found.get('content_hash')}"
+
     def run(self, ctx: StepContext) -> dict[str, Artifact]:
         """Choose, then write the version."""
         from app.config.models import resolve_base
@@ -76,7 +90,9 @@ class Select(Node[SelectParams]):
         def base() -> Path:
             return resolve_base(ctx.store, params.base_model or ctx.base_model)
 
-        with Derivation(ctx, rows, node="data.select", note="Selected", params=params.model_dump(mode="json")) as making:
+        assessed = ctx.input("assessment").content_hash if ctx.has_input("assessment") else ""
+        named = {**params.model_dump(mode="json"), "assessment": assessed}
+        with Derivation(ctx, rows, node="data.select", note="Selected", params=named) as making:
             choice = Selection(ctx, making.db, rows.version, params, base).choose()
             chosen = choice.marked()
             for row in making.rows():

@@ -33,13 +33,24 @@ def model_identity(path: Path) -> str:
 
 
 def step_hash(node: Node[Any], fingerprint: str, inputs: Mapping[str, Artifact], base: str, seed: int) -> str:
-    """sha256 over node, version, parameters (defaults included), fingerprint, input contents, base model and seed."""
+    """sha256 over node, version, parameters (defaults included), fingerprint, input contents, base model and seed.
+
+    Of rows also the dataset, where the step makes a version of it.
+    """
     content = {
         "node": node.name, "version": node.version, "params": node.params.model_dump(mode="json"),
         "fingerprint": fingerprint, "inputs": {port: made.content_hash for port, made in inputs.items()},
         "base": base, "seed": seed,
     }
+    datasets = {port: made.dataset for port, made in inputs.items() if isinstance(made, Rows)}
+    if datasets and makes_versions(node):  # equal rows of another dataset get versions there, and not where they were first
+        content["datasets"] = datasets
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def makes_versions(node: Node[Any]) -> bool:
+    """Whether a step hands on rows: a version of the dataset that it was given."""
+    return any(issubclass(kind, Rows) for kind in node.outputs.values())
 
 
 def cached_outputs(store: Store, key: str) -> str | None:

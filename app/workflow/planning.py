@@ -24,7 +24,7 @@ class Plan:
 
 
 def plan_step(store: Store, run: str, step: str) -> Plan:
-    """Hash the step and look it up.  Reads files the step names; raises what the node's fingerprint raises."""
+    """Hash the step and look it up.  Reads what the step names; raises what the node's fingerprint and heeds raise."""
     row = store.row("SELECT * FROM steps WHERE run = ? AND id = ?", (run, step))
     run_row = store.row("SELECT seed, resolved FROM runs WHERE id = ?", (run,))
     assert row is not None
@@ -35,7 +35,8 @@ def plan_step(store: Store, run: str, step: str) -> Plan:
         return Plan(None, fingerprint, None)
     inputs = read_inputs(store, run, orjson.loads(row["bindings"]))
     base = base_identity(store, orjson.loads(run_row["resolved"]).get("base_model") or "")
-    key = step_hash(node, fingerprint + served_version(store, node.asks()), inputs, base, run_row["seed"])
+    outside = fingerprint + served_version(store, node.asks()) + node.heeds(store, inputs)
+    key = step_hash(node, outside, inputs, base, run_row["seed"])
     return Plan(key, fingerprint, cached_outputs(store, key))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,12 @@ class Rule:
 def fold(text: str) -> str:
     """A text for comparing: without disguise, case and double blanks."""
     return " ".join(folded(text).text.casefold().split())
+
+
+def mark(rules: Iterable[Rule]) -> str:
+    """Tells one list of rules from another; "" for none."""
+    listed = [(rule.entity, rule.folded, rule.decision) for rule in rules]
+    return hashlib.sha256(repr(listed).encode("utf-8", "replace")).hexdigest() if listed else ""
 
 
 def load(conn: Any) -> list[Rule]:

@@ -220,6 +220,20 @@ def test_stopping_keeps_what_was_done_and_resuming_makes_the_same_version(bench:
         assert db.conn.execute("SELECT count(*) FROM findings WHERE version = ?", (made.version,)).fetchone()[0] == sum(line["found"] for line in report["findings"].values())
 
 
+def test_a_stopped_redaction_begins_anew_when_a_rule_says_otherwise(bench: Bench) -> None:
+    given = bench.rows(*(chat(f"Mail m{number}@example.com about Falcon", "ok") for number in range(300)))
+    asked = iter([None] * 6 + ["save"] * 9999)
+    bench.ctx.cancel = lambda: next(asked)
+    with pytest.raises(Cancelled):
+        bench.redact(given)
+    assert bench.store.row("SELECT version FROM dataset_versions WHERE state = 'paused'") == {"version": 2}
+    with open_dataset(bench.store, given.dataset) as db, db.write() as conn:
+        rules.store(conn, rules.Rule("*", "falcon", "redact"))
+    bench.ctx.cancel = None
+    made, _ = bench.redact(given)
+    assert [row.position for row in bench.stored(made) if "Falcon" in row.prompt[-1]["content"]] == []
+
+
 def test_a_row_that_cannot_be_read_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     given = bench.rows(chat("fine", "ok"), chat("cannot", "ok"), chat("fine", "ok"))
 
