@@ -6,7 +6,8 @@ Each step runs in a process of its own over the same seeded rows, as the step wo
 a few seconds ("stopped in": from the request to the end of the process's work, its rows kept).  Beside rows a second stand those a
 second of processor time, which other work on the machine hardly changes.  Memory is what the process holds for itself: pages of its
 scratch file, which the system takes back when it needs room, are left out; with several counts of rows, a last line says how many bytes
-each further row took.  "silence": the longest time without a sign of life, which is also the longest that a stop can wait.
+each further row took.  "silence": the longest time without a sign of life.  While a library or a child works a step looks for a stop and
+gives none, so that one that hangs is told: "unstoppable" is the longest time in which no stop was looked for.
 
 What takes hours for a million rows is left out or done beforehand: ``redact`` asks no names model (``names`` does), ``diverse``,
 ``clusters`` and ``similar`` find vectors made up around 200 centres in place of an encoder's (``meaning`` reads the first
@@ -30,10 +31,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+os.environ |= {"NEUROWEAVER_KEYRING": "off", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false",
+               "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.context import FakeContext
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-os.environ |= {"NEUROWEAVER_KEYRING": "off", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROWS, BLOCK = 1_000_000, 5_000
 STOP_AFTER = 8.0
 BASE = "smollm2-135m-instruct"
@@ -186,6 +190,32 @@ class Watched:
         return self.megabytes
 
 
+class Gap:
+    """The longest time between two events, and between which messages it lay."""
+
+    def __init__(self, began: float) -> None:
+        self.longest, self.where, self._last, self._said = 0.0, "", began, "the beginning"
+
+    def ends(self, now: float, said: str) -> None:
+        """One more event."""
+        if now - self._last > self.longest:
+            self.longest, self.where = now - self._last, f"{self._said} -> {said}"
+        self._last, self._said = now, said
+
+
+class Listening(FakeContext):
+    """Tells a look for a stop while others work from a sign of life, as the step worker's context does."""
+
+    waiting = False
+
+    def check_waiting(self) -> None:
+        self.waiting = True
+        try:
+            self.check_cancelled()
+        finally:
+            self.waiting = False
+
+
 def run_step(step: str, home: Path, dataset: str, stop: bool) -> int:
     """In the child: run one step; print what came of it as JSON."""
     from app.config.artifacts import Rows
@@ -194,7 +224,6 @@ def run_step(step: str, home: Path, dataset: str, stop: bool) -> int:
     from app.store.datasets import open_dataset
     from app.store.versions import discard_paused
     from app.workflow import registry
-    from tests.context import FakeContext
 
     name, params = STEPS[step]
     node = registry.find(name)
@@ -204,20 +233,17 @@ def run_step(step: str, home: Path, dataset: str, stop: bool) -> int:
             for left in store.rows("SELECT version FROM dataset_versions WHERE dataset = ? AND state = 'paused'", (dataset,)):
                 discard_paused(store, db, left["version"])
         given = Rows(content_hash=found["content_hash"], dataset=dataset, version=1, rows=found["rows"], splits=json.loads(found["splits"]))
-        ctx = FakeContext(store, Path(folder), inputs={"rows": given}, base_model=BASE)
+        ctx = Listening(store, Path(folder), inputs={"rows": given}, base_model=BASE)
         began, spent = time.monotonic(), time.process_time()
-        asked: list[float] = []
-
-        longest, last, where, loud = 0.0, began, "", ""
+        silence, unstoppable, asked = Gap(began), Gap(began), list[float]()
 
         def cancel() -> str | None:
-            nonlocal longest, last, where, loud
             now = time.monotonic()
-            if now - last > longest:
-                longest, where = now - last, f"{loud} -> {ctx.message}"
-            last, loud = now, ctx.message
-            if stop and time.monotonic() - began > STOP_AFTER:
-                asked.append(time.monotonic())
+            unstoppable.ends(now, ctx.message)
+            if not ctx.waiting:
+                silence.ends(now, ctx.message)
+            if stop and now - began > STOP_AFTER:
+                asked.append(now)
                 return "save"
             return None
 
@@ -229,10 +255,12 @@ def run_step(step: str, home: Path, dataset: str, stop: bool) -> int:
         except Cancelled:
             pass
         ended = time.monotonic()
+        silence.ends(ended, "the end")
+        unstoppable.ends(ended, "the end")
         due, children = began + STOP_AFTER, os.times()
         cpu = time.process_time() - spent + children.children_user + children.children_system
-        print(json.dumps({"seconds": ended - began, "cpu": cpu, "silence": max(longest, ended - last), "where": where if longest > ended - last else "the end",
-                          "stopped": ended - due if asked else None,
+        print(json.dumps({"seconds": ended - began, "cpu": cpu, "silence": silence.longest, "where": silence.where,
+                          "unstoppable": unstoppable.longest, "stopped": ended - due if asked else None,
                           **{kind: sum(summary.get(kind, {}).values()) for kind in ("removed", "changed", "added")
                              if isinstance(summary.get(kind), dict)}}))
     return 0
@@ -264,7 +292,7 @@ def measure(step: str, home: Path, count: int) -> float | None:
     after = f"stopped in {stopped['stopped']:.1f} s" if stopped.get("stopped") is not None else "too short to stop"
     did = ", ".join(f"{said[kind]:,} {kind}" for kind in ("removed", "changed", "added") if said.get(kind))
     print(f"{step:11} {count:>9,} rows: {count / said['seconds']:7,.0f} rows/s, {count / said['cpu']:7,.0f} a second of processor, at most "
-          f"{megabytes:6,.0f} MB, longest silence {said['silence']:4.1f} s ({said['where']}), {after}" + (f"; {did}" if did else ""), flush=True)
+          f"{megabytes:6,.0f} MB, longest silence {said['silence']:4.1f} s ({said['where']}), unstoppable {said['unstoppable']:.1f} s, {after}" + (f"; {did}" if did else ""), flush=True)
     return megabytes
 
 
