@@ -45,7 +45,7 @@ class AssessParams(Params):
     judge: Grading = Field(Grading.model_validate({}), description="Grades by a served model")
 
 
-@node("data.assess", version=2, title="Assess quality")
+@node("data.assess", version=3, title="Assess quality")
 class Assess(Node[AssessParams]):
     """Scores stand beside the rows and follow them into later versions; the rows go on as they came."""
 

@@ -27,7 +27,7 @@ from app.store.datasets import DatasetDb, open_dataset
 from app.store.records import Row, encode
 from app.store.versions import VersionWriter, discard_paused
 
-BATCH_ROWS, BATCH_SECONDS = 2000, 1.0
+BATCH_ROWS, BATCH_BYTES, BATCH_SECONDS = 2000, 16 * 2**20, 1.0
 TELL_ROWS, TELL_SECONDS = 200, 0.25
 COPIED = 50_000
 """Places copied, or hashed, between two looks at whether to stop."""
@@ -92,6 +92,7 @@ class Derivation:
         self.added = self._next_position - 1 - self._count("WHERE version = ?", self.parent, "coalesce(max(position), 0)")
         """Rows that an earlier attempt has appended."""
         self._pending: list[_Statement] = []
+        self._held = 0
         self._of_row: list[_Statement] = []
         self._row: Row | None = None
         self._seen = self._count("WHERE version = ? AND state = 'kept' AND position <= ?", (self.parent, self._done))
@@ -146,7 +147,7 @@ class Derivation:
         self._seen += 1
         self._pending += self._of_row
         self._of_row.clear()
-        if len(self._pending) >= BATCH_ROWS or time.monotonic() - self._written > BATCH_SECONDS:
+        if self._much() or time.monotonic() - self._written > BATCH_SECONDS:
             self._flush()
         if self._seen % TELL_ROWS == 0 or self._seen == self.total or time.monotonic() - self._told > TELL_SECONDS:
             self._told = time.monotonic()
@@ -214,12 +215,17 @@ class Derivation:
         self._kept = True
 
     def _store_row(self, digest: bytes, payload: bytes) -> None:
+        self._held += len(payload)
         self._say("INSERT INTO rows (hash, payload) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING", digest, payload)
 
     def _say(self, statement: str, *values: Any) -> None:
         (self._pending if self._row is None else self._of_row).append((statement, values))
-        if self._row is None and len(self._pending) >= BATCH_ROWS:
+        if self._row is None and self._much():
             self._flush()
+
+    def _much(self) -> bool:
+        """Whether enough waits to be written."""
+        return len(self._pending) >= BATCH_ROWS or self._held >= BATCH_BYTES
 
     def save(self) -> None:
         """Write every decision that was made outside of a row, so that the version can be read."""
@@ -231,7 +237,7 @@ class Derivation:
                 conn.execute(statement, values)
             conn.execute("UPDATE derivations SET done = ? WHERE version = ?", (self._done, self.version))
         self._pending.clear()
-        self._written = time.monotonic()
+        self._held, self._written = 0, time.monotonic()
 
     # -- ending -------------------------------------------------------------------------------------------------------------
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 
 from app.store.records import Row
+
+MOST_CHARACTERS = 4_000_000
+"""Of a block, and one more row."""
 
 
 def parts_of(row: Row) -> list[str]:
@@ -29,7 +31,13 @@ def question_and_answer(row: Row) -> tuple[str, str]:
 
 
 def in_blocks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
-    """The rows, so many at once."""
-    iterator = iter(rows)
-    while block := list(islice(iterator, size)):
+    """The rows, so many at once, or fewer where they are long."""
+    block, held = list[Row](), 0
+    for row in rows:
+        block.append(row)
+        held += sum(map(len, parts_of(row)))
+        if len(block) == size or held >= MOST_CHARACTERS:
+            yield block
+            block, held = [], 0
+    if block:
         yield block

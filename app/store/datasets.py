@@ -56,6 +56,8 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS derivations (version INTEGER PRIMARY KEY, done INTEGER NOT NULL)",
     ROW_INDEX,
 )
+PAGE_BYTES = 16 * 2**20
+"""Payloads that are read at once, and one more row."""
 WARM_KB = -8192
 """Page cache of a connection that stays open for reading."""
 SCHEMA_VERSION = 2
@@ -117,7 +119,7 @@ class DatasetDb:
 
     def iter_rows(self, version: int, split: str | None = None, *, state: str = "kept", batch: int = 2000,
                   after: int = 0) -> Iterator[Row]:
-        """Rows of a version in order, read in bounded memory by keyset pages.
+        """Rows of a version in order, read in bounded memory by keyset pages: of ``batch`` rows, or fewer where they are long.
 
         split: only that one ("train", ...); state: "kept" or "removed"; after: only rows behind this position.
         """
@@ -126,11 +128,11 @@ class DatasetDb:
                f"WHERE v.version = :version AND v.state = :state {where} AND v.position > :after "
                f"ORDER BY v.position LIMIT :batch")
         while True:
-            found = self.conn.execute(sql, {"version": version, "state": state, "split": split, "after": after,
-                                            "batch": batch}).fetchall()
+            found, more = read_page(self.conn.execute(sql, {"version": version, "state": state, "split": split, "after": after,
+                                                            "batch": batch}), batch)
             for position, row_split, digest, payload in found:
                 yield decode(payload, split=row_split, digest=digest, position=position)
-            if len(found) < batch:
+            if not more:
                 return
             after = found[-1][0]
 
@@ -168,6 +170,18 @@ class DatasetDb:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def read_page(cursor: Any, most: int) -> tuple[list[Any], bool]:
+    """(rows, whether there may be more) of a query for so many rows, whose last column is the payload: fewer where they are long."""
+    found, held = list[Any](), 0
+    for row in cursor:
+        found.append(row)
+        held += len(row[-1])
+        if held >= PAGE_BYTES:
+            cursor.close()
+            return found, True
+    return found, len(found) == most
 
 
 def create_dataset(store: Store, name: str, origin: dict[str, Any] | None = None) -> str:
