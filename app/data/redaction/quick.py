@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
-from re import _constants as codes  # type: ignore[attr-defined]  # Python's own, not public: see Quick
-from re import _parser as parser  # type: ignore[attr-defined]  # the same
+from functools import cached_property, lru_cache
 from typing import Any
 
 LETTERS = 3
 """Letters by which a beginning is told."""
-MOST_SIGNS = 16
-"""Of a set of signs in a pattern; what a larger one allows is not spelled out."""
 _START = re.compile(rf"(?<![^\W\d_])[^\W\d_]{{1,{LETTERS}}}")
+NO_LETTERS = "".join(sign for sign in map(chr, range(32, 0x180)) if not sign.isalpha())
+"""Signs that a pattern is tried with, to see that it begins with letters alone."""
 MOST_KNOWN = 20_000
 """Beginnings whose answer a pattern remembers."""
 
@@ -38,23 +36,29 @@ def beginnings(text: str) -> dict[str, list[int]]:
 
 def _small(letters: str) -> str:
     """In small letters; also what Python takes for equal to an "i"."""
-    small = letters.casefold()
+    small = letters.lower()
     return small if small.isascii() else small.replace("\u0307", "").replace("\u0131", "i")
 
 
 class Quick:
     """A compiled pattern that can only match where a word begins (a run of letters), and begins with letters.
 
-    How it can begin is read from what Python's own parser makes of it, which is not public: another Python has to pass
-    test_detection.py first.  Raises ValueError for a pattern that can begin with something else.
+    Whether it can begin with some letters is asked of the package regex, whose search tells where a text ended too early.
+    Searching raises ValueError for a pattern that can begin with a sign that is no letter.
     """
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
         self.pattern = pattern
-        self._starts = tuple(_starts(pattern))
         self._known: dict[str, bool] = {}
-        if "" in self._starts:
-            raise ValueError(f"{pattern.pattern[:60]!r} can begin with something else than letters")
+
+    @cached_property
+    def _begun(self) -> Any:
+        import regex  # when it is used: compiling all patterns a second time takes a quarter of a second
+
+        begun = regex.compile(self.pattern.pattern, self.pattern.flags & re.VERBOSE | regex.IGNORECASE)
+        if begun.match("") or any(begun.match(sign, partial=True) for sign in NO_LETTERS):
+            raise ValueError(f"{self.pattern.pattern[:60]!r} can begin with something else than letters")
+        return begun
 
     def places(self, text: str) -> list[int]:
         """Where it may match, in order."""
@@ -69,7 +73,7 @@ class Quick:
     def _learn(self, start: str) -> bool:
         if len(self._known) >= MOST_KNOWN:
             self._known.clear()
-        fits = self._known[start] = start.startswith(self._starts)
+        fits = self._known[start] = self._begun.match(start, partial=True) is not None
         return fits
 
     def finditer(self, text: str) -> Iterator[re.Match[str]]:
@@ -83,61 +87,3 @@ class Quick:
     def search(self, text: str) -> re.Match[str] | None:
         """As the pattern's own."""
         return next(self.finditer(text), None)
-
-
-def _starts(pattern: re.Pattern[str]) -> set[str]:
-    """The beginnings, at most LETTERS letters in small, one of which every match has."""
-    open_, ended = _walk(parser.parse(pattern.pattern, pattern.flags), {""})
-    found = open_ | ended
-    return {one for one in found if not any(one != other and one.startswith(other) for other in found)}
-
-
-def _walk(items: Any, open_: set[str]) -> tuple[set[str], set[str]]:
-    """(beginnings that go on behind these items, those that are known as far as they can be)."""
-    ended: set[str] = set()
-    for code, given in items:
-        if code in (codes.AT, codes.ASSERT, codes.ASSERT_NOT):
-            continue
-        going, over = _step(code, given, open_)
-        ended |= over
-        open_ = {one for one in going if len(one) < LETTERS}
-        ended |= {one[:LETTERS] for one in going if len(one) >= LETTERS}
-        if not open_:
-            break
-    return open_, ended
-
-
-def _step(code: Any, given: Any, open_: set[str]) -> tuple[set[str], set[str]]:
-    if code is codes.BRANCH:
-        walked = [_walk(branch, open_) for branch in given[1]]
-        return set().union(*(going for going, _ in walked)), set().union(*(over for _, over in walked))
-    if code is codes.SUBPATTERN:
-        return _walk(given[3], open_)
-    if code in (codes.MAX_REPEAT, codes.MIN_REPEAT):
-        least, most, inner = given
-        going, over = _walk(inner, open_)
-        skipped = open_ if least == 0 else set()
-        return (going | skipped, over) if most == 1 else (skipped, over | going)
-    signs = _signs(code, given)
-    if signs is None:
-        return set(), open_
-    letters = {_small(sign) for sign in signs if sign.isalpha()}
-    stops = open_ if any(not sign.isalpha() for sign in signs) else set()
-    return {one + letter for one in open_ for letter in letters}, stops
-
-
-def _signs(code: Any, given: Any) -> set[str] | None:
-    """The signs that one item allows; None where they are too many."""
-    if code is codes.LITERAL:
-        return {chr(given)}
-    if code is not codes.IN or len(given) > MOST_SIGNS:
-        return None
-    found: set[str] = set()
-    for kind, value in given:
-        if kind is codes.LITERAL:
-            found.add(chr(value))
-        elif kind is codes.RANGE and value[1] - value[0] < MOST_SIGNS:
-            found |= {chr(sign) for sign in range(value[0], value[1] + 1)}
-        else:
-            return None
-    return found

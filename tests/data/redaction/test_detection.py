@@ -66,7 +66,7 @@ def test_addresses_without_their_signs_are_none() -> None:
 
 def test_pattern_that_can_begin_with_a_sign_is_refused() -> None:
     with pytest.raises(ValueError, match="begin"):
-        Quick(re.compile("§|section"))
+        Quick(re.compile("§|section")).places("section 5")
 
 
 @pytest.mark.parametrize(("sentence", "known", "english", "worth"), [
