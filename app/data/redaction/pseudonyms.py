@@ -54,8 +54,8 @@ def _letters(word: str) -> str:
     return re.sub(r"(?<=[aou])e(?=[^aeiou])", "", small)
 
 
-def parse_name(found: str) -> Name:
-    """A name in its parts, however it is written."""
+def parse_name(found: str) -> tuple[Name, ...]:
+    """A name in its parts, however it is written; "Yusra Martin" and "Öberg Åke" look alike, so that both orders are meant."""
     text = re.sub(r"\s+", " ", folded(found).text).strip()
     before, comma, after = text.partition(",")
     words = [
@@ -64,14 +64,17 @@ def parse_name(found: str) -> Name:
         if plain(word).strip(".") not in _TITLES and word.strip(".,")
     ]
     if comma:
-        family, given = before.split(), after.split()
-    elif len(words) == 2 and is_given(words[1]) and not is_given(words[0]) and not words[0].endswith("."):
-        family, given = words[:1], words[1:]  # "Öberg Åke"
-    else:
-        first = 1 if len(words) > 1 else 0
-        while 0 < first < len(words) - 1 and (words[first].endswith(".") or is_given(words[first])):
-            first += 1
-        family, given = words[first:], words[:first]
+        return (_name(before.split(), after.split()),)
+    first = 1 if len(words) > 1 else 0
+    while 0 < first < len(words) - 1 and (words[first].endswith(".") or is_given(words[first])):
+        first += 1
+    usual = _name(words[first:], words[:first])
+    if len(words) == 2 and is_given(words[1]) and not is_given(words[0]) and not words[0].endswith("."):
+        return usual, _name(words[:1], words[1:])
+    return (usual,)
+
+
+def _name(family: list[str], given: list[str]) -> Name:
     spoken = _letters(given[0]) if given else ""
     short = len(spoken) <= 1 or bool(given and given[0].endswith("."))
     parts = tuple(_letters(part) for word in family for part in word.split("-") if plain(word).strip(".") not in _PARTICLES)
@@ -108,9 +111,9 @@ class Pseudonyms:
         made = {pair: self._replacement(*pair, self._numbered(*pair)) for pair in pairs if pair[0] != "PERSON"}
         inside: dict[int, set[str]] = {}
         names = [(parse_name(text), text) for entity, text in pairs if entity == "PERSON"]
-        for name, text in sorted(names, key=lambda pair: (not pair[0].given, not pair[0].initial)):  # whole names first
-            number = self._person(name, inside)
-            inside.setdefault(number, set()).update((*name.family, name.given))
+        for orders, text in sorted(names, key=lambda pair: (not pair[0][0].given, not pair[0][0].initial)):  # whole names first
+            number = self._person(orders, inside)
+            inside.setdefault(number, set()).update(part for name in orders for part in (*name.family, name.given))
             made["PERSON", text] = self._replacement("PERSON", text, number)
         return made
 
@@ -154,20 +157,27 @@ class Pseudonyms:
 
     # ---- persons -------------------------------------------------------------------------------------------------------
 
-    def _person(self, name: Name, inside: dict[int, set[str]]) -> int:
+    def _person(self, orders: tuple[Name, ...], inside: dict[int, set[str]]) -> int:
         """The number of a person.  inside: the persons of this row so far, with the parts of their names."""
-        families = [self._hash("PERSON", part) for part in name.family] or [self._hash("PERSON", name.given or name.initial)]
-        given, initial = self._hash("given", name.given), self._hash("initial", name.initial)
+        name = orders[0]
         if not name.given and not name.initial:
             alone = {number for number, parts in inside.items() if set(name.family) <= parts}
             if len(alone) == 1:
                 return alone.pop()
-        entries = {entry for family in families for entry in self._entries("PERSON", family)}
-        number = self._match(entries, given, initial, inside)
+        known = (self._known_person(one, inside) for one in orders)
+        number = next((one for one in known if one is not None), None)
         if number is None:
-            return self._new("PERSON", families, given, initial)
-        self._add("PERSON", families, _Entry(given, initial, number))
+            number = self._highest["PERSON"] = self._highest.get("PERSON", 0) + 1
+        for one in orders:
+            self._add("PERSON", self._families(one), _Entry(self._hash("given", one.given), self._hash("initial", one.initial), number))
         return number
+
+    def _families(self, name: Name) -> list[bytes]:
+        return [self._hash("PERSON", part) for part in name.family] or [self._hash("PERSON", name.given or name.initial)]
+
+    def _known_person(self, name: Name, inside: dict[int, set[str]]) -> int | None:
+        entries = {entry for family in self._families(name) for entry in self._entries("PERSON", family)}
+        return self._match(entries, self._hash("given", name.given), self._hash("initial", name.initial), inside)
 
     @staticmethod
     def _match(entries: set[_Entry], given: bytes, initial: bytes, inside: dict[int, set[str]]) -> int | None:

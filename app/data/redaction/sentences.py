@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from app.data.redaction.words import CAPITAL
+
 LONGEST = 600
 """Characters of a sentence; a longer one is cut at a blank."""
 _END = re.compile(  # the sign comes first, so that nothing else is looked at in most places
-    r"[.!?](?<!\b[A-ZÀ-ÖØ-Þ][.!?])(?<!\b(?:Dr|Mr|Ms|St|Sr|No|Nr|bz|ca|Fr|Hr)[.!?])(?<!\b(?:Mrs|Sra|Dra|Art|Abs|Inc|Ltd|Str|Tel|geb|med|"
+    rf"[.!?](?<!\b[{CAPITAL}][.!?])(?<!\b(?:Dr|Mr|Ms|St|Sr|No|Nr|bz|ca|Fr|Hr)[.!?])(?<!\b(?:Mrs|Sra|Dra|Art|Abs|Inc|Ltd|Str|Tel|geb|med|"
     r"jur)[.!?])(?<!\bProf[.!?])"
-    r"['\")\]]?\s+(?=[\"'(\[¿¡]?[A-ZÀ-ÖØ-Þ\d])|\s*\n\s*"
+    rf"['\")\]]?\s+(?=[\"'(\[¿¡]?[{CAPITAL}\d])|\s*\n\s*"
 )
 
 

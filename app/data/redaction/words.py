@@ -5,6 +5,10 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+CAPITAL = "A-Z" + "".join(sign for first, last in ((0xC0, 0x24F), (0x1E00, 0x1EFF)) for sign in map(chr, range(first, last + 1))
+                          if sign.isupper())
+"""Capital letters of the Latin script, for a set in a pattern: names come from Łódź, İzmir and Plzeň too."""
+
 
 @functools.cache
 def lines(file: str) -> tuple[str, ...]:

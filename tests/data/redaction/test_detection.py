@@ -83,6 +83,22 @@ def test_only_a_sentence_that_can_hold_another_name_is_read(sentence: str, known
     assert names.could_hold(sentence, 0, known, english) is worth
 
 
+@pytest.mark.parametrize(("text", "name"), [
+    pytest.param("Mr. Şahin Yıldız signed.", "Şahin Yıldız", id="title, Turkish"),
+    pytest.param("Frau İpek Güneş arbeitet hier.", "İpek Güneş", id="title, German text"),
+    pytest.param("Dr. Ş. Yılmaz testified.", "Ş. Yılmaz", id="title and initial"),
+    pytest.param("Patient: Šimon Čermák was seen.", "Šimon Čermák", id="label, Czech"),
+    pytest.param("Name: Řehoř Šťastný", "Řehoř Šťastný", id="label alone"),
+    pytest.param("Contact: Ćosić, Ćamil", "Ćosić, Ćamil", id="family name first, Bosnian"),
+    pytest.param("Patient Łukasz Żak was admitted.", "Łukasz Żak", id="deed, Polish"),
+    pytest.param("In March Anna Żółć paid.", "Anna Żółć", id="frequent given name"),
+    pytest.param("The agreement with Ērika Āboliņa ended.", "Ērika Āboliņa", id="told of, Latvian"),
+    pytest.param("Mr. Đặng Văn Ánh called.", "Đặng Văn Ánh", id="title, Vietnamese"),
+])
+def test_names_in_any_latin_letters_are_found_whole(plain: Detector, text: str, name: str) -> None:
+    assert [found for entity, found in said(plain, text) if entity == "PERSON"] == [name]
+
+
 @pytest.fixture(scope="module")
 def whole() -> Detector:
     return Detector(Settings())

@@ -42,6 +42,12 @@ def persons(given: Pseudonyms, *rows: list[str]) -> list[list[str]]:
     pytest.param([["An\u200bna Mü\u00adller"], ["\u0410nna Müller"]], [[1], [1]], id="in disguise"),
     pytest.param([["Åke Öberg"], ["Oberg Åke"], ["Å. Öberg"]], [[1], [1], [1]], id="family name first, no comma"),
     pytest.param([["Anna Müller"], ["Anna Schmidt"]], [[1], [2]], id="same given name"),
+    pytest.param([["Yusra Martin"], ["Y. Martin"], ["Martin, Yusra"], ["Martin"]], [[1], [1], [1], [1]], id="family name that is a given one too"),
+    pytest.param([["Martin, Yusra"], ["Yusra Martin"]], [[1], [1]], id="the same, the comma first"),
+    pytest.param([["Yusra Martin", "Martin", "Yusra"]], [[1, 1, 1]], id="its parts alone in the row"),
+    pytest.param([["Yusra Martin"], ["Farida Martin"], ["F. Martin"]], [[1], [2], [2]], id="two of such a name"),
+    pytest.param([["Şahin Yıldız"], ["S. Yildiz"], ["YILDIZ, ŞAHİN"]], [[1], [1], [1]], id="letters without their marks, Turkish"),
+    pytest.param([["Željko Đorđević"], ["Z. Dordevic"]], [[1], [1]], id="the same, Slavic"),
 ])
 def test_the_same_person_has_the_same_number(db: DatasetDb, rows: list[list[str]], numbers: list[list[int]]) -> None:
     assert persons(pseudonyms(db), *rows) == [[f"[PERSON_{number}]" for number in row] for row in numbers]
@@ -91,4 +97,4 @@ def test_labels_carry_no_number(db: DatasetDb) -> None:
 
 
 def test_parts_of_a_name() -> None:
-    assert parse_name("Dr. jur. Anna-Lena von Müller-Schmidt") == (("muller", "schmidt"), "anna-lena", "a")
+    assert parse_name("Dr. jur. Anna-Lena von Müller-Schmidt") == ((("muller", "schmidt"), "anna-lena", "a"),)
