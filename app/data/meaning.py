@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.data.embedding import DIMENSIONS, Vectors, text_vectors
+from app.data.lookup import Marked
 from app.data.near import Barred, Edges, Near, Tell
 from app.data.rowtext import text_of
 from app.store.datasets import DatasetDb
@@ -41,7 +42,7 @@ def find_same_meaning(
     total = int(within.sum())
 
     def vectors_of(numbers: Numbers) -> Iterator[tuple[Numbers, list[Row], Vectors]]:
-        wanted, done = set(positions[numbers].tolist()), 0
+        wanted, done = Marked(positions[numbers]), 0
         for block, vectors in text_vectors(db, text_of).blocks(row for row in db.iter_rows(version) if row.position in wanted):
             yield numbers[done : done + len(block)], block, vectors
             done += len(block)

@@ -9,8 +9,8 @@ scratch file, which the system takes back when it needs room, are left out; with
 each further row took.  "silence": the longest time without a sign of life.  While a library or a child works a step looks for a stop and
 gives none, so that one that hangs is told: "unstoppable" is the longest time in which no stop was looked for.
 
-What takes hours for a million rows is left out or done beforehand: ``redact`` asks no names model (``names`` does), ``diverse``,
-``clusters`` and ``similar`` find vectors made up around 200 centres in place of an encoder's (``meaning`` reads the first
+What takes hours for a million rows is left out or done beforehand: ``redact`` asks no names model (``names`` does), ``semantic``,
+``diverse``, ``clusters`` and ``similar`` find vectors made up around 200 centres in place of an encoder's (``meaning`` reads the first
 5,000 rows with the packaged one), ``difficulty`` finds made-up scores, and a server that answers at once is asked by ``synthesise``.
 ``--home`` keeps the datasets for another run; STEP names those to run.
 """
@@ -44,6 +44,7 @@ BASE = "smollm2-135m-instruct"
 STEPS: dict[str, tuple[str, dict[str, Any]]] = {
     "clean": ("data.clean", {}),
     "refine": ("data.refine", {}),
+    "semantic": ("data.refine", {"semantic_duplicates": {"enabled": True}}),
     "split": ("data.split", {"again": True}),
     "assess": ("data.assess", {"relevance": {"rows": 0}}),
     "random": ("data.select", {"method": "random", "budget": {"share": 0.3}}),
@@ -61,7 +62,7 @@ STEPS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 MOST = {"names": 20_000, "meaning": 5_000}
 """Rows that a step takes at most."""
-PREPARED = {"diverse": "vectors", "clusters": "vectors", "similar": "vectors", "difficulty": "scores"}
+PREPARED = {"semantic": "vectors", "diverse": "vectors", "clusters": "vectors", "similar": "vectors", "difficulty": "scores"}
 TOPICS = ("billing", "delivery", "returns", "accounts", "repairs", "contracts", "insurance", "travel", "payroll", "leases")
 SUBJECTS = ("customer", "tenant", "courier", "clerk", "landlord", "driver", "nurse", "agent", "buyer", "supplier", "auditor", "witness")
 VERBS = ("asked about", "disputed", "confirmed", "cancelled", "returned", "mislaid", "signed", "renewed", "queried", "forwarded")
@@ -131,27 +132,29 @@ def prepare(home: Path, dataset: str, what: str) -> None:
     import numpy as np
 
     from app.config.models import resolve_base
-    from app.data.embedding import DIMENSIONS, RowVectors
-    from app.data.select import _model_mark
+    from app.data.embedding import DIMENSIONS, TEXTS, RowVectors, text_key
+    from app.data.select import _model_mark, whole_text
     from app.store import Profile, Store
     from app.store.datasets import open_dataset
 
     chance = np.random.default_rng(5)
     with Store.open(Profile(home)) as store, open_dataset(store, dataset) as db:
         hashes = db.conn.execute("SELECT id, hash FROM rows ORDER BY hash").fetchall()
-        kinds = {"text": DIMENSIONS, f"rds:{_model_mark(resolve_base(store, BASE))}": 576}
+        kinds = {TEXTS: DIMENSIONS, f"rds:{_model_mark(resolve_base(store, BASE))}": 576}
         for kind, length in kinds.items() if what == "vectors" else ():
             RowVectors(db, kind, lambda _rows: np.zeros(0, np.float32))
             if db.conn.execute("SELECT 1 FROM vectors WHERE kind = ? LIMIT 1", (kind,)).fetchone():
                 continue
-            centres = chance.normal(size=(200, length))
-            for start in range(0, len(hashes), BLOCK):
-                some = hashes[start : start + BLOCK]
+            centres, keys = chance.normal(size=(200, length)), [digest for _, digest in hashes]
+            if kind == TEXTS:
+                keys = sorted(text_key(whole_text(row)) for row in db.iter_rows(1))
+            for start in range(0, len(keys), BLOCK):
+                some = keys[start : start + BLOCK]
                 made = centres[chance.integers(200, size=len(some))] + 0.7 * chance.normal(size=(len(some), length))
                 made = (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float16)
                 with db.write() as conn:
-                    conn.executemany("INSERT INTO vectors (hash, kind, vector) VALUES (?, ?, ?)",
-                                     ((digest, kind, vector.tobytes()) for (_, digest), vector in zip(some, made, strict=True)))
+                    conn.executemany("INSERT OR IGNORE INTO vectors (hash, kind, vector) VALUES (?, ?, ?)",
+                                     ((key, kind, vector.tobytes()) for key, vector in zip(some, made, strict=True)))
         if what == "scores":
             with db.write() as conn:
                 conn.executemany("INSERT OR REPLACE INTO scores (row, name, value) VALUES (?, 'ifd', ?)",

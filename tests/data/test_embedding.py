@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from app.data import embedding
+from app.data import embedding, rowtext
 from app.data.embedding import DIMENSIONS, Encoder, RowVectors, text_vectors
+from app.data.select import whole_text
 from app.errors import EnvironmentFault
 from app.store import Store
 from app.store.datasets import DatasetDb, open_dataset
@@ -63,6 +64,26 @@ def test_vectors_of_another_kind_are_made_anew(db: DatasetDb) -> None:
     list(RowVectors(db, "one", _numbers).blocks(rows))
     (_, vectors), = RowVectors(db, "other", lambda found: _numbers(found) + 1).blocks(rows)
     assert vectors[0].tolist() == [2.0, 2.0]
+
+
+def test_readers_of_other_parts_of_a_row_share_vectors_of_equal_words_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    class Loaded:
+        def __init__(self, _store: Store) -> None: ...
+
+        def encode(self, texts: list[str]) -> np.ndarray:
+            read.extend(texts)
+            return np.array([[float(len(text)), 1.0] for text in texts], np.float32)
+
+    monkeypatch.setattr(embedding, "Encoder", Loaded)
+    given = make_rows(store, [Row("preference", [{"role": "user", "content": "q"}], chosen="good", rejected="the worse answer"),
+                              Row("text", text="plain")])
+    with open_dataset(store, given.dataset) as db:
+        for text_of in (whole_text, rowtext.text_of, whole_text):
+            (rows, vectors), = text_vectors(db, text_of).blocks(db.iter_rows(1))
+            assert vectors[:, 0].tolist() == [len(text_of(row)) for row in rows]
+    assert read == ["q\n\ngood", "plain", "q\n\ngood\nthe worse answer"]
 
 
 def test_a_machine_without_the_encoder_says_so(db: DatasetDb, monkeypatch: pytest.MonkeyPatch) -> None:
