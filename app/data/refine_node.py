@@ -49,7 +49,7 @@ class RefineParams(Params):
     )
 
 
-@node("data.refine", version=3, title="Refine")
+@node("data.refine", version=4, title="Refine")
 class Refine(Node[RefineParams]):
     """Makes a new version of the dataset; a removed row keeps its place, with the reason and the row that stays for it."""
 

@@ -58,7 +58,7 @@ class SelectParams(Params):
     base_model: str | None = Field(None, description="Model for tokens and likeness; none: the document's base_model")
 
 
-@node("data.select", version=2, title="Select")
+@node("data.select", version=3, title="Select")
 class Select(Node[SelectParams]):
     """Makes a version that keeps the chosen training rows; the others can be taken back.  Held-out rows are not touched."""
 
