@@ -133,7 +133,7 @@ class Maker:
 
     def __init__(self, mapping: ColumnMapping, split_field: str, totals: Totals) -> None:
         self._mapping, self._split_field, self._totals = mapping, split_field, totals
-        self._used = mapping.used()
+        self._used = mapping.used() | ({split_field} if split_field else set())
         self._known: tuple[str, ...] = ()
         self._meta: tuple[str, ...] = ()
         self._values = _getter(())
@@ -181,11 +181,11 @@ class Maker:
 
     def _learn(self, columns: tuple[str, ...]) -> None:
         self._known = columns
-        self._meta = tuple(sorted(name for name in columns if name not in self._used and name != self._split_field))
+        self._meta = tuple(sorted(name for name in columns if name not in self._used))
         self._values = _getter(self._meta)
 
     def _long(self, record: Mapping[str, Any], raw: str | bytes) -> bytes:
-        row = to_row(record, self._mapping, "", self._used | ({self._split_field} if self._split_field else set()))
+        row = to_row(record, self._mapping, "", self._used)
         if isinstance(raw, bytes) and _LONG_INTEGER.search(raw) and (name := inexact(row.meta)):
             raise BadRow(f"{name} holds a whole number beyond 64 bits, which cannot be kept exactly")
         if mend_row(row):

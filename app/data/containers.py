@@ -8,14 +8,17 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from app.data.header import missing_header
 from app.errors import DatasetError, Place
 
 Read = Iterator[tuple[int, Mapping[str, Any] | str, str]]
+"""Readers take the file and a list to which they add what the user should know."""
 MOST_UNPACKED = 1024 * 2**20
 MOST_RATIO = 200
 RATIO_FROM = 8 * 2**20
@@ -81,7 +84,7 @@ def _plain(value: Any) -> Any:
     """A value as JSON knows it."""
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
-    if isinstance(value, decimal.Decimal):
+    if isinstance(value, decimal.Decimal | datetime.timedelta | uuid.UUID):
         return str(value)
     if isinstance(value, bytes):
         return value.hex()
@@ -94,7 +97,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def parquet_rows(path: Path) -> Read:
+def parquet_rows(path: Path, _notes: list[str]) -> Read:
     """A Parquet file in batches.  Extension types are refused: reading one may run code (CVE-2023-47248)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -127,7 +130,7 @@ def _check_schema(schema: Any, path: Path) -> None:
             )
 
 
-def xlsx_rows(path: Path) -> Read:
+def xlsx_rows(path: Path, notes: list[str]) -> Read:
     """The first sheet, header in its first row.  Only cells that exist are read, whatever size the sheet claims."""
     check_zip(path, "Excel")
     from openpyxl import load_workbook
@@ -135,7 +138,8 @@ def xlsx_rows(path: Path) -> Read:
 
     try:
         book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
-        sheet = book.worksheets[0]
+        sheet, *others = book.worksheets
+        notes += _unread(sheet.title, [other.title for other in others if other.max_row is None or other.max_row > 1])
         with sheet._get_source() as stream:  # openpyxl's own iteration fills gaps: one far cell makes billions
             parser = WorkSheetParser(
                 stream,
@@ -145,7 +149,7 @@ def xlsx_rows(path: Path) -> Read:
                 date_formats=book._date_formats,
                 timedelta_formats=book._timedelta_formats,
             )
-            yield from _sheet_rows(parser.parse(), path)
+            yield from _sheet_rows(parser.parse(), path, notes)
         book.close()
     except DatasetError:
         raise
@@ -153,7 +157,12 @@ def xlsx_rows(path: Path) -> Read:
         raise _damaged(path, "Excel", f"{type(problem).__name__}: {problem}") from problem
 
 
-def _sheet_rows(rows: Iterator[tuple[int, list[dict[str, Any]]]], path: Path) -> Read:
+def _unread(read: str, others: list[str]) -> list[str]:
+    return [f"Only the first sheet, “{read}”, was read; “{'”, “'.join(others[:5])}” {'was' if len(others) == 1 else 'were'} not. "
+            "Save a sheet as a file of its own to import it."] if others else []
+
+
+def _sheet_rows(rows: Iterator[tuple[int, list[dict[str, Any]]]], path: Path, notes: list[str]) -> Read:
     header: dict[int, str] = {}
     for number, cells in rows:
         values = {cell["column"]: _plain(cell["value"]) for cell in cells if cell["value"] is not None}
@@ -165,6 +174,7 @@ def _sheet_rows(rows: Iterator[tuple[int, list[dict[str, Any]]]], path: Path) ->
                 raise _damaged(path, "Excel", "Two columns of the first row have the same name")
             if len(header) > MOST_COLUMNS:
                 raise _damaged(path, "Excel", f"The first row has {len(header):,} cells; at most {MOST_COLUMNS:,} are read")
+            notes += missing_header(header.values())
             continue
         stray = next((column for column in values if column not in header), None)
         if stray is not None:
@@ -177,7 +187,7 @@ def _sheet_rows(rows: Iterator[tuple[int, list[dict[str, Any]]]], path: Path) ->
             yield number, {name: values.get(column) for column, name in header.items()}, ""
 
 
-def document_rows(path: Path) -> Read:
+def document_rows(path: Path, _notes: list[str]) -> Read:
     """PDF or Word text: one row a page or a passage.  Runs in the child of parsing.py, which has limits."""
     kind = "PDF" if path.suffix.lower() == ".pdf" else "Word"
     if kind == "Word":
@@ -201,7 +211,7 @@ def document_rows(path: Path) -> Read:
         )
 
 
-READERS: dict[str, Callable[[Path], Read]] = {
+READERS: dict[str, Callable[[Path, list[str]], Read]] = {
     ".parquet": parquet_rows,
     ".xlsx": xlsx_rows,
     ".pdf": document_rows,

@@ -31,12 +31,12 @@ _BOMS = (
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A text file: where it is, its encoding, and what the user should know about it."""
+    """A text file: where it is, its encoding, and what the user should know about it (readers add to it)."""
 
     path: Path
     encoding: str
     packed: bool
-    warnings: tuple[str, ...] = ()
+    warnings: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     """What was met while reading: "foreign" lines in another encoding."""
 
@@ -141,7 +141,7 @@ def open_source(path: Path) -> Source:
             remedy="Choose another file.",
         )
     _refuse_binary(path, sample, encoding)
-    return Source(path, encoding, packed, tuple(warnings))
+    return Source(path, encoding, packed, warnings)
 
 
 def guess(sample: bytes) -> tuple[str, list[str]]:

@@ -87,7 +87,8 @@ class _Columns:
         chosen = [records[place] for place in places] if odd else records
         for name in names:
             kept = name in self._used and name not in self._needed
-            test = _odd_texts if name in self._needed else _odd_splits if name == self._split_field else _odd_values
+            is_split = bool(self._split_field) and name == self._split_field  # a column may be called ""
+            test = _odd_texts if name in self._needed else _odd_splits if is_split else _odd_values
             if not kept:
                 odd.update(places[one] for one in test(list(map(itemgetter(name), chosen))))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -42,11 +41,6 @@ ROLES = {
     "chatgpt": "assistant",
     "tool": "tool",
 }
-HEADED = (".csv", ".tsv", ".xlsx")
-"""Kinds of files whose first row names the columns; in others each row does, or nothing."""
-LONGEST_NAME, MOST_NAME_WORDS = 60, 6
-"""Characters and words that a column's name has; more is a value in its place."""
-_VALUE = re.compile(r"@|\d{5}")
 LONGEST_TEXT = 2_000_000
 """Characters of one field; more is a fault of the file, not an example to learn from."""
 
@@ -109,18 +103,6 @@ def mapping_of(value: Mapping[str, Any], place: Place) -> ColumnMapping:
 
 class BadRow(Exception):
     """One row cannot be used; its text is the reason."""
-
-
-def is_column_name(text: str) -> bool:
-    """Whether a text can be the name of a column: no sentence, no address, no long number."""
-    return len(text) <= LONGEST_NAME and len(text.split()) <= MOST_NAME_WORDS and not _VALUE.search(text)
-
-
-def missing_header(kind: str, columns: Iterable[str]) -> list[str]:
-    """A warning where a file's first row seems to stand in the place of its columns' names.  kind: the file's ending."""
-    value = next((name for name in columns if not is_column_name(name)), "") if kind in HEADED else ""
-    return [f"The first line is taken for the names of the columns, but “{value[:40]}” looks like a value. If the file has no such line, "
-            "put one before the first row."] if value else []
 
 
 def recognise(rows: Sequence[Mapping[str, Any]], place: Place) -> ColumnMapping:
@@ -194,7 +176,7 @@ def to_row(record: Mapping[str, Any], mapping: ColumnMapping, split_field: str, 
         row = _preference(record, mapping)
     else:
         row = Row("chat", messages=_messages(record, mapping))
-    row.meta = {str(name): value for name, value in record.items() if name not in used and name != split_field}
+    row.meta = {str(name): value for name, value in record.items() if name not in used and not (split_field and name == split_field)}
     if split_field:
         row.split = _split(record.get(split_field))
     return row
@@ -257,6 +239,8 @@ def _message(one: Any, name: str) -> dict[str, str]:
     role = ROLES.get(str(one.get("role", one.get("from", ""))).casefold())
     if role is None:
         raise BadRow(f"{name} has a message whose role is {one.get('role', one.get('from'))!r}")
+    if one.get("tool_calls") or one.get("function_call"):
+        raise BadRow(f"{name} has a message that calls a tool, which cannot be trained on here")
     field = "content" if "content" in one else "value"
     return {"role": role, "content": _text(one, field, needed=role != "system")}
 

@@ -161,16 +161,12 @@ def roles_of(shape: str) -> tuple[RoleChoice, ...]:
 
 def sample_file(job: Job) -> Sample:
     """Read the beginning of a file in this process.  Raises DatasetError for a fault of the file."""
-    from app.data.mapping import missing_header
     from app.data.parsing import look_at, nothing_usable
-    from app.data.readers import kind_of
 
     source, start = look_at(job)
     if not any(isinstance(record, Mapping) for _, record, _ in start):
         raise nothing_usable(Path(job.path), [(number, str(reason)) for number, reason, _ in start])
-    columns = dict.fromkeys(str(name) for _, record, _ in start if isinstance(record, Mapping) for name in record)
-    notes = [*source.warnings, *missing_header(kind_of(Path(job.path)), columns)]
-    return sample([(number, record) for number, record, _ in start], job.mapping, Path(job.path), job.sample, notes)
+    return sample([(number, record) for number, record, _ in start], job.mapping, Path(job.path), job.sample, list(source.warnings))
 
 
 def sample(start: Sequence[tuple[int, Any]], asked: Mapping[str, Any] | None, file: Path | None, rows: int, notes: list[str]) -> Sample:

@@ -25,7 +25,7 @@ import orjson
 from app.data.batches import Maker, Totals, blocks
 from app.data.encoding import line_lists
 from app.data.line_batches import line_blocks
-from app.data.mapping import ColumnMapping, check, mapping_of, missing_header, recognise
+from app.data.mapping import ColumnMapping, check, mapping_of, recognise
 from app.data.mapping_preview import Sample, sample_file
 from app.data.readers import TEXT_KINDS, Rows, kind_of, open_rows
 from app.errors import DatasetError, Place, from_record
@@ -104,7 +104,7 @@ def parse_file(job: Job) -> Iterator[Part]:
     split = _split_field(job.split_field, first, place)
     columns = list(dict.fromkeys(str(name) for record in first for name in record))
     yield Head(mapping.model_dump(), split, columns, [dict(record) for record in first[:5]],
-               [*source.warnings, *missing_header(kind_of(path), columns)])
+               list(source.warnings))
     totals = Totals()
     for block in _blocks(source, start, mapping, split, totals):
         yield block, source.fraction()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from app.data.encoding import LONGEST_LINE, Source, open_source, text_lines
 from app.data.guard import MARK, unguarded
+from app.data.header import missing_header
 from app.data.json_reader import Read, json_rows, jsonl_rows
 from app.errors import DatasetError, Place
 
@@ -17,6 +18,8 @@ PASSAGE = 1600
 """Characters of a row made from running text: paragraphs are joined up to this, so that a row has some context."""
 MOST_COLUMNS = 1000
 _QUOTED = re.compile(r'"[^"]*"')
+_SEPARATOR = re.compile(r"sep=(.)")
+"""A first line that some programs write for Excel."""
 
 
 def csv_rows(source: Source, delimiter: str | None = None) -> Read:
@@ -27,10 +30,14 @@ def csv_rows(source: Source, delimiter: str | None = None) -> Read:
     start = 1
     try:
         header = next(reader)
+        if _SEPARATOR.fullmatch(mark.join(header)):
+            header = next(reader)
         start, width = reader.line_num + 1, len(header)
         ours = header[-1:] == [MARK]  # a table that we exported, with guarded cells
-        names = [unguarded(name) for name in header[:-1]] if ours else header
+        names = [unguarded(name) for name in header[:-1]] if ours else [
+            name if name.strip() else f"column {number}" for number, name in enumerate(header, start=1)]
         _check_header(names, source)
+        source.warnings.extend(missing_header(names))
         for cells in reader:
             number, start = start, reader.line_num + 1
             if len(cells) == width:
@@ -43,19 +50,22 @@ def csv_rows(source: Source, delimiter: str | None = None) -> Read:
 
 
 def _delimiter(source: Source) -> str:
-    head = _QUOTED.sub("", next(text_lines(source), ""))
-    return max(",;\t|", key=head.count)
+    head = next(text_lines(source), "")
+    told = _SEPARATOR.fullmatch(head.strip("\r\n"))
+    return told.group(1) if told else max(",;\t|", key=_QUOTED.sub("", head).count)
 
 
 def _bad_table(source: Source, problem: csv.Error, start: int, line: int) -> DatasetError:
     words = str(problem)
     unclosed = "unexpected end" in words or "field larger" in words
+    old_mac = "new-line character" in words
     return DatasetError(
         "dataset.bad_csv",
         "The table cannot be read; nothing was imported.",
         where=Place.of(source.path, start if unclosed else line),
-        why="A quote is opened in this row and never closed." if unclosed else f"{words[:1].upper()}{words[1:]}.",
-        remedy="Mend that line.",
+        why="A quote is opened in this row and never closed." if unclosed else
+        "Its lines end in a carriage return alone." if old_mac else f"{words[:1].upper()}{words[1:]}.",
+        remedy="Save it again with the usual line ends." if old_mac else "Mend that line.",
     )
 
 
@@ -146,13 +156,14 @@ CONTAINERS = (".parquet", ".xlsx", ".pdf", ".docx")
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """An opened file.  fraction: how much of it was read, 0..1.  late: warnings that only reading brings.
+    """An opened file.  fraction: how much of it was read, 0..1.
 
+    warnings: complete once the first row was read.  late: those that only reading to the end brings.
     text: the same file from its start, where it is JSON lines in UTF-8 (read in batches); else None.
     """
 
     rows: Read
-    warnings: tuple[str, ...]
+    warnings: list[str]
     fraction: Callable[[], float]
     late: Callable[[], list[str]]
     text: Source | None = None
@@ -169,7 +180,8 @@ def open_rows(path: Path) -> Rows:
     if kind in CONTAINERS and path.suffix.lower() != ".gz":
         from app.data import containers
 
-        return Rows(containers.READERS[kind](path), (), lambda: 0.0, list)
+        notes: list[str] = []
+        return Rows(containers.READERS[kind](path, notes), notes, lambda: 0.0, list)
     if kind not in TEXT_KINDS:
         raise DatasetError(
             "dataset.unknown_kind",

@@ -25,7 +25,7 @@ from app.config.node import NodeClass
 from app.config.shareable import is_path, shareable
 from app.config.verdicts import Verdict, verdict
 from app.config.views import write_whole
-from app.data.mapping import is_column_name
+from app.data.header import is_column_name
 from app.errors import ConfigError, NeuroWeaverError, Place, UsageError
 from app.store import Store
 from app.workflow import registry, states

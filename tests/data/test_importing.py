@@ -102,6 +102,64 @@ def test_window_and_workflow_leave_no_row_unencrypted(tmp_path: Path, store: Sto
     assert not [file for file in store.profile.home.rglob("*") if file.is_file() and b"Canary Svensson" in file.read_bytes()]
 
 
+@pytest.mark.parametrize(("content", "found"), [
+    pytest.param("question,answer,\na,b,c\n", [("a", "b", {"column 3": "c"})], id="a column without a name"),
+    pytest.param("question,answer,,\na,b,c,d\n", [("a", "b", {"column 3": "c", "column 4": "d"})], id="two of them"),
+    pytest.param('sep=;\nquestion;answer\n"a;1";b\n', [("a;1", "b", {})], id="a line that names the separator"),
+    pytest.param("sep=\t\nquestion\tanswer\na, b\tc\n", [("a, b", "c", {})], id="the same, a tab"),
+])
+def test_tables_are_read_as_other_programs_write_them(content: str, found: list[Any], tmp_path: Path, store: Store) -> None:
+    (tmp_path / "t.csv").write_text(content, encoding="utf-8")
+    rows = rows_of(store, api.import_file(store, tmp_path / "t.csv"))
+    assert [(row.messages[0]["content"], row.messages[1]["content"], row.meta) for row in rows] == found
+
+
+@pytest.mark.parametrize("split_field", [None, ""])
+def test_a_column_called_nothing_is_kept(split_field: str | None, tmp_path: Path, store: Store) -> None:
+    path = lines(tmp_path / "a.jsonl", *({"prompt": f"q{number}", "answer": "a", "": number} for number in range(3)))
+    done = api.import_file(store, path, split_field=split_field)
+    assert [row.meta for row in rows_of(store, done)] == [{"": 0}, {"": 1}, {"": 2}]
+
+
+def test_lone_carriage_returns_are_told_in_words(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "mac.csv").write_bytes(b"question,answer\ra,b\rc,d\r")
+    with pytest.raises(DatasetError, match="carriage return alone.*usual line ends") as caught:
+        api.import_file(store, tmp_path / "mac.csv")
+    assert caught.value.code == "dataset.bad_csv"
+
+
+def test_durations_and_other_values_that_json_lacks_become_text(tmp_path: Path, store: Store) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"prompt": ["q"], "answer": ["a"], "took": pa.array([90], pa.duration("s")),
+                             "when": pa.array([0], pa.timestamp("s"))}), tmp_path / "t.parquet")
+    (row,) = rows_of(store, api.import_file(store, tmp_path / "t.parquet"))
+    assert row.meta == {"took": "0:01:30", "when": "1970-01-01T00:00:00"}
+
+
+def test_sheets_that_are_not_read_are_named(tmp_path: Path, store: Store) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for title in ("Cases", "More", "Empty"):
+        sheet = book.create_sheet(title)
+        for row in [("question", "answer"), ("q", title)] if title != "Empty" else []:
+            sheet.append(row)
+    book.remove(book.worksheets[0])
+    book.save(tmp_path / "t.xlsx")
+    done = api.import_file(store, tmp_path / "t.xlsx")
+    assert [row.messages[1]["content"] for row in rows_of(store, done)] == ["Cases"]
+    assert done.warnings == ["Only the first sheet, “Cases”, was read; “More” was not. Save a sheet as a file of its own to import it."]
+
+
+def test_a_message_that_calls_a_tool_is_set_aside(tmp_path: Path, store: Store) -> None:
+    calling = [CHAT[0], {"role": "assistant", "content": "One moment.", "tool_calls": [{"id": "1"}]}, CHAT[0], CHAT[1]]
+    done = api.import_file(store, lines(tmp_path / "a.jsonl", {"messages": CHAT}, {"messages": calling}))
+    assert (done.rows, done.rejected) == (1, 1)
+    assert "calls a tool" in Path(str(done.rejects_file)).read_text(encoding="utf-8")
+
+
 def test_stop_at_the_first_bad_row_keeps_nothing(tmp_path: Path, store: Store) -> None:
     with pytest.raises(DatasetError) as caught:
         api.import_file(store, lines(tmp_path / "a.jsonl", {"text": "x"}, "{oops"), on_bad="stop")
