@@ -17,9 +17,6 @@ from app.config import offline
 from app.errors import NeuroWeaverError, Place, UsageError, as_installed
 from app.store import Profile, Store
 
-_SHAPES = {"prompt": "chat", "answer": "chat", "system": "chat", "context": "chat", "messages": "chat", "chosen": "preference",
-           "rejected": "preference", "text": "text"}
-"""Parts that a column can play, and the shape that each tells."""
 Handler = Callable[[argparse.Namespace], int]
 
 
@@ -63,9 +60,15 @@ def parser() -> argparse.ArgumentParser:
     deploy.add_argument("--alias", help="name that clients put in “model”")
     add("chat", _chat, "ask a served model").add_argument("model")
     service = add("service", _service, "run scheduler and endpoint until SIGTERM")
-    service.add_argument("--port", type=int)
+    service.add_argument("--port", type=_port, help="0 to 65535; 0: any free one")
     add("doctor", _doctor, "check this machine")
     return top
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; it must be from 0 to 65535")
+    return int(text)
 
 
 def _kits_parser(add: Callable[[str, Handler, str], argparse.ArgumentParser]) -> None:
@@ -87,6 +90,8 @@ def _kits_parser(add: Callable[[str, Handler, str], argparse.ArgumentParser]) ->
 
 
 def _datasets_parser(add: Callable[[str, Handler, str], argparse.ArgumentParser]) -> None:
+    from app.data.mapping_preview import PARTS
+
     datasets = add("datasets", _datasets, "list, import or export datasets")
     actions = datasets.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser)
     bring = actions.add_parser("import", help="import a file")
@@ -94,7 +99,7 @@ def _datasets_parser(add: Callable[[str, Handler, str], argparse.ArgumentParser]
     bring.add_argument("--name")
     bring.add_argument("--split-field")
     bring.add_argument("--map", action="append", default=[], metavar="PART=COLUMN", help="which column plays which part, where the names "
-                       "do not tell: prompt, answer, system, context, messages, chosen, rejected or text (repeatable)")
+                       f"do not tell (repeatable); parts: {', '.join(PARTS)}")
     bring.set_defaults(handler=_datasets_import)
     out = actions.add_parser("export", help="export a version")
     out.add_argument("dataset")
@@ -318,7 +323,8 @@ def _datasets(given: argparse.Namespace) -> int:
         found = list_datasets(store)
     lines = [
         f"{one['name']}  {one['dataset']}  "
-        + ", ".join(f"v{version['version']}: {version['rows']:,} rows" for version in one["versions"])
+        + ", ".join(f"v{version['version']}: " + (f"{version['rows']:,} rows" if version["state"] == "ready" else version["state"])
+                    for version in one["versions"])
         for one in found
     ]
     return show(given, {"datasets": found}, lines or [as_installed("No data yet. Import a file with: main.py datasets import FILE")])
@@ -326,13 +332,17 @@ def _datasets(given: argparse.Namespace) -> int:
 
 def mapping(given: Sequence[str]) -> dict[str, str] | None:
     """--map PART=COLUMN as the import takes it; the parts tell the shape.  None: to be recognised."""
+    from app.data.mapping_preview import PARTS, SHAPES, shape_with
+
     if not given:
         return None
     parts = dict(one.partition("=")[::2] for one in given)
-    if unknown := next((part for part in parts if part not in _SHAPES or not parts[part]), ""):
+    if unknown := next((one for one in given if one.partition("=")[0] not in PARTS or not one.partition("=")[2]), ""):
         raise UsageError("usage.map", f"--map {unknown!r} is not of the form part=column.",
-                         remedy=f"The parts: {', '.join(_SHAPES)}. For example --map prompt=Frage --map answer=Antwort")
-    shape = max((_SHAPES[part] for part in parts), key=("chat", "preference", "text").index)
+                         remedy=f"The parts: {', '.join(PARTS)}. For example --map prompt=Frage --map answer=Antwort")
+    if not (shape := shape_with(parts)):
+        known = "; ".join(", ".join(role.role for role in one.roles) for one in SHAPES)
+        raise UsageError("usage.map", f"The parts {', '.join(parts)} do not belong together.", remedy=f"Those that do: {known}.")
     return {"shape": shape, **parts}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -83,7 +84,7 @@ def _type(layers: Layers, path: Path_, kind: type, words: str, faults: Faults) -
 
 
 def _value(layers: Layers, path: Path_, why: str, found: Any) -> ConfigError:
-    quotes = "string" in why or ("text" in why and isinstance(found, int | float))
+    quotes = "valid string" in why or ("text" in why and isinstance(found, int | float))
     return ConfigError("config.value", f"{dotted(path)} has a value it cannot have.", where=layers.place(path),
                        why=f"{why}; it is {_short(found)}.", remedy="Put it in quotes." if quotes else "Correct the value.")
 
@@ -122,8 +123,10 @@ def _step(name: str, layers: Layers, find: Find, faults: Faults) -> StepSpec:
                                   remedy="Use a small letter first, then small letters, digits, - and _, at most 40."))
     content = layers.at(at)
     if not isinstance(content, dict) or not isinstance(content.get("node"), str):
+        near = difflib.get_close_matches(name, [one for one in layers.value["steps"] if one != name], n=1)
+        meant = f" Or did you mean {near[0]!r}?" if near else ""
         raise ConfigError("config.step", f"Step {name!r} names no node.", where=layers.place(at),
-                          remedy="Add node: with its name, for example node: data.refine.")
+                          remedy=f"Add node: with its name, for example node: data.refine.{meant}")
     needs, inputs = _needs(layers, at, faults), _inputs(layers, at, faults)
     _type(layers, (*at, "title"), str, "a text", faults)
     _type(layers, (*at, "note"), str, "a text", faults)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ import orjson
 from app.config.checks import Find, StepSpec, base_model_path, check_secrets, check_steps, check_top
 from app.config.merging import HOME_NOTE, Faults, Layers, find_document, inherit, overlay, override, split_environment, written
 from app.config.schema import document_schema
-from app.config.yaml_source import Source, dotted, join_faults, parse, read_text
-from app.errors import ConfigError, UsageError
+from app.config.yaml_source import Path_, Source, dotted, join_faults, parse, read_text
+from app.errors import ConfigError, Place, UsageError
 
 __all__ = ["Checked", "Document", "Find", "StepSpec", "check", "document_schema", "find_document", "load", "load_text", "name_of",
            "who_set"]
@@ -50,6 +50,8 @@ class Document:
     resolved: dict[str, Any]
     hash: str
     origin: dict[str, str] = field(default_factory=dict)
+    place: Callable[[Path_], Place] = field(default=lambda path: Place(field=dotted(path)), repr=False, compare=False)
+    """Where a value was set, or what is around it."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def _document(text: str, path: Path | None, folder: Path, source: Source, layers
     digest = hashlib.sha256(orjson.dumps(resolved, option=orjson.OPT_SORT_KEYS)).hexdigest()
     return Document(name=name, kit=_kit_of(path, folder, source), text=text, file=str(path) if path else None,
                     base_dir=str(folder), base_model=base_model, seed=seed, steps=steps, resolved=resolved, hash=digest,
-                    origin=_origin(layers))
+                    origin=_origin(layers), place=layers.place)
 
 
 def name_of(layers: Layers, path: Path | None) -> str:

@@ -132,7 +132,8 @@ def _inherit(source: Source, folder: Path, chain: list[Path], faults: Faults) ->
     if not isinstance(value, dict):
         raise (ConfigError("config.not_a_mapping", "The document is not a mapping.", where=Place(source.file, 1, 1),
                                   why="It begins with something else than “key: value”.", remedy="Begin with name: and steps:."))
-    own = Layers(copy.deepcopy(value), {path: Place(source.file, *spot) for path, spot in source.places.items()}, {(): folder})
+    places = {(): Place(source.file, 1, 1)} | {path: Place(source.file, *spot) for path, spot in source.places.items()}
+    own = Layers(copy.deepcopy(value), places, {(): folder})
     if value.get("extends") is None:
         return own
     try:
@@ -209,7 +210,9 @@ def override(layers: Layers, overrides: Mapping[str, Any], faults: Faults) -> No
         for part in reversed(parts):
             nested = {part: nested}
         place = Place(file="--set", field=name)
-        layers.merge(Layers(nested, {(*parts, *path): place for path in [(), *written(value)]}, {(): Path.cwd()}))
+        set_here: set[Path_] = {parts[:length] for length in range(1, len(parts)) if layers.at(parts[:length]) is None}
+        set_here |= {(*parts, *path) for path in [(), *written(value)]}
+        layers.merge(Layers(nested, dict.fromkeys(set_here, place), {(): Path.cwd()}))
 
 
 def split_environment(overrides: Mapping[str, Any], environment: str | None) -> tuple[dict[str, Any], str | None]:

@@ -229,6 +229,8 @@ def _read_json(file: Path) -> dict[str, Any]:
         raise _refuse("model.link", file, "A file of the model is a link; the model was not loaded.",
                       remedy="Copy the model with its links resolved (cp -L) and use the copy.")
     try:
+        if file.exists() and not file.is_file():  # a pipe would be waited for
+            raise _damaged(file, "It is not a plain file.")
         if file.stat().st_size > _JSON_LIMIT:
             raise _damaged(file, "It is far larger than such a file can be.")
         value = json.loads(file.read_bytes())

@@ -5,7 +5,7 @@ The file is read by the limited child (see parsing.py), whatever its size; this 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +64,8 @@ SHAPES = (
     ),
     ShapeChoice("text", "Plain text", (RoleChoice("text", "Text", needed=True),)),
 )
+PARTS = tuple(dict.fromkeys(role.role for shape in SHAPES for role in shape.roles))
+"""Every part that a column can play."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,11 @@ def shown(found: Sample) -> MappingPreview:
 def roles_of(shape: str) -> tuple[RoleChoice, ...]:
     """The parts of a shape; none for a name that is no shape."""
     return next((one.roles for one in SHAPES if one.shape == shape), ())
+
+
+def shape_with(parts: Collection[str]) -> str:
+    """The first shape in which all these parts are played; "" where none has them all."""
+    return next((one.shape for one in SHAPES if {role.role for role in one.roles}.issuperset(parts)), "")
 
 
 # ---- in the child ---------------------------------------------------------------------------------------------------

@@ -87,6 +87,8 @@ def check_gguf(file: str | Path, *, render: bool = True) -> GgufFile:
     if path.is_symlink():
         raise _error(path, "model.link", "The model file is a link; it was not opened.", "A link can lead to any file.",
                      "Name the file itself.")
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise _error(path, "model.missing_file", "The model file cannot be read.", "It is not a plain file.", "Check the path.")
     try:
         with path.open("rb") as stream:
             found = _Reader(path, stream).read()

@@ -351,7 +351,7 @@ def status(store: Store, text: str, path: str = "") -> Status:
     from app.workflow.runs import check_text
 
     checked = check_text(text, path)
-    faults = _faults(checked.fault)
+    faults = _faults(checked.fault, text, path)
     run = store.row("SELECT id, number FROM runs WHERE name = ? ORDER BY number DESC LIMIT 1", (checked.name,)) if checked.name else None
     if run is None:
         return Status(faults)
@@ -360,18 +360,22 @@ def status(store: Store, text: str, path: str = "") -> Status:
     return Status(faults, {row["id"]: _state(row, params) for row in rows}, run["id"], run["number"])
 
 
-def _faults(first: ConfigError | None) -> tuple[Fault, ...]:
+def _faults(first: ConfigError | None, text: str, path: str) -> tuple[Fault, ...]:
     """All of them, in line order."""
-    found = [] if first is None else [_fault(one) for one in (first, *first.others)]
+    found = [] if first is None else [_fault(one, text, path) for one in (first, *first.others)]
     return tuple(sorted(found, key=lambda fault: (fault.line, fault.column)))
 
 
-def _fault(one: NeuroWeaverError) -> Fault:
+def _fault(one: NeuroWeaverError, text: str, path: str) -> Fault:
+    """A fault of another document stands where that one is extended."""
     place = one.where.field or ""
     parts = place.split(".")
     inside = parts[0] == "steps" and len(parts) > 1
-    return Fault(one.where.line or 0, one.where.column or 0, one.message, one.remedy, parts[1] if inside else "",
-                 ".".join(parts[2:]) if inside else place)
+    line, column, message = one.where.line or 0, one.where.column or 0, one.message
+    if one.where.file and (not path or Path(one.where.file) != Path(path)):
+        message = f"In {Path(one.where.file).name}, line {line}: {message}"
+        line, column = next((number for number, said in enumerate(text.splitlines(), start=1) if said.startswith("extends:")), 1), 1
+    return Fault(line, column, message, one.remedy, parts[1] if inside else "", ".".join(parts[2:]) if inside else place)
 
 
 def _state(row: Mapping[str, Any], params: Mapping[str, Any]) -> StepState:

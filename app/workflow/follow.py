@@ -177,7 +177,8 @@ def summary_lines(store: Store, result: dict[str, Any]) -> list[str]:
             '"messages": [{"role": "user", "content": "Hello"}]}\'',
         ]
     if error := result.get("error"):
-        lines.append(f"{error.get('message', '')} {error.get('hint', '')}".strip())
+        place = str(Place(*(error.get(key) for key in ("file", "line", "column", "field"))))
+        lines.append(" ".join(part for part in (f"{place}:" if place else "", error["message"], error.get("hint", "")) if part))
     return lines
 
 

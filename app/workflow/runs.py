@@ -104,7 +104,11 @@ def _graph(document: Document) -> tuple[list[str], dict[str, Step], dict[str, No
         spec.id: Step(spec.id, spec.node, spec.needs, spec.inputs, spec.params, spec.title) for spec in document.steps.values()
     }
     classes = {name: registry.find(step.node) for name, step in steps.items()}
-    return order(steps), steps, classes, bind(steps, classes)
+    try:
+        return order(steps), steps, classes, bind(steps, classes)
+    except ConfigError as fault:
+        fault.where = document.place(tuple((fault.where.field or "").split(".")))
+        raise
 
 
 def queue(store: Store, document: Document, *, name: str = "") -> str:

@@ -57,6 +57,7 @@ def one(param: str) -> str:
         pytest.param("steps:\n  s:\n    node: t.nothing", "workflow.unknown_node", 3, "t.nothing", id="unknown node"),
         pytest.param("steps:\n  S s: {node: t.train}", "config.step_id", 2, "'S s'", id="step name"),
         pytest.param("name: x", "config.no_steps", 1, "no steps", id="no steps"),
+        pytest.param("", "config.no_steps", 1, "no steps", id="an empty file"),
         pytest.param("steps: [a]", "config.no_steps", 1, "no steps", id="steps is a list"),
         pytest.param("- a", "config.not_a_mapping", 1, "not a mapping", id="a list"),
         pytest.param("just words", "config.not_a_mapping", 1, "not a mapping", id="a text"),

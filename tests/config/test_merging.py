@@ -107,7 +107,7 @@ def test_an_override_is_read_as_yaml(read, name, value, expected):
     [
         ("trian.epochs", "1", "'train'"), ("train.epocs", "1", "'epochs'"), ("train..epochs", "1", "empty part"),
         ("train.epochs", "[", "not valid YAML"), ("train.epochs", "many", "valid integer"), ("extends", "x", "extends"),
-        ("train", "5", "names no node"), ("train.layers", "!!python/name:os.system x", "value"),
+        ("train", "5", "names no node"), ("steps.trian.epochs", "1", "'train'"), ("train.rate", "x", "Correct the value"), ("train.layers", "!!python/name:os.system x", "value"),
     ],
 )
 def test_a_bad_override_is_told_with_its_name(faults, name, value, words):

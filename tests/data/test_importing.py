@@ -123,7 +123,7 @@ def test_a_column_called_nothing_is_kept(split_field: str | None, tmp_path: Path
 
 def test_lone_carriage_returns_are_told_in_words(tmp_path: Path, store: Store) -> None:
     (tmp_path / "mac.csv").write_bytes(b"question,answer\ra,b\rc,d\r")
-    with pytest.raises(DatasetError, match="carriage return alone.*usual line ends") as caught:
+    with pytest.raises(DatasetError, match=r"carriage return alone.*usual line ends") as caught:
         api.import_file(store, tmp_path / "mac.csv")
     assert caught.value.code == "dataset.bad_csv"
 

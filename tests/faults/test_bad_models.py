@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import shutil
 import struct
@@ -210,6 +211,17 @@ def test_linked_gguf_is_refused(checker: Checker, tmp_path: Path, profile: Any) 
     (tmp_path / "real.gguf").write_bytes(changed())
     (tmp_path / "link.gguf").symlink_to(tmp_path / "real.gguf")
     assert refused(checker, tmp_path / "link.gguf", profile.home)["type"] == "model.link"
+
+
+@pytest.mark.parametrize("name", ["model.gguf", "model/config.json", "model/tokenizer_config.json"])
+def test_a_pipe_is_refused_not_waited_for(name: str, checker: Checker, tmp_path: Path, profile: Any) -> None:
+    if "/" in name:
+        folder(tmp_path / "model")
+    pipe = tmp_path / name
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    error = refused(checker, tmp_path / name.partition("/")[0], profile.home)
+    assert "not a plain file" in error["message"]
 
 
 # -- folders and adapters -----------------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ import pytest
 
 from app.config.document import load
 from app.config.templates import templates
+from app.errors import ConfigError
 from app.store import Store
-from app.workflow import assist, registry
+from app.workflow import assist, registry, runs
 from app.workflow.canvas import status
 
 DOCUMENT = """name: x
@@ -120,3 +121,24 @@ def test_every_template_is_a_valid_document(store: Store) -> None:
     for one in templates():
         assert load(one.path, registry.find).steps, one.name
         assert len(one.description) > 20
+
+
+@pytest.mark.parametrize(("last", "line", "column"), [
+    pytest.param("  deploy: {node: model.deploy, needs: refine}\n", 14, 3, id="nothing that fits"),
+    pytest.param("  deploy:\n    node: model.deploy\n    needs: refine\n    inputs: {model: refine.rows}\n", 17, 14, id="a wrong type"),
+])
+def test_a_wrong_link_has_its_line(store: Store, tmp_path: Path, last: str, line: int, column: int) -> None:
+    path = tmp_path / "flow.yaml"
+    path.write_text(DOCUMENT + last, encoding="utf-8")
+    (fault,) = status(store, DOCUMENT + last, str(path)).faults
+    assert (fault.line, fault.column, fault.step) == (line, column, "deploy")
+    with pytest.raises(ConfigError) as caught:
+        runs.submit(store, path)
+    assert (caught.value.where.file, caught.value.where.line, caught.value.where.column) == (str(path), line, column)
+
+
+def test_a_fault_of_the_document_that_is_extended_is_told_where_it_is_extended(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("name: base\n" + "#\n" * 5 + "nme: x\n" + DOCUMENT[8:], encoding="utf-8")
+    (fault,) = status(store, "name: mine\nextends: base.yaml\n", str(tmp_path / "mine.yaml")).faults
+    assert (fault.line, fault.column) == (2, 1)
+    assert fault.message.startswith("In base.yaml, line 7: Unknown key 'nme'")
