@@ -7,6 +7,7 @@ same step goes on with them after a stop.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 from collections import Counter
@@ -263,15 +264,19 @@ def _weakest_name(made: dict[str, Values], number: int) -> str:
 class _Kept:
     """Scores that an interrupted attempt of the same step has kept already.
 
-    A mark in the step's folder says that there was one; it goes when the assessment is whole.
+    A mark in the step's folder says up to which row it had made which measure, because the rows behind may have scores too: of an
+    earlier assessment, by another model or rubric.  It goes when the assessment is whole.
     """
 
     def __init__(self, db: DatasetDb, mark: Path, key: str) -> None:
         self._db, self._mark, self._key = db, mark, key
-        self._goes_on = mark.is_file() and mark.read_text(encoding="ascii") == key
+        self._done: dict[str, int] = {}
+        with contextlib.suppress(OSError, ValueError):  # there was none, or the machine stopped while it was written
+            said = orjson.loads(mark.read_bytes())
+            if said["key"] == key:
+                self._done = said["done"]
 
     def __enter__(self) -> _Kept:
-        self._mark.write_text(self._key, encoding="ascii")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -279,14 +284,16 @@ class _Kept:
             self._mark.unlink(missing_ok=True)
 
     def or_make(self, rows: list[Row], name: str, make: Callable[[list[Row]], Values]) -> Values:
-        """(rows,) float32: what was kept, the rest made and kept."""
-        known = self._known(rows, name) if self._goes_on else {}
+        """(rows,) float32: what was kept, the rest made and kept.  rows: in order of position, as those before them were."""
+        known = self._known([row for row in rows if row.position <= self._done.get(name, 0)], name)
         missing = [row for row in rows if row.hash not in known]
         if missing:
             values = make(missing)
             self._db.put_scores((row.hash, name, float(value)) for row, value in zip(missing, values, strict=True)
                                 if not math.isnan(value))
             known |= {row.hash: float(value) for row, value in zip(missing, values, strict=True)}
+            self._done[name] = max(rows[-1].position, self._done.get(name, 0))
+            self._mark.write_bytes(orjson.dumps({"key": self._key, "done": self._done}))
         return np.array([known[row.hash] for row in rows], np.float32)
 
     def _known(self, rows: list[Row], name: str) -> dict[str, float]:

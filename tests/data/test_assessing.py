@@ -168,6 +168,24 @@ def test_a_newer_version_of_the_node_does_not_go_on_with_scores_by_the_old_rules
     assert sorted(asked) == list(range(1, 81))
 
 
+def test_a_stopped_step_does_not_take_scores_of_an_earlier_assessment_for_its_own(run, store: Store, tmp_path: Path,
+                                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    from app.data.base_model import BaseReader
+
+    bases, asked = [str(tiny_llama(tmp_path / name)) for name in ("first", "second")], list[int]()
+    for base, value in zip(bases, (0.25, 0.75), strict=True):
+        monkeypatch.setattr(BaseReader, "ifd", lambda _self, rows, value=value: asked.extend(row.position for row in rows)
+                            or np.full(len(rows), value, np.float32))
+        asked.clear()
+        if value == 0.75:
+            with pytest.raises(Cancelled):
+                run(base=base, difficulty={"rows": 80}, cancel=lambda: "save" if asked else None)
+            assert len(asked) == 64
+        _, made = run(base=base, difficulty={"rows": 80})
+    assert sorted(asked) == list(range(1, 81)), "no row is measured twice"
+    assert {_scores(store, made["rows"], position)["ifd"] for position in range(1, 81)} == {0.75}
+
+
 def test_difficulty_equals_the_evaluation_of_the_same_answers(store: Store, tmp_path: Path) -> None:
     import torch
 
