@@ -147,7 +147,7 @@ class _Assessing:
             if not reader:
                 self._ctx.progress(0.8, "Loading the base model")
                 reader.append(BaseReader(self._ctx.store, self._base()))
-            return reader[0].ifd(rows)
+            return reader[0].ifd(rows, self._ctx.check_cancelled)
 
         self._some("ifd", self._params.difficulty.rows, kept, make, (0.8, 0.1))
         self._tokens = reader[0].tokens if reader else 0

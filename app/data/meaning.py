@@ -41,15 +41,19 @@ def find_same_meaning(
     search = _Search(rank, threshold, barred)
     total = int(within.sum())
 
+    def alive() -> None:
+        tell(0.9 * search.count / max(total, 1), f"{search.count:,} of {total:,} rows read for their meaning")
+
     def vectors_of(numbers: Numbers) -> Iterator[tuple[Numbers, list[Row], Vectors]]:
         wanted, done = Marked(positions[numbers]), 0
-        for block, vectors in text_vectors(db, text_of).blocks(row for row in db.iter_rows(version) if row.position in wanted):
+        source = text_vectors(db, text_of, alive)
+        for block, vectors in source.blocks(row for row in db.iter_rows(version) if row.position in wanted):
             yield numbers[done : done + len(block)], block, vectors
             done += len(block)
 
     for numbers, rows, vectors in vectors_of(np.flatnonzero(within)):
         search.add(numbers, rows, vectors)
-        tell(0.9 * search.count / max(total, 1), f"{search.count:,} of {total:,} rows read for their meaning")
+        alive()
     search.run(tell)
     if len(chained := search.chained()):
         needed = np.unique(np.concatenate([chained, search.found.keeper[chained]]))

@@ -186,7 +186,7 @@ class Selection:
             return sampling.mid_range(values, params.difficulty.low, params.difficulty.high, seed)
         if params.method == "similar":
             return self._similar(wanted)
-        texts = text_vectors(self._db, whole_text)
+        texts = text_vectors(self._db, whole_text, self._ctx.check_cancelled)
         if params.method == "diverse":
             return sampling.k_center(self._vectors(texts), count, wanted / count, seed,
                                      lambda share: self._ctx.progress(0.1 + 0.75 * share, "Choosing rows far from each other"))
@@ -215,7 +215,7 @@ class Selection:
             if not loaded:
                 self._ctx.progress(0.1, "Loading the base model")
                 loaded.append(BaseReader(self._ctx.store, folder))
-            return loaded[0].represent(rows)
+            return loaded[0].represent(rows, self._ctx.check_cancelled)
 
         kind = f"rds:{_model_mark(folder)}"
         with query_rows(self._ctx.store, self._db, self._version, self._params.like, self._ctx.seed) as (db, queries):

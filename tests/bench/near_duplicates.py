@@ -166,7 +166,7 @@ def meaning(rows: int, threshold: float = 0.9) -> list[str]:
                 found.append(find_same_meaning(db, 1, number + 1, number, number >= 0, threshold, lambda _share, _words: None,
                                                barred=lambda first, _second: first < 0))
                 seconds.append(time.perf_counter() - began)
-            vectors = np.concatenate([part for _, part in text_vectors(db, text_of).blocks(db.iter_rows(1))])
+            vectors = np.concatenate([part for _, part in text_vectors(db, text_of, lambda: None).blocks(db.iter_rows(1))])
     cosine = np.triu(vectors @ vectors.T, 1)
     first, second = np.nonzero(cosine >= threshold)
     true = Near(number.copy(), np.zeros(len(texts)))

@@ -144,7 +144,13 @@ def test_difficulty_is_the_ratio_of_two_losses_and_is_made_once_for_a_step_that_
     base = tiny_llama(tmp_path / "tiny", dtype="bfloat16")
     asked: list[int] = []
     real = BaseReader.ifd
-    monkeypatch.setattr(BaseReader, "ifd", lambda self, rows: asked.extend(row.position for row in rows) or real(self, rows))
+
+    def ifd(self: BaseReader, rows: list[Row], alive: Callable[[], None]) -> Any:
+        found = real(self, rows, alive)
+        asked.extend(row.position for row in rows)
+        return found
+
+    monkeypatch.setattr(BaseReader, "ifd", ifd)
     with pytest.raises(Cancelled):
         run(base=str(base), difficulty={"rows": 80}, cancel=lambda: "save" if asked else None)
     assert len(asked) == 64
@@ -159,7 +165,7 @@ def test_a_newer_version_of_the_node_does_not_go_on_with_scores_by_the_old_rules
     from app.data.base_model import BaseReader
 
     base, asked = tiny_llama(tmp_path / "tiny"), list[int]()
-    monkeypatch.setattr(BaseReader, "ifd", lambda _self, rows: asked.extend(row.position for row in rows) or np.zeros(len(rows), np.float32))
+    monkeypatch.setattr(BaseReader, "ifd", lambda _self, rows, _alive: asked.extend(row.position for row in rows) or np.zeros(len(rows), np.float32))
     with pytest.raises(Cancelled):
         run(base=str(base), difficulty={"rows": 80}, cancel=lambda: "save" if asked else None)
     asked.clear()
@@ -174,7 +180,7 @@ def test_a_stopped_step_does_not_take_scores_of_an_earlier_assessment_for_its_ow
 
     bases, asked = [str(tiny_llama(tmp_path / name)) for name in ("first", "second")], list[int]()
     for base, value in zip(bases, (0.25, 0.75), strict=True):
-        monkeypatch.setattr(BaseReader, "ifd", lambda _self, rows, value=value: asked.extend(row.position for row in rows)
+        monkeypatch.setattr(BaseReader, "ifd", lambda _self, rows, _alive, value=value: asked.extend(row.position for row in rows)
                             or np.full(len(rows), value, np.float32))
         asked.clear()
         if value == 0.75:
@@ -184,6 +190,18 @@ def test_a_stopped_step_does_not_take_scores_of_an_earlier_assessment_for_its_ow
         _, made = run(base=base, difficulty={"rows": 80})
     assert sorted(asked) == list(range(1, 81)), "no row is measured twice"
     assert {_scores(store, made["rows"], position)["ifd"] for position in range(1, 81)} == {0.75}
+
+
+def test_a_stop_does_not_wait_for_the_model_to_read_a_block(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from app.data import base_model
+
+    read: list[int] = []
+    real = base_model.BaseReader._hidden
+    monkeypatch.setattr(base_model, "BATCH_TOKENS", 1)  # a row
+    monkeypatch.setattr(base_model.BaseReader, "_hidden", lambda self, rows: read.append(len(rows)) or real(self, rows))
+    with pytest.raises(Cancelled):
+        run(base=str(tiny_llama(tmp_path / "tiny")), difficulty={"rows": 80}, cancel=lambda: "save" if read else None)
+    assert read == [1]
 
 
 def test_difficulty_equals_the_evaluation_of_the_same_answers(store: Store, tmp_path: Path) -> None:

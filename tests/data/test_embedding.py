@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,9 +38,14 @@ def test_meaning_counts_and_an_empty_text_is_like_nothing(store: Store) -> None:
     assert not vectors[3].any()
 
 
-def test_order_and_company_of_texts_do_not_change_their_vectors(store: Store) -> None:
+def test_order_and_company_of_texts_do_not_change_their_vectors_and_a_stop_is_looked_for_at_each_batch(
+        store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, texts = Encoder(store), ["one", "a much longer text " * 20, "two words"]
     together = encoder.encode(texts)
+    monkeypatch.setattr(embedding, "BATCH_PIECES", 1)
+    looks: list[str] = []
+    encoder.encode(texts, lambda: looks.append("looked"))
+    assert len(looks) == 3
     for text, vector in zip(texts, together, strict=True):
         assert float(encoder.encode([text])[0] @ vector) > 0.999
 
@@ -72,7 +78,7 @@ def test_readers_of_other_parts_of_a_row_share_vectors_of_equal_words_alone(stor
     class Loaded:
         def __init__(self, _store: Store) -> None: ...
 
-        def encode(self, texts: list[str]) -> np.ndarray:
+        def encode(self, texts: list[str], _alive: Any) -> np.ndarray:
             read.extend(texts)
             return np.array([[float(len(text)), 1.0] for text in texts], np.float32)
 
@@ -81,7 +87,7 @@ def test_readers_of_other_parts_of_a_row_share_vectors_of_equal_words_alone(stor
                               Row("text", text="plain")])
     with open_dataset(store, given.dataset) as db:
         for text_of in (whole_text, rowtext.text_of, whole_text):
-            (rows, vectors), = text_vectors(db, text_of).blocks(db.iter_rows(1))
+            (rows, vectors), = text_vectors(db, text_of, lambda: None).blocks(db.iter_rows(1))
             assert vectors[:, 0].tolist() == [len(text_of(row)) for row in rows]
     assert read == ["q\n\ngood", "plain", "q\n\ngood\nthe worse answer"]
 
@@ -89,4 +95,4 @@ def test_readers_of_other_parts_of_a_row_share_vectors_of_equal_words_alone(stor
 def test_a_machine_without_the_encoder_says_so(db: DatasetDb, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedding, "PACKAGE", "no_such_package")
     with pytest.raises(EnvironmentFault, match="not installed"):
-        list(text_vectors(db, lambda row: row.text).blocks(db.iter_rows(1)))
+        list(text_vectors(db, lambda row: row.text, lambda: None).blocks(db.iter_rows(1)))

@@ -203,7 +203,7 @@ def _vectors(texts: list[str]) -> Any:
 def meanings(monkeypatch: pytest.MonkeyPatch) -> None:
     from app.data import embedding
 
-    def text_vectors(db: Any, text_of: Any) -> embedding.RowVectors:
+    def text_vectors(db: Any, text_of: Any, _alive: Any) -> embedding.RowVectors:
         return embedding.RowVectors(db, "test", lambda rows: _vectors([text_of(row) for row in rows]))
 
     monkeypatch.setattr("app.data.meaning.text_vectors", text_vectors)

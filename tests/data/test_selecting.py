@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.config.artifacts import Rows
-from app.data import api, embedding
+from app.data import api, base_model, embedding
 from app.data.select_node import Select, SelectParams
 from app.errors import Cancelled, UsageError
 from app.store import Store
@@ -68,7 +68,8 @@ def by_kind(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     class ByKind:
         def __init__(self, store: Store) -> None: ...
 
-        def encode(self, texts: list[str]) -> np.ndarray:
+        def encode(self, texts: list[str], alive: Callable[[], None]) -> np.ndarray:
+            alive()
             given.append(len(texts))
             numbers = [int(text.split()[1]) for text in texts]
             return np.stack([np.eye(8)[n % 4] + 0.001 * n * np.eye(8)[4] for n in numbers]).astype(np.float32)
@@ -130,6 +131,16 @@ def test_difficulty_takes_the_middle(bench: Bench) -> None:
     rows, _ = bench.run(method="difficulty", difficulty={"low": 0.5, "high": 0.75})
     assert set(bench.kept(rows)) <= set(range(40, 77))
     assert len(bench.kept(rows)) > 15
+
+
+def test_a_stop_does_not_wait_for_the_model_to_read_a_block(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    real = base_model.BaseReader._hidden
+    monkeypatch.setattr(base_model, "BATCH_TOKENS", 1)  # a row
+    monkeypatch.setattr(base_model.BaseReader, "_hidden", lambda self, rows: read.append(len(rows)) or real(self, rows))
+    with pytest.raises(Cancelled):
+        bench.run(method="similar", base=str(tiny_llama(tmp_path / "tiny")), budget={"rows": 10}, cancel=lambda: "save" if read else None)
+    assert read == [1]
 
 
 def test_likeness_to_the_query_set_by_the_model_s_own_states(bench: Bench, tmp_path: Path) -> None:
