@@ -154,6 +154,7 @@ class VersionComparison:
     names: tuple[str, str]
     measured: tuple[Verdict | None, Verdict | None]
     costs: tuple[float | None, float | None]
+    currency: str
     sizes: tuple[int, int]
     origins: tuple[VersionRow, ...]
     same_questions: bool | None
@@ -172,7 +173,7 @@ def compare(store: Store, first: str, second: str) -> VersionComparison | None:
     known = [lineage.get("dataset") for lineage in lineages]
     same = None if not all(known) else all(lineages[0].get(key) == lineages[1].get(key) for key in ("dataset", "dataset_version"))
     used = [next((file.size for file in view.files if file.in_use), view.size or 0) for view in (one, other)]
-    return VersionComparison((_title(one), _title(other)), (one.measured, other.measured), (one.cost, other.cost),
+    return VersionComparison((_title(one), _title(other)), (one.measured, other.measured), (one.cost, other.cost), one.currency,
                              (used[0], used[1]), rows, same)
 
 

@@ -7,18 +7,20 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from PySide6.QtWidgets import QApplication, QPushButton
 
-from app.registry.views import FileLine, recommended
+from app.registry.views import FileLine, compare, recommended
 from app.store import Store, settings
 from app.store.datasets import create_dataset, open_dataset
 from app.store.records import Row
 from app.workflow.views import rail_marks
 from tests.ui.conftest import shut
 from ui.main import open_window
+from ui.pages.models import comparison_rows
 from ui.window import Window
 
 
@@ -116,6 +118,19 @@ def test_endpoint_page_hides_the_key_and_copies_it(window: Window, qtbot: Any) -
     assert page._figures.words()[1] == "Not measured yet"  # the one request was refused: nothing to measure
 
 
+def test_what_is_not_there_cannot_be_copied(store: Store, qtbot: Any) -> None:
+    opened = open_window(store.profile, start_service=False)
+    qtbot.waitUntil(lambda: opened.background.store is not None, timeout=10_000)
+    page = show(opened, qtbot, "endpoint")
+    qtbot.waitUntil(lambda: page._view is not None, timeout=10_000)
+    assert [(one.isEnabled(), one.toolTip()) for one in page._copies] == [
+        (False, "There is no address yet"), (False, "There is no key yet"), (False, "There is no model's name yet")]
+    page = show(opened, qtbot, "playground")
+    qtbot.waitUntil(page._empty.isVisible, timeout=10_000)
+    assert not any(part.isVisible() for part in (page._question, page._button, page._tuned_choice, page._base_choice))
+    shut(qtbot, opened)
+
+
 def test_the_endpoint_page_offers_the_tuned_model_first(window: Window, qtbot: Any) -> None:
     page = show(window, qtbot, "endpoint")
     qtbot.waitUntil(lambda: page._model.count() == 2, timeout=10_000)
@@ -162,7 +177,7 @@ def test_costs_are_shown_by_kind_of_work(window: Window, qtbot: Any, store: Stor
 
 def test_help_shows_every_text_and_the_parts(window: Window, qtbot: Any) -> None:
     page = show(window, qtbot, "help")
-    titles = [page._list.item(index).text() for index in range(page._list.count())]
+    titles = [line.title for line in page.list.lines()]
     assert titles[0] == "The first five minutes"
     assert "Changes" in titles
     page.open("About NeuroWeaver")
@@ -257,6 +272,28 @@ def test_two_versions_are_laid_side_by_side(window: Window, qtbot: Any, dataset_
     qtbot.waitUntil(lambda: page._beside_panel.isHidden(), timeout=5000)
 
 
+def test_rolling_back_shows_the_version_that_is_live_then(window: Window, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    second_version(window.background.store, 1)
+    page = show(window, qtbot, "models")
+    page.open("licence-notices@1")
+    qtbot.waitUntil(lambda: page._view is not None and page._view.line.version == 1, timeout=5000)
+    monkeypatch.setattr("ui.pages.models._roll_back", lambda _store, _model: SimpleNamespace(id="licence-notices@2"))
+    page._roll_back()
+    qtbot.waitUntil(lambda: page._view.line.version == 2, timeout=5000)
+    assert page.list.key() == "licence-notices@2"
+    assert "licence-notices@2" in window._toast._label.words()
+
+
+def test_a_comparison_is_headed_by_the_versions_and_has_its_money_in_a_currency(window: Window, qtbot: Any) -> None:
+    store = window.background.store
+    second_version(store, 1)
+    found = compare(store, "licence-notices@1", "licence-notices@2")
+    assert found is not None
+    rows = dict(comparison_rows(found))
+    assert rows["Cost to make"] == ("€0.03", "not measured")
+    assert "Name" not in rows
+
+
 def test_an_earlier_version_and_the_run_are_one_click_away(window: Window, qtbot: Any) -> None:
     second_version(window.background.store, 1)
     page = show(window, qtbot, "models")
@@ -279,8 +316,7 @@ def test_bases_that_are_known_before_the_versions_do_not_change_what_was_opened(
 def test_base_models_are_listed_with_size_and_fit(window: Window, qtbot: Any) -> None:
     page = show(window, qtbot, "models")
     qtbot.waitUntil(lambda: bool(page._fits), timeout=20_000)
-    texts = [widget.accessibleName() for place in range(page._list.count()) if (widget := page._list.itemAt(place).widget()) is not None]
-    assert any("SmolLM2" in text and "fits" in text for text in texts)
+    assert any("SmolLM2" in line.title and "fits" in line.note for line in page.list.lines())
 
 
 def _file(name: str, size: int, lost: float | None, *, passed: bool | None = True) -> FileLine:

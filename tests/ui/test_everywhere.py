@@ -32,7 +32,7 @@ from ui.tour import STOPS, Tour
 from ui.tray import Tray
 from ui.widgets.buttons import Button
 from ui.widgets.feedback import ErrorBanner
-from ui.widgets.listing import Entry
+from ui.widgets.sidelist import SideLine, SideList
 from ui.widgets.table import Cell, Column, Table
 from ui.widgets.text import Badge, Label, column
 
@@ -244,11 +244,12 @@ def test_the_users_own_words_are_never_translated(qtbot, qapp, german):
     for widget in (label, table):
         qtbot.addWidget(widget)
     table.show_rows([("a", (Cell("Done", own=True), Cell("Done")))])
-    entry, badge = Entry("Done", "3 rows", own=True, clicked=print), Badge("3 May 1990", own=True)
-    for widget in (entry, badge):
+    lines, badge = SideList("Datasets"), Badge("3 May 1990", own=True)
+    for widget in (lines, badge):
         qtbot.addWidget(widget)
+    lines.show_lines([SideLine("a", "Done", "3 rows", own=True)], "a")
     assert label.text() == "Settings"
-    assert (entry.accessibleName(), badge.accessibleName()) == ("Done, 3 Zeilen", "3 May 1990")
+    assert (lines.model().index(0, 0).data(), badge.accessibleName()) == ("Done, 3 Zeilen", "3 May 1990")
     assert [table.model().index(0, column).data() for column in (0, 1)] == ["Done", "Fertig"]
     assert table.model().headerData(1, Qt.Orientation.Horizontal) == "Zustand"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFileDialog, QFrame, QMenu, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QMenu, QStackedWidget, QWidget
 
 from ui.background import command, query
 from ui.dataset.datawords import STATE_WORDS
@@ -21,7 +21,8 @@ from ui.language import tr
 from ui.pages.base import Page
 from ui.widgets.buttons import Button, Tabs
 from ui.widgets.feedback import EmptyState
-from ui.widgets.listing import Entry, figures
+from ui.widgets.listing import figures
+from ui.widgets.sidelist import SideLine, SideList
 from ui.widgets.text import Card, Icon, Label, Line, clear, column, row
 
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ class DatasetsPage(Page):
         """List, figures, tabs."""
         self._dataset, self._version = "", 0
         self._views: list[DatasetView] = []
-        self._lines: list[tuple[str, str, str]] = []
-        self._entries: dict[str, Entry] = {}
         self._position = 0
         self._make_actions()
         self._stack = QStackedWidget()
@@ -81,20 +80,11 @@ class DatasetsPage(Page):
         self.menu.addAction(tr("Erase this dataset"), self._ask_erase)
 
     def _side(self) -> QWidget:
-        self._list = QVBoxLayout()
-        self._list.setContentsMargins(8, 12, 8, 12)
-        self._list.setSpacing(4)
-        inner = QWidget()
-        inner.setObjectName("scrolled")
-        inner.setLayout(column(self._list, None))
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setAccessibleName(tr("Datasets"))
-        area.setWidget(inner)
+        self.list = SideList("Datasets")
+        self.list.chosen.connect(self._choose)
         self._side_list = QWidget()
         self._side_list.setFixedWidth(LIST_WIDTH)
-        layout = column(area, column(_drop_hint(), margins=(8, 8, 8, 12)))
+        layout = column(self.list, column(_drop_hint(), margins=(8, 8, 8, 12)), margins=(0, 10, 0, 0))
         layout.setStretch(0, 1)
         self._side_list.setLayout(layout)
         return self._side_list
@@ -158,23 +148,11 @@ class DatasetsPage(Page):
             if self._version not in versions:
                 self._version = chosen.newest.version if chosen.newest else versions[0] if versions else 0
             self._show_version(chosen)
-        self._show_list()
+        self.list.show_lines([SideLine(view.id, view.name, _list_note(view), own=True) for view in found], self._dataset)
         self._show_actions()
 
     def _chosen(self) -> DatasetView | None:
         return next((view for view in self._views if view.id == self._dataset), None)
-
-    def _show_list(self) -> None:
-        """The entries stay while they say the same; another one is the chosen one."""
-        lines = [(view.id, view.name, _list_note(view)) for view in self._views]
-        if lines != self._lines:
-            self._lines = lines
-            clear(self._list)
-            self._entries = {key: Entry(name, note, own=True, clicked=partial(self._choose, key)) for key, name, note in lines}
-            for entry in self._entries.values():
-                self._list.addWidget(entry)
-        for key, entry in self._entries.items():
-            entry.setChecked(key == self._dataset)
 
     def _choose(self, dataset: str) -> None:
         self._dataset, self._version, self._position = dataset, 0, 0

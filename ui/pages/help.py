@@ -5,21 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QListWidget, QListWidgetItem, QTextBrowser, QWidget
+from PySide6.QtWidgets import QTextBrowser, QWidget
 
 from app.store.profile import project_dir
 from ui.background import query
 from ui.language import current, tr
 from ui.pages.base import Page
 from ui.widgets.richtext import show_markdown
-from ui.widgets.text import Line, row
+from ui.widgets.sidelist import SideLine, SideList
+from ui.widgets.text import Line, column, row
 
 if TYPE_CHECKING:
     from app.config.about import Part
 
 ABOUT = "About NeuroWeaver"
-_TITLE = Qt.ItemDataRole.UserRole
+LIST_WIDTH = 230
 OF_PAGE = {"Datasets": "Data", "Runs": "Training and proof", "Models": "Training and proof", "Workflow": "Workflow",
            "Playground": "Endpoint", "Endpoint": "Endpoint", "Costs": "Costs and privacy", "Settings": "Costs and privacy"}
 
@@ -54,14 +54,9 @@ class HelpPage(Page):
     def build(self) -> None:
         """A list of texts and the text."""
         self._files = texts()
-        self._list = QListWidget()
-        self._list.setFixedWidth(230)
-        self._list.setAccessibleName(tr("Contents"))
-        for title in [*self._files, ABOUT]:
-            item = QListWidgetItem(tr(title))
-            item.setData(_TITLE, title)
-            item.setSizeHint(QSize(200, 34))
-            self._list.addItem(item)
+        self.list = SideList("Contents")
+        self.list.setFixedWidth(LIST_WIDTH)
+        self.list.chosen.connect(self._show)
         self._text = QTextBrowser()
         self._text.setOpenExternalLinks(False)
         self._text.setAccessibleName(tr("Text"))
@@ -69,24 +64,27 @@ class HelpPage(Page):
         self._text.document().setDocumentMargin(28)
         self._text.setStyleSheet("border: none;")
         self._text.setMaximumWidth(820)
-        line = row(self._list, Line("v"), self._text, None, gap=0)
-        line.setStretch(2, 1)
         holder = QWidget()
-        holder.setLayout(line)
-        self.body.addWidget(holder, 1)
-        self._list.currentItemChanged.connect(lambda item, _before: self._show(item.data(_TITLE)))
-        self._list.setCurrentRow(0)
+        holder.setLayout(column(self.list, margins=(0, 8, 0, 0)))
+        line = row(holder, Line("v"), self._text, gap=0)
+        line.addStretch(0)
+        line.setStretch(2, 1)
+        self.body.addLayout(line, 1)
+        self._choose(next(iter(self._files)))
+
+    def _choose(self, title: str) -> None:
+        self.list.show_lines([SideLine(one, one) for one in [*self._files, ABOUT]], title)
+        self._show(title)
 
     def open(self, argument: str) -> None:
         """Show a text by its title, or the one that belongs to a page."""
         wanted = OF_PAGE.get(argument, argument)
-        titles = [*self._files, ABOUT]
-        if wanted in titles:
-            self._list.setCurrentRow(titles.index(wanted))
+        if wanted in (*self._files, ABOUT):
+            self._choose(wanted)
 
     def refresh(self) -> None:
         """Ask for the parts if they are to be shown."""
-        if self._list.currentItem() is not None and self._list.currentItem().data(_TITLE) == ABOUT:
+        if self.list.key() == ABOUT:
             self._ask_parts()
 
     def _show(self, title: str) -> None:
@@ -101,7 +99,7 @@ class HelpPage(Page):
             query(self, _parts, done=self._show_parts, slow=True)
 
     def _show_parts(self, found: list[Part]) -> None:
-        if self._list.currentItem().data(_TITLE) != ABOUT:
+        if self.list.key() != ABOUT:
             return
         lines = [f"# {tr(ABOUT)}", "", tr("Version 0.1.0. No telemetry, no account; nothing leaves this computer."), "",
                  tr(f"It is made of {len(found)} parts; each keeps its own licence."), "",

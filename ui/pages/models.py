@@ -29,7 +29,8 @@ from ui.widgets.buttons import Button
 from ui.widgets.feedback import EmptyState
 from ui.widgets.kit import FIT_BADGES
 from ui.widgets.lineage import LineagePane
-from ui.widgets.listing import Entry, Panel, Table
+from ui.widgets.listing import Panel, Table
+from ui.widgets.sidelist import SideLine, SideList
 from ui.widgets.text import Badge, Icon, Label, Line, clear, column, row
 from ui.widgets.verdict import Answers, Interval, verdict_badge
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 LIST_WIDTH, BESIDE = 192, 1120
 """Of the list; and from which width of the page on proof and gate stand side by side."""
+BASE = "base:"
+"""Before the name of a base model in the list's keys."""
 STATES = {"registered": ("New", "accent"), "released": ("", "neutral"), "retired": ("Retired", "neutral"),
           "refused": ("Refused", "danger")}
 
@@ -68,12 +71,12 @@ class ModelsPage(Page):
         self._release = Button("Approve and release", "filled", "check", clicked=self._promote)
         for button in (self._beside, self._export, self._back, self._try, self._release):
             self.header.actions.addWidget(button)
-        self._list = QVBoxLayout()
-        self._list.setContentsMargins(8, 12, 8, 12)
-        self._list.setSpacing(4)
+        self.list = SideList("Models")
+        self.list.chosen.connect(self._choose)
         self._stack = QStackedWidget()
         self._empty = EmptyState("No model yet. A run makes one; or import a GGUF file or a safetensors folder.", "box",
-                                 Button("Open kits", "outline", clicked=lambda: self.shell.go("kits")))
+                                 Button("Open kits", "outline", clicked=lambda: self.shell.go("kits")),
+                                 Button("Import a model", "outline", clicked=self._import_model))
         self._stack.addWidget(self._empty)
         self._stack.addWidget(self._pane())
         self.body.addLayout(self._columns())
@@ -87,7 +90,9 @@ class ModelsPage(Page):
             button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         side = QWidget()
         side.setFixedWidth(LIST_WIDTH)
-        side.setLayout(column(self._list, None, column(self._find, self._import, gap=6, margins=(8, 8, 8, 12))))
+        layout = column(self.list, column(self._find, self._import, gap=6, margins=(8, 8, 8, 12)), margins=(0, 8, 0, 0))
+        layout.setStretch(0, 1)
+        side.setLayout(layout)
         line = row(side, Line("v"), self._stack, gap=0)
         line.setStretch(2, 1)
         return line
@@ -124,7 +129,7 @@ class ModelsPage(Page):
         self._proofs.setStretch(0, 3)
         self._proofs.setStretch(1, 2)
         self._beside_note = Label("", "small", "secondary", wrap=True)
-        self._beside_table = Table([("", "text"), ("This one", "text"), ("The other", "text")], name="Two versions")
+        self._beside_table = Table([("", "text"), ("", "text"), ("", "text")], name="Two versions")
         self._beside_panel = Panel("Two versions side by side")
         self._beside_panel.body.addLayout(column(self._beside_note, margins=(16, 4, 16, 4)))
         self._beside_panel.body.addWidget(self._beside_table)
@@ -174,33 +179,10 @@ class ModelsPage(Page):
         ids = [line.id for line in found]
         if ids and self._id not in ids:  # without any, the versions are not read yet: what was opened waits for them
             self._id = ids[0]
-        clear(self._list)
-        model = ""
-        for line in found:
-            if line.model != model:
-                label = Label(line.model, "group", "tertiary", elide=True, own=True)
-                label.setContentsMargins(8, 8, 0, 2)
-                self._list.addWidget(label)
-                model = line.model
-            self._list.addWidget(self._entry(line))
-        self._list_bases()
+        self.list.show_lines([*version_lines(found), *base_lines(self._bases, self._fits)], self._id)
         self._stack.setCurrentIndex(1 if ids else 0)
         if ids:
             self._ask_version()
-
-    def _list_bases(self) -> None:
-        if not self._bases:
-            return
-        label = Label("Base models", "group", "tertiary")
-        label.setContentsMargins(8, 8, 0, 2)
-        self._list.addWidget(label)
-        for base in self._bases:
-            fit = self._fits.get(base.name)
-            word = FIT_BADGES[fit.state][0].lower() if fit else ""
-            entry = Entry(words.model_name(base.name), ", ".join(part for part in (words.size(base.size), word) if part),
-                          clicked=lambda: self.shell.go("kits"))
-            entry.setToolTip(tr(base_words(base, fit)))
-            self._list.addWidget(entry)
 
     def _compare_menu(self) -> None:
         menu = QMenu(self)
@@ -220,15 +202,16 @@ class ModelsPage(Page):
         self._beside_panel.setVisible(found is not None)
         if found is not None:
             self._beside_note.say(SAME_QUESTIONS[found.same_questions])
+            self._beside_table.retitle(["", *found.names])
             self._beside_table.show_rows([[Label(what, "strong"), *values] for what, values in comparison_rows(found)])
             self._area.verticalScrollBar().setValue(0)
 
-    def _entry(self, line: VersionLine) -> QWidget:
-        text, kind = ("Live", "success") if line.live else STATES.get(line.state, ("", "neutral"))
-        return Entry(f"Version {line.version}", words.day(line.created), Badge(text, kind) if text else None,
-                     chosen=line.id == self._id, clicked=lambda: self._choose(line.id))
-
     def _choose(self, identity: str) -> None:
+        """A version is shown; a base model leads to the kits that can be run on it."""
+        if identity.startswith(BASE):
+            self.list.show_lines(self.list.lines(), self._id)
+            self.shell.go("kits")
+            return
         self._id = identity
         self.mark_stale()
 
@@ -313,8 +296,12 @@ class ModelsPage(Page):
 
     def _roll_back(self) -> None:
         if self._view is not None:
-            command(self, _roll_back, self._view.line.model, busy=self._back,
-                    done=lambda _n: self.shell.toast("The version before it is served again."))
+            command(self, _roll_back, self._view.line.model, busy=self._back, done=self._rolled_back)
+
+    def _rolled_back(self, now: Any) -> None:
+        """Show the version that is live now."""
+        self.shell.toast(f"{now.id} is served again.")
+        self.open(now.id)
 
     def _try_it(self) -> None:
         self.shell.go("playground", self._view.served_as if self._view else "")
@@ -375,6 +362,31 @@ SAME_QUESTIONS = {True: "Both were measured on the same held-back questions.",
                   None: "It is not known whether they were measured on the same questions."}
 
 
+def version_lines(found: list[VersionLine]) -> list[SideLine]:
+    """Versions under their models' names."""
+    lines: list[SideLine] = []
+    model = ""
+    for one in found:
+        if one.model != model:
+            lines.append(SideLine("", one.model, own=True))
+            model = one.model
+        mark, tone = ("Live", "success") if one.live else STATES.get(one.state, ("", "neutral"))
+        name = f"Version {one.version}"
+        lines.append(SideLine(one.id, name, words.day(one.created), mark, tone, tip=f"{one.model}, version {one.version}"))
+    return lines
+
+
+def base_lines(bases: list[Any], fits: dict[str, Any]) -> list[SideLine]:
+    """Base models on this computer, and whether they fit."""
+    lines = [SideLine("", "Base models")] if bases else []
+    for base in bases:
+        fit = fits.get(base.name)
+        word = FIT_BADGES[fit.state][0].lower() if fit else ""
+        note = ", ".join(part for part in (words.size(base.size), word) if part)
+        lines.append(SideLine(f"{BASE}{base.name}", words.model_name(base.name), note, own=True, tip=base_words(base, fit)))
+    return lines
+
+
 def base_words(base: Any, fit: Any) -> str:
     """What a base model is, and what it needs here."""
     said = [f"{base.parameters / 1e6:,.0f} million parameters", f"context {base.context:,}" if base.context else "", base.licence]
@@ -389,10 +401,12 @@ def comparison_rows(found: Any) -> list[tuple[str, tuple[str, str]]]:
         return one, other
 
     measured = found.measured
-    rows = [("Name", found.names), ("Result", both(lambda one: words.VERDICTS[one.verdict][0], measured)),
+    currency = found.currency
+    rows = [("Result", both(lambda one: words.VERDICTS[one.verdict][0], measured)),
             ("Tuned", both(lambda one: f"{100 * one.tuned:.1f}", measured)), ("Base", both(lambda one: f"{100 * one.base:.1f}", measured)),
             ("Difference", both(lambda one: words.points(one.difference, one.low, one.high), measured)),
-            ("File in use", both(words.size, found.sizes)), ("Cost to make", both(lambda one: f"{one:.3f}", found.costs))]
+            ("File in use", both(lambda one: words.size(one) if one else "not known", found.sizes)),
+            ("Cost to make", both(lambda one: words.money(one, currency), found.costs))]
     return rows + [(row.what, row.values) for row in found.origins]
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QGridLayout, QSizePolicy, QWidget
 
 from ui.language import tr
 from ui.widgets.text import Card, Label, Line, clear, column, row
@@ -44,6 +44,10 @@ class Table(QWidget):
         self.setAccessibleName(tr(name))
         for position, (_, kind) in enumerate(self._columns):
             self._grid.setColumnStretch(position, 1 if kind == "text" else 0)
+
+    def retitle(self, headings: Sequence[str]) -> None:
+        """Other words over the columns, from the next rows on."""
+        self._columns = [(heading, kind) for heading, (_, kind) in zip(headings, self._columns, strict=True)]
 
     def show_rows(self, rows: Sequence[Sequence[Cell]]) -> None:
         """Replace what is shown."""
@@ -97,27 +101,6 @@ class FigureStrip(Card):
     def words(self) -> list[str]:
         """The figures as shown."""
         return [figure.words() for figure, _ in self._cells]
-
-
-class Entry(QPushButton):
-    """One line of a side list: a name, a mark at its right, a note under it.  The chosen one is tinted.  own: the name is the user's."""
-
-    def __init__(self, title: str, note: str, mark: QWidget | None = None, *, chosen: bool = False, own: bool = False,
-                 clicked: Callable[[], object]) -> None:
-        super().__init__()
-        self.setProperty("row", True)
-        self.setProperty("scale", "entry")
-        self.setCheckable(True)
-        self.setAccessibleName(f"{title if own else tr(title)}, {tr(note)}")
-        self._title = Label(title, "strong", elide=True, own=own)
-        first = row(self._title, *([mark] if mark is not None else []), gap=6)
-        first.setStretch(0, 1)
-        self.setLayout(column(first, Label(note, "small", "tertiary", elide=True), margins=(10, 6, 8, 6)))
-        for part in self.findChildren(QWidget):
-            part.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.toggled.connect(lambda on: self._title.tone("accent" if on else ""))
-        self.setChecked(chosen)
-        self.clicked.connect(lambda _checked=False: clicked())
 
 
 def figures(*pairs: tuple[str, str]) -> QWidget:
