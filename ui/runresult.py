@@ -13,6 +13,8 @@ from ui.widgets.verdict import Interval, verdict_badge
 
 _ARMS = {"constant": "Best constant answer", "classic": "Classic classifier, same rows", "base": "Base model",
          "base_examples": "Base with examples", "tuned": "Tuned model"}
+INSET = (6, 0, 6, 4)
+"""Around a table, so that its words begin where the card's heading does, px."""
 
 
 class RunResult(Card):
@@ -56,7 +58,7 @@ class RunResult(Card):
         self.table = Table(columns, "Result by arm")
         self.table.show_rows([(str(arm.get("arm")), _arm(arm, fields)) for arm in arms])
         self.table.fit_height()
-        self._room.addWidget(self.table)
+        self._room.addLayout(column(self.table, margins=INSET))
 
     def _add_behaviour(self, found: Any) -> None:
         """What each arm refused, where the questions hold some that should be refused."""
@@ -69,7 +71,7 @@ class RunResult(Card):
         self.behaviour = Table(columns, "Refusals by arm")
         self.behaviour.show_rows([(arm, _refusals(arm, [*(one["arms"][arm] for one in kinds), wrongly[arm]])) for arm in wrongly])
         self.behaviour.fit_height()
-        self._room.addWidget(self.behaviour)
+        self._room.addLayout(column(self.behaviour, margins=INSET))
 
 
 def _refusals(arm: str, shares: list[Any]) -> list[Cell]:

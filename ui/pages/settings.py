@@ -18,7 +18,7 @@ from ui.theme import tokens
 from ui.widgets.buttons import Button, Choice, Segments, Switch
 from ui.widgets.listing import Panel
 from ui.widgets.table import Cell, Column, Table
-from ui.widgets.text import Label, Line, row
+from ui.widgets.text import Label, Line, column, row
 
 REFUSED_SHOWN, KEY_ROWS = 8, 9
 CURRENCIES = ("EUR", "USD", "GBP", "CHF", "SEK", "DKK", "NOK", "PLN")
@@ -44,7 +44,7 @@ class SettingsPage(Page):
             yield
         self.body.addStretch(1)
 
-    def _line(self, panel: Panel, name: str, help_text: str, field: QWidget) -> None:
+    def _line(self, panel: Panel, name: str, help_text: str, field: QWidget) -> Label:
         title = Label(name, "strong")
         hint = Label(help_text, "small", "tertiary", elide=True)
         if panel.body.count():
@@ -55,6 +55,7 @@ class SettingsPage(Page):
         title.setMinimumWidth(190)
         field.setAccessibleName(tr(name))
         panel.body.addWidget(holder)
+        return hint
 
     def _look(self) -> Panel:
         panel = Panel("Window")
@@ -79,8 +80,7 @@ class SettingsPage(Page):
     def _keyboard(self) -> Panel:
         panel = Panel("Keys")
         self._key_table = Table([Column("What it does"), Column("Where", 190), Column("Keys", 250)], "Actions and their keys")
-        head = self._key_table.horizontalHeader().sizeHint().height()
-        self._key_table.setFixedHeight(head + KEY_ROWS * int(tokens()["size"]["tableRow"]))
+        self._key_table.setFixedHeight((1 + KEY_ROWS) * int(tokens()["size"]["tableRow"]))
         self._key_table.picked.connect(self._key_picked)
         self._sequence = QKeySequenceEdit()
         self._sequence.setMaximumSequenceLength(1)
@@ -98,8 +98,9 @@ class SettingsPage(Page):
                    Button("All as delivered", "outline", size="small", clicked=lambda: self._take_keys({})), gap=12, margins=(16, 8, 16, 8))
         line.setStretch(2, 1)
         holder.setLayout(line)
-        for widget in (self._key_table, Line(), holder):
-            panel.body.addWidget(widget)
+        panel.body.addLayout(column(self._key_table, margins=(6, 0, 6, 0)))
+        panel.body.addWidget(Line())
+        panel.body.addWidget(holder)
         shortcuts.changed.connect(self._show_keys)
         self._show_keys()
         self._key_table.select_key(keys()[0].name)
@@ -145,11 +146,9 @@ class SettingsPage(Page):
 
     def _data(self) -> Panel:
         panel = Panel("Data")
-        self._folder = Label("", "code", elide=True)
-        self._folder.setMinimumWidth(420)
-        self._folder.setToolTip(tr("The variable NEUROWEAVER_HOME names another"))
-        open_folder = Button("Open", "outline", "folder-open", size="small", clicked=self._open_folder)
-        self._line(panel, "Data folder", "", _pair(self._folder, open_folder))
+        open_folder = Button("Open", "outline", "folder-open", size="small", tooltip="The variable NEUROWEAVER_HOME names another",
+                             clicked=self._open_folder)
+        self._folder = self._line(panel, "Data folder", "", open_folder)
         self._key_place = Label("", "body", "secondary")
         self._line(panel, "Key of the encrypted store", "", self._key_place)
         return panel
@@ -270,12 +269,6 @@ def _keys_cell(name: str) -> Cell:
     if other := shortcuts.taken(name, shortcuts.of(name)):
         return Cell(f"{said}, also: {tr(other.words)}", "danger")
     return Cell(said, strong=name in shortcuts.own)
-
-
-def _pair(*widgets: QWidget) -> QWidget:
-    holder = QWidget()
-    holder.setLayout(row(*widgets, gap=8))
-    return holder
 
 
 def _keep_language(store: Any, name: str) -> None:

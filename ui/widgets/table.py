@@ -254,6 +254,7 @@ class CellView(QTableView):
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(int(tokens()["size"]["tableRow"]))
         self.horizontalHeader().setHighlightSections(False)
+        self.horizontalHeader().setFixedHeight(int(tokens()["size"]["tableRow"]))
 
     def take(self, model: CellModel) -> None:
         """Show a model, its columns as wide as they say."""
@@ -304,9 +305,10 @@ class Table(CellView):
                 self.setCurrentIndex(self._table.index(number, 0))
 
     def fit_height(self) -> None:
-        """Be as high as the rows, for short tables inside a page."""
-        rows = self._table.rowCount()
-        self.setFixedHeight(self.horizontalHeader().sizeHint().height() + rows * self.verticalHeader().defaultSectionSize() + 2)
+        """Be as high as the rows and the line around them while it has the focus, for short tables inside a page."""
+        rows = self._table.rowCount() + 1  # and the headings
+        self.setFixedHeight(rows * self.verticalHeader().defaultSectionSize() + 2 * int(tokens()["stroke"]["focus"]))
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
     def _pick(self, index: QModelIndex) -> None:
         if index.isValid() and index.row() < len(self._table.rows):
