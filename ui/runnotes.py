@@ -19,7 +19,7 @@ class RunNotes(Card):
     def __init__(self, page: Any) -> None:
         super().__init__()
         self._page, self._run = page, ""
-        self.tags, self.note = _field("Tags, with commas between them"), _field("A note for later")
+        self.tags, self.note = _field("For example pilot, v2", "Tags, with commas between them"), _field("A note for later", "Note")
         self.tags.editingFinished.connect(lambda: self._keep("tags", self.tags.text()))
         self.note.editingFinished.connect(lambda: self._keep("note", self.note.text()))
         self._kept = {"tags": "", "note": ""}
@@ -60,9 +60,10 @@ class RunNotes(Card):
         self._page.shell.toast("The command is on the clipboard. It makes this run again, with every setting written out.")
 
 
-def _field(name: str) -> QLineEdit:
+def _field(hint: str, name: str) -> QLineEdit:
     field = QLineEdit()
-    field.setPlaceholderText(tr(name))
+    field.setPlaceholderText(tr(hint))
+    field.setToolTip(tr(name))
     field.setAccessibleName(tr(name))
     field.setMinimumWidth(120)
     return field

@@ -15,6 +15,7 @@ from ui.widgets.text import Card, Icon, Label, Line, clear, column, row, scrolli
 _SIGNS = {"good": ("badge-check", "success"), "info": ("info", "textTertiary"),
           "warning": ("triangle-alert", "warning"), "error": ("circle-alert", "danger")}
 SHOWN = 60
+QUIET = "Nothing to tell yet. What training notices, saves and decides appears here."
 
 
 class RunSide(Card):
@@ -25,7 +26,7 @@ class RunSide(Card):
         self._tabs = Segments([("events", "Events"), ("log", "Log"), ("settings", "Settings")], size="small",
                               name="Events, log or settings")
         self._tabs.chosen.connect(self._choose)
-        self._shown: list[Any] = []
+        self._shown: list[Any] | None = None
         self._room = column()
         area = scrolling(self._room, "Events")
         self._log, self._settings = _text("Log of the newest step"), _text("Settings of this run")
@@ -47,6 +48,8 @@ class RunSide(Card):
             return
         self._shown = events
         clear(self._room)
+        if not events:
+            self._room.addLayout(column(Label(QUIET, "small", "tertiary", wrap=True), margins=(14, 10, 14, 10)))
         for event in events:
             self._room.addWidget(_line(event))
             self._room.addWidget(Line())

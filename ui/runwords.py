@@ -26,7 +26,7 @@ def subtitle(view: Any) -> str:
     place = f" on {cores} cores" if cores and not view.machine.get("gpus") else ""
     if line.state == "running":
         return f"{line.step or 'Starting'}{', ' + model if model else ''}{place}"
-    return {"queued": "Waits for its turn", "paused": "Paused. You can continue.", "failed": f"Stopped at {line.step}",
+    return {"queued": "Waits for its turn", "paused": "Paused. You can continue.", "failed": f"Failed at {line.step}",
             "cancelled": "Stopped", "done": f"Done {words.day(line.ended or line.created)}"}.get(state, state)
 
 

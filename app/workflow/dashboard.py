@@ -93,7 +93,7 @@ def dashboard(store: Store) -> Dashboard:
     budget = float(settings.get(store, "budget_per_month"))
     models = tuple(_models(store))
     return Dashboard(
-        gauges=gauges(store), running=tuple(line for line in lines if line.state == "running"),
+        gauges=gauges(store), running=tuple(views.going(store)),
         waiting=tuple(views.waiting(store)), today=costs.since(store, costs.day_start(now)), month=month, budget=budget,
         currency=str(settings.get(store, "currency")), models=models,
         alerts=tuple(_alerts(store, lines, models, month.total, budget, now)), next=_next(store, lines, models), started=bool(lines))

@@ -14,7 +14,11 @@ from PySide6.QtWidgets import QApplication
 
 from app.store import Store
 from app.store.series import SeriesWriter
+from tests.ui.conftest import shut
+from ui import language
+from ui.main import open_window
 from ui.widgets.chart import Axes, Chart, Series, nice_ticks, tick_labels
+from ui.widgets.steps import StepStrip
 from ui.widgets.text import Label
 
 LEFT = Qt.MouseButton.LeftButton
@@ -266,3 +270,25 @@ def test_a_run_without_curves_shows_none_of_the_run_before(qtbot, window, runs):
     qtbot.waitUntil(lambda: window.background.quiet and not pane.charts.turns.busy, timeout=5000)
     assert pane.charts.cards["loss"]._figure.words() == ""
     assert pane.charts.cards["loss"].chart._series[0].points == []
+
+
+@pytest.mark.parametrize("words", ["en", "de"])
+def test_the_names_of_a_runs_steps_are_whole_on_a_small_laptop(qtbot, profile, runs, words, request):
+    request.addfinalizer(lambda: language.use("en"))
+    language.use(words)
+    window = open_window(profile, start_service=False)
+    qtbot.waitUntil(lambda: window.background.store is not None, timeout=10_000)
+    window.resize(1280, 800)
+    window.go("runs", runs["running"])
+    strip = window.page().pane.findChild(StepStrip)
+    qtbot.waitUntil(lambda: len(strip._cells) == 7 and strip.width() > 300, timeout=10_000)
+    assert [cell._name.text() for cell in strip._cells.values() if "…" in cell._name.text()] == []
+    shut(qtbot, window)
+
+
+def test_a_run_has_room_for_its_name_in_the_list_on_a_small_laptop(qtbot, window):
+    window.resize(1280, 800)
+    window.go("runs")
+    table = window.page().table
+    qtbot.waitUntil(lambda: table.model().rowCount() > 2, timeout=10_000)
+    assert table.columnWidth(1) >= 160

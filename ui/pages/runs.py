@@ -28,8 +28,8 @@ THROTTLE_MS = 500
 """A running run changes four times a second; twice a second is enough to look at."""
 WIDE = 1060
 """px from which all columns have room."""
-_COLUMNS = (Column("No.", 60), Column("Name"), Column("State", 120), Column("Doing", 170),
-            Column("Result", 220), Column("Time", 110, right=True), Column("Cost", 120, right=True), Column("Started", 130))
+_COLUMNS = (Column("No.", 60), Column("Name"), Column("State", 120), Column("Doing", 140),
+            Column("Result", 165), Column("Time", 100, right=True), Column("Cost", 115, right=True), Column("Started", 115))
 
 
 class RunsPage(Page):

@@ -18,8 +18,8 @@ _SIGNS = {"done": ("circle-check", "success"), "running": ("circle-play", "accen
 _BARS = {"done": "success", "failed": "danger", "paused": "warning"}
 
 
-NARROW = 96
-"""px a step, from which sign and words have room."""
+SIGN, GAP, TIGHT = 23, 14, 8
+"""Width of the sign with the room behind it, and between two steps, and between narrow ones, px."""
 
 
 class StepStrip(QWidget):
@@ -27,7 +27,7 @@ class StepStrip(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._row = row(gap=14)
+        self._row = row(gap=GAP)
         self.setLayout(self._row)
         self._cells: dict[str, _Cell] = {}
 
@@ -37,10 +37,12 @@ class StepStrip(QWidget):
         self._fit()
 
     def _fit(self) -> None:
-        narrow = self.width() < NARROW * len(self._cells)
-        self._row.setSpacing(8 if narrow else 14)
+        shares = [self._row.stretch(number) for number in range(len(self._cells))]
+        room = 10 * (self.width() - GAP * (len(shares) - 1)) / max(sum(shares), 1)
+        narrow = any(cell.name_width() > room for cell in self._cells.values())
+        self._row.setSpacing(TIGHT if narrow else GAP)
         for cell in self._cells.values():
-            cell.narrow(narrow)
+            cell.fit(narrow, roomy=all(one.note_width() <= room for one in self._cells.values()))
 
     def show_steps(self, steps: list[Any]) -> None:
         """Update the cells, made anew only when the steps differ."""
@@ -62,16 +64,24 @@ class _Cell(QWidget):
         self._note, self._bar = Label("", "small", "tertiary", elide=True), Bar()
         self._top, self._under = row(self._icon, self._name, gap=7), row(self._note)
         self._top.setStretch(1, 1)
-        self._narrow = self._waits = False
+        self._narrow = self._roomy = self._waits = False
         self.setLayout(column(self._top, self._under, 8, self._bar))
-        self.narrow(False)
+        self.fit(False, roomy=False)
 
-    def narrow(self, narrow: bool) -> None:
-        """Without the sign, and without words for what has not begun."""
-        self._narrow = narrow
+    def fit(self, narrow: bool, *, roomy: bool) -> None:
+        """Narrow: without the sign, and without words for what has not begun.  Roomy: the words stand beside the sign."""
+        self._narrow, self._roomy = narrow, roomy
         self._icon.setVisible(not narrow)
         self._note.setVisible(not (narrow and self._waits))
-        self._under.setContentsMargins(0 if narrow else 23, 0, 0, 0)
+        self._under.setContentsMargins(SIGN if roomy and not narrow else 0, 0, 0, 0)
+
+    def name_width(self) -> int:
+        """What sign and name take, px."""
+        return SIGN + self._name.fontMetrics().horizontalAdvance(tr(self._name.words()))
+
+    def note_width(self) -> int:
+        """What the words take beside the sign, px."""
+        return SIGN + self._note.fontMetrics().horizontalAdvance(tr(self._note.words()))
 
     def show_step(self, step: Any) -> None:
         icon, token = _SIGNS.get(step.state, _SIGNS["queued"])
@@ -81,7 +91,7 @@ class _Cell(QWidget):
         self._name.tone({"done": "success", "running": "", "failed": "danger"}.get(step.state, "tertiary"))
         self._note.say(_note(step))
         self._waits = step.state == "queued"
-        self.narrow(self._narrow)
+        self.fit(self._narrow, roomy=self._roomy)
         self._bar.show_fraction(1.0 if step.state == "done" else step.progress, _BARS.get(step.state, "accent"))
         self.setAccessibleName(tr(f"{name}: {words.STATES.get(step.state, step.state)}. {_note(step)}"))
 
