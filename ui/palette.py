@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from PySide6.QtCore import QEvent, QObject, QSize, Qt
-from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QFrame, QLineEdit, QListWidget, QListWidgetItem, QWidget
+from PySide6.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QRect, QSize, Qt
+from PySide6.QtGui import QKeyEvent, QPainter
+from PySide6.QtWidgets import QFrame, QLineEdit, QListWidget, QListWidgetItem, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from ui.language import tr
-from ui.theme import icon
+from ui.theme import font, icon, theme
 from ui.widgets.text import column
+
+_KEYS = Qt.ItemDataRole.UserRole + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,19 @@ class Deed:
     icon: str
     act: Callable[[], object]
     keys: str = ""
+
+
+class _WithKeys(QStyledItemDelegate):
+    """An entry with its keys at the right."""
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
+        super().paint(painter, option, index)
+        painter.save()
+        painter.setFont(font("small"))
+        painter.setPen(theme.color("textTertiary"))
+        area: QRect = option.rect.adjusted(0, 0, -12, 0)
+        painter.drawText(area, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, index.data(_KEYS))
+        painter.restore()
 
 
 def matching(deeds: list[Deed], typed: str) -> list[Deed]:
@@ -37,6 +52,7 @@ class Palette(QFrame):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self._over = parent
+        parent.installEventFilter(self)
         self.setProperty("popup", True)
         self.setAccessibleName(tr("Find or do"))
         self._deeds: list[Deed] = []
@@ -48,6 +64,7 @@ class Palette(QFrame):
         self._field.installEventFilter(self)
         self._list = QListWidget()
         self._list.setObjectName("results")
+        self._list.setItemDelegate(_WithKeys(self._list))
         self._list.setIconSize(QSize(16, 16))
         self._list.setAccessibleName(tr("What was found"))
         self._list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -69,23 +86,29 @@ class Palette(QFrame):
     def _filter(self, typed: str) -> None:
         self._list.clear()
         for deed in matching(self._deeds, typed):
-            item = QListWidgetItem(icon(deed.icon), f"{tr(deed.text)}    {deed.keys}".rstrip())
+            item = QListWidgetItem(icon(deed.icon), tr(deed.text))
             item.setData(Qt.ItemDataRole.UserRole, deed.text)
+            item.setData(_KEYS, deed.keys)
+            item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{tr(deed.text)}, {deed.keys}" if deed.keys else tr(deed.text))
             self._list.addItem(item)
         self._list.setCurrentRow(0)
+        if not self._list.count():
+            nothing = QListWidgetItem(tr("Nothing of that name"))
+            nothing.setFlags(Qt.ItemFlag.NoItemFlags)
+            self._list.addItem(nothing)
 
     def _act(self) -> None:
         item = self._list.currentItem()
         self.hide()
-        if item is not None:
+        if item is not None and item.data(Qt.ItemDataRole.UserRole):
             text = item.data(Qt.ItemDataRole.UserRole)
             next(deed for deed in self._deeds if deed.text == text).act()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Arrows move in the list while typing; Esc closes; a click elsewhere closes."""
-        if event.type() == QEvent.Type.FocusOut:
+        """Arrows move in the list while typing; Esc closes; a click elsewhere closes, also where nothing takes the focus."""
+        if event.type() == (QEvent.Type.FocusOut if watched is self._field else QEvent.Type.MouseButtonPress):
             self.hide()
-        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+        if watched is self._field and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             step = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1}.get(Qt.Key(event.key()))
             if step is not None:
                 self._list.setCurrentRow((self._list.currentRow() + step) % max(self._list.count(), 1))

@@ -324,6 +324,7 @@ class Window(QMainWindow):
             page.store_changed(tables)
         if "settings" in tables:
             self._follow_offline()
+            self.status.ask()
             from ui.memory import recall
 
             self.background.submit(self, recall, key="settings", done=self._settings_changed)

@@ -95,6 +95,21 @@ def test_find_or_do_goes_where_the_typed_words_lead(qtbot, window):
     assert window.page() is window._pages["runs"]
 
 
+def test_a_click_on_ground_that_takes_no_focus_closes_the_palette(qtbot, window):
+    window.find_or_do()
+    assert window._palette.isVisible()
+    qtbot.mouseClick(window.page().header.title, Qt.MouseButton.LeftButton)
+    assert not window._palette.isVisible()
+
+
+def test_the_palette_says_that_nothing_was_found_and_enter_does_nothing(window):
+    window.find_or_do()
+    QTest.keyClicks(window._palette._field, "zzzz")
+    assert [window._palette._list.item(row).text() for row in range(window._palette._list.count())] == ["Nothing of that name"]
+    QTest.keyClick(window._palette._field, Qt.Key.Key_Return)
+    assert window.page().title == "Home"
+
+
 def test_the_palette_sets_the_theme_and_the_store_keeps_it(qtbot, window, profile):
     from app.store import Store, settings
 
