@@ -14,8 +14,8 @@ from ui.widgets.chart import Axes, Chart, Series
 from ui.widgets.feedback import Bar
 from ui.widgets.text import Card, Dot, Icon, Label, clear, column, row
 
-ACROSS = 4
-STATES = {"ready": ("served", "success"), "idle": ("served, loads when asked", "success"), "starting": ("starting", "accentText"),
+ACROSS, MOST_MODELS = 4, 5
+STATES = {"ready": ("served", "success"), "idle": ("on demand", "success"), "starting": ("starting", "accentText"),
           "failed": ("failed", "danger"), "stopped": ("stopped", "textDisabled")}
 
 
@@ -89,13 +89,15 @@ class DashboardView(QWidget):
 
     def _show_models(self, found: Any) -> None:
         clear(self._models)
-        for model in found.models:
+        for model in found.models[:MOST_MODELS]:
             said, token = STATES.get(model.state, (model.state, "textTertiary"))
             name = Label(model.alias, "strong", elide=True, own=True)
             name.setMinimumWidth(40)
             line = row(Dot(token), name, Label(said, "small", "secondary"), gap=8)
             line.setStretch(1, 1)
             self._models.addLayout(line)
+        if (more := len(found.models) - MOST_MODELS) > 0:
+            self._models.addWidget(Link(f"{more:,} more", clicked=partial(self._shell.go, "endpoint")))
         if not found.models:
             self._models.addWidget(Label("Nothing is served.", "body", "secondary"))
 

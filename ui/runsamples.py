@@ -53,7 +53,7 @@ class RunSamples(Card):
         self._order = Segments([("most", "Where it helped most"), ("least", "Least")], size="small", name="Which answers first")
         self._order.chosen.connect(lambda _key: self._arrange())
         self._where = Label("", "small", "tertiary")
-        self._previous = Button("Before", size="small", clicked=lambda: self._go(-1))
+        self._previous = Button("Previous", size="small", clicked=lambda: self._go(-1))
         self._next = Button("Next", size="small", clicked=lambda: self._go(1))
         head = row(Label("Answers side by side", "heading"), self._order, None, self._where, self._previous, self._next, gap=10,
                    margins=(16, 10, 12, 10))

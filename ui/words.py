@@ -73,10 +73,10 @@ def sign(currency: str) -> str:
 
 
 def money(amount: float, currency: str) -> str:
-    """Under 1 cent "€0.003", under 100 two decimals, else whole."""
+    """Under 1 cent "€0.003", under 100 two decimals, else whole; nothing is "€0.00"."""
     if amount and abs(amount) < 0.001:
         return f"under {sign(currency)}0.001"
-    digits = 3 if abs(amount) < 0.01 else 2 if abs(amount) < 100 else 0
+    digits = 3 if 0 < abs(amount) < 0.01 else 2 if abs(amount) < 100 else 0
     return f"{sign(currency)}{amount:,.{digits}f}"
 
 

@@ -8,6 +8,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QFileDialog
 
 from app.workflow import views
 
@@ -111,11 +112,16 @@ def test_tags_that_cannot_be_kept_say_why(qtbot, page, one):
     qtbot.waitUntil(lambda: page.banner.isVisible(), timeout=5000)
 
 
-def test_the_command_of_a_run_is_copied(qtbot, page, one):
+def test_the_command_of_a_run_is_copied_and_its_copy_is_saved_where_the_user_says(qtbot, page, one, monkeypatch):
     store = page.background.store
     store.db.execute("UPDATE runs SET resolved = ? WHERE id = 'run_done'", (json.dumps(
         {"name": "Sample", "base_model": "x", "seed": 1, "steps": {"a": {"node": "data.refine", "title": "A", "needs": [], "inputs": {}, "params": {}}}}),))
     one._copy()
     qtbot.waitUntil(lambda: "main.py run" in QGuiApplication.clipboard().text(), timeout=5000)
     one._clone()
-    qtbot.waitUntil(lambda: page.shell.page().title == "Workflow" and "copy of run" in page.shell.page().header.subtitle.words().replace("_", " "), timeout=20_000)
+    qtbot.waitUntil(lambda: page.shell.page().title == "Workflow" and "copy of run" in page.shell.page().header.subtitle.words(), timeout=20_000)
+    workflow, asked = page.shell.page(), []
+    assert workflow.header.subtitle.words().endswith("not in a file of yours yet")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_a, **_k: (asked.append(1), ("", ""))[1])
+    workflow.save()
+    assert asked == [1]  # a copy lies among the drafts, where nobody would look for it

@@ -14,7 +14,7 @@ def test_durations(seconds, text):
     assert words.duration(seconds) == text
 
 
-@pytest.mark.parametrize(("amount", "text"), [(0.003, "€0.003"), (0.0, "€0.000"), (0.0002, "under €0.001"), (0.42, "€0.42"),
+@pytest.mark.parametrize(("amount", "text"), [(0.003, "€0.003"), (0.0, "€0.00"), (0.0002, "under €0.001"), (0.42, "€0.42"),
                                               (1234.6, "€1,235")])
 def test_money(amount, text):
     assert words.money(amount, "EUR") == text

@@ -15,7 +15,8 @@ from ui.language import tr
 from ui.theme import font, icon, theme
 from ui.widgets.text import column
 
-WIDTH = 178
+WIDTH, ROOM, TWO_LINES = 190, 108, 48
+"""Of the palette, and of a title in it, which else breaks over two lines of this height, px."""
 _ROOMS = {"dataset": "Data", "data": "Data", "train": "Training", "feedback": "Training"}
 _NODE = Qt.ItemDataRole.UserRole
 
@@ -55,6 +56,7 @@ class StepPalette(QWidget):
         self.list.setAccessibleName(tr("Steps to add"))
         self.list.setObjectName("results")
         self.list.setIconSize(QSize(16, 16))
+        self.list.setWordWrap(True)
         self.list.setDragEnabled(True)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.itemActivated.connect(lambda _item: self._add())
@@ -94,6 +96,8 @@ class StepPalette(QWidget):
         item = QListWidgetItem(icon(icon_of(entry.node), "textDisabled" if entry.trouble else "textSecondary"), tr(entry.title))
         item.setData(_NODE, entry.node)
         item.setToolTip(tr(f"{entry.node}\n{entry.trouble or entry.about}"))
+        if self.list.fontMetrics().horizontalAdvance(item.text()) > ROOM:
+            item.setSizeHint(QSize(ROOM, TWO_LINES))
         if entry.trouble:
             item.setFlags(Qt.ItemFlag.ItemIsEnabled)
             item.setForeground(theme.color("textDisabled"))

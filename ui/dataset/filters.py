@@ -66,7 +66,7 @@ class FilterBar(QWidget):
 
     def offer(self, rows: int, reasons: dict[str, int], measures: list[Measure]) -> None:
         """What there is to choose from in this version."""
-        self.search.setPlaceholderText(tr(f"Search in {rows:,} rows"))
+        self.search.setPlaceholderText(tr(f"Search in {rows:,} row{'s' * (rows != 1)}"))
         self.popup.offer(reasons, measures)
 
     def set(self, *, state: str = "", score: str = "", low: float | None = None, high: float | None = None) -> None:

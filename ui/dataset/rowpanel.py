@@ -52,12 +52,12 @@ class RowPanel(QWidget):
         self._edit = Button("Edit", "outline", "pen-line", size="small", tooltip="Mend this row in a new version", keys="rows.edit",
                             clicked=self.edit)
         self._undo = Button("Restore", "outline", "undo-2", size="small", keys="rows.undo", clicked=self.undo.emit)
-        self._remove = Button("Remove", "quiet", "trash-2", size="small", tooltip="Take this row out in a new version", keys="rows.remove",
+        self._remove = Button("", "outline", "trash-2", size="small", tooltip="Take this row out in a new version", keys="rows.remove",
                               clicked=self.remove.emit)
         self._rating_row = QWidget()
         self._rating_row.setLayout(row(*self._ratings.values(), None, gap=6))
         reading = QWidget()
-        read = column(column(self._rating_row, margins=(14, 10, 14, 0)), column(self._text, margins=(10, 0, 4, 0)), Line(),
+        read = column(column(self._rating_row, margins=(14, 10, 14, 0)), column(self._text, margins=(6, 2, 4, 0)), Line(),
                       row(self._edit, self._undo, self._remove, None, gap=6, margins=(14, 10, 14, 12)))
         read.setStretch(1, 1)
         reading.setLayout(read)

@@ -32,7 +32,7 @@ class SeenPane(QWidget):
         self.model.activated.connect(lambda _index: self._ask())
         self._title = Label("", "heading")
         self.said = Label("", "small", "secondary", wrap=True)
-        self._before = Button("Before", "outline", size="small", clicked=lambda: self.moved.emit(-1))
+        self._before = Button("Previous", "outline", size="small", clicked=lambda: self.moved.emit(-1))
         self._after = Button("Next", "outline", size="small", clicked=lambda: self.moved.emit(1))
         self._loading = LoadingBar()
         self.text = RichText("The text that the model is fed", mono=True)

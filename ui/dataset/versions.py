@@ -162,7 +162,7 @@ class ComparePane(QWidget):
         split.addWidget(pair)
         split.setSizes([420, 240])
         split.setChildrenCollapsible(False)
-        head = row(Button("", "quiet", "undo-2", size="small", tooltip="Back to the list of versions", clicked=self.closed.emit),
+        head = row(Button("", "quiet", "arrow-left", size="small", tooltip="Back to the list of versions", clicked=self.closed.emit),
                    Label("From", "small", "secondary"), self.old, Label("to", "small", "secondary"), self.new, self.kind, None, self.where,
                    gap=8)
         whole = column(column(head, self.said, gap=8, margins=(20, 12, 20, 10)), self._loading, Line(), split)

@@ -13,6 +13,7 @@ from ui.background import query
 from ui.language import tr
 from ui.theme import theme
 from ui.widgets.buttons import Button
+from ui.widgets.feedback import EmptyState
 from ui.widgets.text import Label, Line, column, row
 
 _TINTS = {"added": "successTint", "removed": "dangerTint"}
@@ -40,12 +41,16 @@ class VersionsDialog(QDialog):
         self.note = Label("", "small", "secondary")
         self.restore = Button("Restore this version", "filled", "history", clicked=self._restore)
         self.restore.allow("Choose a version")
-        self._line = Line("v")
-        body = row(self.list, self._line, column(self.note, self.view, gap=8), gap=12)
+        body = row(self.list, Line("v"), column(self.note, self.view, gap=8), gap=12)
         body.setStretch(2, 1)
-        layout = column(Label("Versions", "title"), body, row(None, Button("Close", "quiet", clicked=self.reject), self.restore),
-                        gap=12, margins=(20, 16, 20, 16))
-        layout.setStretch(1, 1)
+        self._body = QWidget()
+        self._body.setLayout(body)
+        self._none = EmptyState("No version yet. Each save and each run keeps one.", "history")
+        self._none.hide()
+        buttons = row(None, Button("Close", "quiet", clicked=self.reject), self.restore)
+        layout = column(Label("Versions", "title"), self._body, self._none, buttons, gap=12, margins=(20, 16, 20, 16))
+        for place in (1, 2):
+            layout.setStretch(place, 1)
         self.setLayout(layout)
         query(self, _versions, name, done=self._fill)
 
@@ -54,16 +59,14 @@ class VersionsDialog(QDialog):
         self.note.say(str(problem))
 
     def _fill(self, found: list[Any]) -> None:
-        for part in (self.list, self._line, self.view):
-            part.setVisible(bool(found))
+        self._body.setVisible(bool(found))
+        self._none.setVisible(not found)
         for one in found:
             item = QListWidgetItem(tr(f"Version {one.version}\n{words.day(one.created)}"))
             item.setData(Qt.ItemDataRole.UserRole, one.version)
             self.list.addItem(item)
         if found:
             self.list.setCurrentRow(0)
-        else:
-            self.note.say("No version yet. Each save and each run keeps one.")
 
     def _ask(self) -> None:
         item = self.list.currentItem()

@@ -81,6 +81,8 @@ class EndpointPage(Page):
         head = row(self._switch, column(self._state, self._reach), gap=12, margins=(16, 12, 16, 10))
         head.setStretch(1, 1)
         self._address, self._key = Label("", "code"), Label(HIDDEN, "code", elide=True)
+        self._copies = [_copy_button("the address", self._copy_address), _copy_button("the key", self._copy_key),
+                        _copy_button("the model's name", self._copy_model)]
         self._reveal = Button("", "quiet", "eye", size="small", tooltip="Show the key", clicked=self._show_key)
         self._renew = Button("Renew", "quiet", "rotate-ccw", size="small",
                              tooltip="Make a new key; the old one stops working at once", clicked=self._renew_key)
@@ -88,9 +90,9 @@ class EndpointPage(Page):
         self._model.setMinimumWidth(180)
         self._model.currentTextChanged.connect(lambda _text: self._show_snippet())
         panel.setLayout(column(
-            head, Line(), self._field("Address", self._address, _copy_button("the address", self._copy_address)),
-            self._field("Key", self._key, self._reveal, self._renew, _copy_button("the key", self._copy_key)),
-            self._field("Model", self._model, _copy_button("the model's name", self._copy_model)), None))
+            head, Line(), self._field("Address", self._address, self._copies[0]),
+            self._field("Key", self._key, self._reveal, self._renew, self._copies[1]),
+            self._field("Model", self._model, self._copies[2]), None))
         return panel
 
     @staticmethod
@@ -140,6 +142,16 @@ class EndpointPage(Page):
         self._models.show_rows([[one.alias, one.version, one.engine, self._badge(one.state, one.why)] for one in view.served])
         self._show_requests(view)
         self._show_snippet()
+        self._show_what_can_be_copied(view)
+
+    def _show_what_can_be_copied(self, view: EndpointView) -> None:
+        """A button whose field is empty would do nothing."""
+        named = self._model.currentText()
+        for button, there, what in zip(self._copies, (view.base_url, view.key, named), ("address", "key", "model's name"), strict=True):
+            button.allow("" if there else f"There is no {what} yet", f"Copy the {what}")
+        self._model.setEnabled(bool(named))
+        for button in (self._reveal, self._renew):
+            button.setVisible(bool(view.key))
 
     @staticmethod
     def _badge(state: str, why: str) -> Badge:
@@ -185,7 +197,7 @@ class EndpointPage(Page):
 
     def _show_key_text(self) -> None:
         key = self._view.key if self._view else ""
-        self._key.say(key if self._shown and key else HIDDEN if key else "Made when the endpoint first starts")
+        self._key.say(key if self._shown and key else HIDDEN if key else "Made at the first start")
 
     def _copy(self, text: str, what: str) -> None:
         if text:

@@ -27,7 +27,7 @@ WHOLE_SECONDS = 60.0
 COMPUTER_SECONDS = 30.0
 _KEY_WORDS = {"keyring": ("key in the system keyring", "Readable only with your login", "success"),
               "passphrase": ("key made from your passphrase", "It is kept nowhere", "success"),
-              "file": ("key in a file that only you can read", "No system keyring was found here", "warning")}
+              "file": ("key in a file", "Only you can read it; no system keyring here", "warning")}
 
 
 class HomePage(Page):

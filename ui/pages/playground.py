@@ -172,7 +172,6 @@ class Question(QPlainTextEdit):
         self.setAccessibleName(tr("Your question"))
         self.setFixedHeight(84)
         self.setTabChangesFocus(True)
-        self.document().setDocumentMargin(8)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Its keys ask, everything else types."""
@@ -202,8 +201,10 @@ class PlaygroundPage(Page):
         self._mode = Segments([("both", "Side by side"), ("one", "One model")], name="How many models answer")
         self._mode.chosen.connect(lambda _mode: self._choose())
         self._length, self._warmth = self._options()
-        self.body.addLayout(row(self._mode, None, Label("Longest answer", "small", "secondary"), self._length,
+        self._top = QWidget()
+        self._top.setLayout(row(self._mode, None, Label("Longest answer", "small", "secondary"), self._length,
                                 Label("Randomness", "small", "secondary"), self._warmth, gap=8))
+        self.body.addWidget(self._top)
         self.base, self.tuned = Answer("base"), Answer("tuned")
         for answer in (self.base, self.tuned):
             answer.finished.connect(self._finished)
@@ -225,7 +226,9 @@ class PlaygroundPage(Page):
         self._history_panel.body.addWidget(self._history)
         self._history_panel.hide()
         self.body.addWidget(self._history_panel)
-        self.body.addLayout(self._ask_line())
+        self._bottom = QWidget()
+        self._bottom.setLayout(self._ask_line())
+        self.body.addWidget(self._bottom)
         self._show_button()
 
     def _options(self) -> tuple[QSpinBox, QDoubleSpinBox]:
@@ -263,14 +266,14 @@ class PlaygroundPage(Page):
         tuned = [one for one in view.served if not is_base(one)]
         self._fill(self._base_choice, bases or tuned)
         self._fill(self._tuned_choice, tuned or bases)
-        self._answers.setVisible(bool(view.served))
+        for part in (self._top, self._answers, self._bottom, self._tuned_choice):
+            part.setVisible(bool(view.served))
         self._empty.setVisible(not view.served)
         self._choose()
 
     @staticmethod
     def _fill(box: Choice, served: list[Served]) -> None:
         names = [one.alias for one in served]
-        box.setToolTip(tr("" if names else "Nothing is served"))
         if names == [box.itemText(index) for index in range(box.count())]:
             return
         before = box.currentText()
@@ -285,7 +288,7 @@ class PlaygroundPage(Page):
         self.tuned.serve(self._tuned_choice.currentText())
         both = self._mode.choice() == "both"
         self.base.setVisible(both)
-        self._base_choice.setVisible(both)
+        self._base_choice.setVisible(both and bool(self.tuned.model))
         self._show_button()
 
     def _show_button(self) -> None:

@@ -180,7 +180,7 @@ class WorkflowPage(Page):
             self.shell.toast("Your unsaved changes are here again.", action="Take the saved text", then=self.undo)
         self._write(self.history.text, self.history.text)
         _reveal(self.editor, 1)
-        self.header.say(self.title, _subtitle(found.name, found.path))
+        self.header.say(self.title, self._subtitle())
         if self._ready:
             self.pane.load(self.history.text, self._path)
         self._changed(keep=False)
@@ -197,16 +197,29 @@ class WorkflowPage(Page):
         """Write the text to its file, or to one that is asked for; a kit's own file is never written over."""
         from app.config import views
 
-        own = self._path and Path(self._path).name != "kit.yaml"
+        own = self._path and Path(self._path).name != "kit.yaml" and not self._in_drafts()
         kinds = tr("Workflows (*.yaml)")
         chosen = self._path if own else QFileDialog.getSaveFileName(self, tr("Save the workflow"), "workflow.yaml", kinds)[0]
         if chosen:
             command(self, views.save_document, chosen, self.history.text, busy=self._save, done=self._was_saved)
 
+    def _in_drafts(self) -> bool:
+        """Whether it is a copy that lies among the drafts, where a user would not look for a file."""
+        store = self.background.store
+        return store is not None and Path(self._path).parent == store.profile.cache / "drafts"
+
+    def _subtitle(self) -> str:
+        """A kit by where it stands in the kits folder, any other document by its whole path."""
+        file = Path(self._path)
+        if self._in_drafts():
+            return f"{' '.join(part for part in self._name.split('_') if part)}, not in a file of yours yet"
+        kit = f"{self._name}, kits/{file.parent.name}/{file.name}"
+        return self._name if not self._path else kit if file.name == "kit.yaml" else f"{self._name}, {self._path}"
+
     def _was_saved(self, found: Any) -> None:
         self._path, self._name, self._saved = found.path, found.name, found.text
         self.pane.deeds.path = found.path
-        self.header.say(self.title, _subtitle(found.name, found.path))
+        self.header.say(self.title, self._subtitle())
         self._show_state()
 
     def _keep_draft(self) -> None:
@@ -395,9 +408,3 @@ def _reveal(editor: Any, line: int) -> None:
         field.setTextCursor(QTextCursor(field.document().findBlockByNumber(line - 1)))
     else:
         field.gotoLine(line - 1)
-
-
-def _subtitle(name: str, path: str) -> str:
-    """A kit by where it stands in the kits folder, any other document by its whole path."""
-    file = Path(path)
-    return name if not path else f"{name}, kits/{file.parent.name}/{file.name}" if file.name == "kit.yaml" else f"{name}, {path}"

@@ -6,7 +6,15 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QEvent, QSize, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent, QWheelEvent
-from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QComboBox, QFrame, QPushButton, QSizePolicy
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QButtonGroup,
+    QComboBox,
+    QFrame,
+    QPushButton,
+    QSizePolicy,
+    QStyleOptionComboBox,
+)
 
 from ui.language import tr
 from ui.shortcuts import shortcuts
@@ -15,6 +23,8 @@ from ui.widgets.text import row
 
 _ICON_TOKENS = {"filled": "onAccent", "danger": "danger", "dangerfilled": "onDanger", "link": "accentText",
                 "quiet": "textSecondary", "outline": "text"}
+ARROW, WIDEST = 36, 260
+"""What a choice's frame and arrow take of its width, and the width that a long entry can make it ask for, px."""
 
 
 class Button(QPushButton):
@@ -204,12 +214,40 @@ class Switch(QAbstractButton):
 
 
 class Choice(QComboBox):
-    """A field that opens a list; the arrow is drawn here, because a style sheet cannot tint one."""
+    """A field that opens a list; its words are cut with an ellipsis where there is no room, and stand whole in the tooltip.
+
+    The arrow is drawn here, because a style sheet cannot tint one.
+    """
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self.setAccessibleName(tr(name))
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.currentTextChanged.connect(lambda _text: self._tell_whole())
+
+    def sizeHint(self) -> QSize:
+        """As wide as its longest entry, but not so wide that it pushes others aside."""
+        return super().sizeHint().boundedTo(QSize(WIDEST, super().sizeHint().height()))
+
+    def minimumSizeHint(self) -> QSize:
+        """The same: layouts must not give it more than that for a long entry."""
+        return super().minimumSizeHint().boundedTo(self.sizeHint())
+
+    def _cut(self) -> str:
+        return self.fontMetrics().elidedText(self.currentText(), Qt.TextElideMode.ElideRight, self.width() - ARROW)
+
+    def _tell_whole(self) -> None:
+        self.setToolTip(self.currentText() if self._cut() != self.currentText() else "")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """More or fewer words have room."""
+        super().resizeEvent(event)
+        self._tell_whole()
+
+    def initStyleOption(self, option: QStyleOptionComboBox) -> None:
+        """Qt would cut the words in the middle of a letter."""
+        super().initStyleOption(option)
+        option.currentText = self._cut()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the field, then its arrow."""
