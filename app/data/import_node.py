@@ -25,7 +25,7 @@ class ImportParams(Params):
     )
 
 
-@node("dataset.import", version=1, title="Import")
+@node("dataset.import", version=2, title="Import")
 class Import(Node[ImportParams]):
     """Reads CSV, TSV, JSON, JSONL, Parquet, Excel, text, Markdown, PDF and Word."""
 

@@ -59,6 +59,9 @@ ERROR: Json = {
                 "type": STRING,
                 "param": {"type": ["string", "null"]},
                 "code": {"type": ["string", "null"]},
+                "line": INTEGER,
+                "column": INTEGER,
+                "others": {"type": "array", "items": OBJECT},
             },
         }
     },

@@ -62,7 +62,9 @@ class Platform:
         return 201, {"run": await asyncio.to_thread(self._doors.create_workflow, self._store, document, name)}
 
     async def _datasets_upload(self, exchange: Exchange) -> tuple[int, Json]:
-        name = _query(exchange).get("name", "")
+        query = _query(exchange)
+        checks.known(query, {"name"})
+        name = query.get("name", "")
         if not re.fullmatch(r"[\w][\w .()-]{0,150}\.[A-Za-z0-9]{1,8}(\.gz)?", name):
             raise ApiError(
                 400, "Give the file's plain name in ?name=, for example ?name=rows.jsonl", code="invalid_value", param="name"

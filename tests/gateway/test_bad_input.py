@@ -125,6 +125,22 @@ def test_a_document_that_is_wrong_is_a_422_and_an_unknown_model_a_404(serving: E
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "model.unknown")
 
 
+def test_every_fault_of_what_was_sent_is_told_with_its_place(serving: Endpoint) -> None:
+    text = "nme: x\nsteps:\n  a: {node: dataset.import, pth: x.csv}\n"
+    error = serving.post("/api/v1/workflows/create", {"document": text}).json()["error"]
+    found = [(one["code"], one["param"], one["line"], one["column"]) for one in (error, *error["others"])]
+    assert found == [("config.unknown_key", "nme", 1, 1), ("config.missing", "steps.a.path", 3, 3),
+                     ("config.unknown_key", "steps.a.pth", 3, 29)]
+    table = httpx.post(f"{serving.root}/api/v1/datasets/upload?name=t.csv", content=b'question,answer\na,b\nc,"d\n', headers=serving.headers)
+    assert (table.status_code, table.json()["error"]["code"], table.json()["error"]["line"]) == (422, "dataset.bad_csv", 3)
+    assert "upload-" not in table.text
+
+
+def test_an_upload_takes_nothing_that_it_does_not_know(serving: Endpoint) -> None:
+    answer = httpx.post(f"{serving.root}/api/v1/datasets/upload?name=t.csv&split=part", content=b"question,answer\na,b\n", headers=serving.headers)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "split")
+
+
 def test_a_mistake_in_the_program_is_a_500_without_its_words(serving: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving.pool, "find", lambda name: 1 / 0)
     answer = serving.chat("count 1 every 0")
