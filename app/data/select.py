@@ -35,7 +35,7 @@ MOST_QUERIES = 200
 BLOCK, TELL_ROWS = 512, 5_000
 RUNS_LOOKED_AT = 50
 SPARE = 1.5
-"""Rows put in order for a budget in tokens, for each that an average row would need: those chosen may be shorter."""
+"""Rows put in order first for a budget in tokens, for each that an average row would need: those chosen may be shorter."""
 T = TypeVar("T")
 Numbers = npt.NDArray[np.int64]
 MOST_STRATA = 100_000
@@ -106,9 +106,10 @@ class Selection:
         budget = self._params.budget
         tokens = self._count_tokens() if budget.tokens or budget.minutes else None
         rows, most_tokens, limit = self._limits(tokens)
-        reach = rows if tokens is None else min(rows, int(SPARE * most_tokens / float(tokens.mean())) + 1)
-        chosen = self._order(reach)[:reach]
-        if tokens is not None:
+        if tokens is None:
+            chosen = self._order(rows)[:rows]
+        else:
+            chosen = self._enough(tokens, most_tokens, rows)
             total = np.cumsum(tokens[chosen])
             chosen = chosen[: int(np.searchsorted(total, most_tokens, side="right"))]
             if not len(chosen):
@@ -116,6 +117,15 @@ class Selection:
                                  why=f"It is {most_tokens:,} tokens.", remedy="Raise budget.tokens or budget.minutes.")
         spent = int(tokens[chosen].sum()) if tokens is not None else None
         return Choice(self._split, self._positions[chosen], beyond, len(failed), spent, limit if len(chosen) < len(self._positions) else "")
+
+    def _enough(self, tokens: Numbers, most: int, rows: int) -> Numbers:
+        """The beginning of the order that takes at least so many tokens, or all of it up to so many rows."""
+        reach = min(rows, int(SPARE * most / float(tokens.mean())) + 1)
+        while True:
+            order = self._order(reach)[:rows]
+            if reach == rows or tokens[order].sum() >= most:
+                return order
+            reach = min(rows, 2 * reach)
 
     # -- limits -----------------------------------------------------------------------------------------------------------
     def _beyond(self, every: Numbers) -> list[Limit]:

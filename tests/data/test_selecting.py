@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.config.artifacts import Rows
-from app.data import api, base_model, embedding
+from app.data import api, base_model, embedding, select
 from app.data.select_node import Select, SelectParams
 from app.errors import Cancelled, UsageError
 from app.store import Store
@@ -152,6 +152,15 @@ def test_likeness_to_the_query_set_by_the_model_s_own_states(bench: Bench, tmp_p
     assert len(likeness) == 80
     chosen = np.mean([likeness[position] for position in bench.kept(rows)])
     assert chosen > np.mean(list(likeness.values()))
+
+
+@pytest.mark.usefixtures("by_kind")
+@pytest.mark.parametrize("method", ["random", "stratified", "diverse", "clusters", "similar"])
+def test_a_budget_in_tokens_is_filled_with_rows_that_are_much_shorter_than_others(bench: Bench, tmp_path: Path, method: str,
+                                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select, "SPARE", 0.05)  # as if those in front were twenty times shorter than the average
+    _, report = bench.run(base=str(tiny_llama(tmp_path / "tiny")), method=method, by="kind", budget={"tokens": 600})
+    assert 500 < report["tokens"] <= 600
 
 
 def test_a_budget_in_tokens_is_filled_and_not_exceeded(bench: Bench, tmp_path: Path) -> None:
