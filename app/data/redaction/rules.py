@@ -74,9 +74,11 @@ class Rules:
         return next((self._by_text[place] for place in ((entity, own), (ANY, own), (entity, "")) if place in self._by_text), None)
 
     def also(self, text: str, found: list[Finding]) -> list[Finding]:
-        """The findings together with the texts that are always to be redacted."""
-        more = [one for one in self._named(text) if not any(one.start < other.end and other.start < one.end for other in found)]
-        return sorted([*found, *more], key=lambda one: one.start)
+        """The findings together with the texts that are always to be redacted, which take in findings that are but a part of them."""
+        named = list(self._named(text))
+        whole = [one for one in found if not any(_part(one, other) for other in named)]
+        more = [one for one in named if not any(one.start < other.end and other.start < one.end for other in whole)]
+        return sorted([*whole, *more], key=lambda one: one.start)
 
     def _named(self, text: str) -> Iterator[Finding]:
         if self._pattern is None:
@@ -85,3 +87,8 @@ class Rules:
         for match in self._pattern.finditer(view.text):
             entity = self._terms.get(" ".join(match.group().casefold().split()), ANY)
             yield Finding(*view.span(*match.span()), "PRIVATE" if entity == ANY else entity, SURE, "rule")
+
+
+def _part(one: Finding, other: Finding) -> bool:
+    """Whether a finding lies in a longer one."""
+    return other.start <= one.start and one.end <= other.end and one.end - one.start < other.end - other.start

@@ -314,6 +314,14 @@ def test_a_rule_finds_a_text_that_no_recogniser_knows(bench: Bench) -> None:
     assert (row.messages[0]["content"], row.answer) == ("Project [PRIVATE_1] and [PRIVATE_1].", "BLUEBIRDS stay")
 
 
+def test_a_rule_for_a_longer_text_takes_in_what_is_found_in_it(bench: Bench) -> None:
+    given = bench.rows(chat("Operation 536-22-1234 Falcon; SSN 536-22-1234.", "ok"))
+    with open_dataset(bench.store, given.dataset) as db, db.write() as conn:
+        rules.store(conn, rules.Rule("*", "operation 536-22-1234 falcon", "redact"))
+    made, _ = bench.redact(given)
+    assert bench.stored(made)[0].messages[0]["content"] == "[PRIVATE_1]; SSN [US_SSN_1]."
+
+
 def test_a_rule_for_a_whole_entity_leaves_it_alone(bench: Bench) -> None:
     given = bench.rows(chat(LETTER, "ok"))
     made, _ = bench.redact(given)
