@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from app.evaluation.decode import Progress, batches, copies, padded, read_start, shared_start
+from app.evaluation.decode import Progress, batches, padded, read_start, shared_start
 
 MOST_TOKENS = 2048
 """Most padded tokens of a batch: the scores of all words of the vocabulary are held for each answer's token."""
@@ -38,12 +38,13 @@ def answer_nll(
 def _batch(model: Any, tokenizer: Any, rows: list[list[int]], targets: list[list[int]], shared: int, start: Any) -> list[float]:
     import torch
 
+    from app.evaluation.cache import copies
+
     ids, mask = padded(model, tokenizer, rows, shared)
     places = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
     keep = max(map(len, targets)) + 1
-    logits = model(
-        input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=copies(start, len(rows)), logits_to_keep=keep
-    ).logits
+    cache = copies(start, len(rows), ids.shape[1])
+    logits = model(input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=cache, logits_to_keep=keep).logits
     values = []
     for number, target in enumerate(targets):
         wanted = torch.tensor(target, device=logits.device)

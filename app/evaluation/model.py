@@ -29,6 +29,13 @@ class Pair:
     @contextlib.contextmanager
     def side(self, tuned: bool) -> Iterator[Any]:
         """The model of one side, ready to run.  Sides of one load: first the base, then the tuned one."""
+        from app.evaluation.packed import packed
+
+        with self._side(tuned) as model, packed(model):
+            yield model
+
+    @contextlib.contextmanager
+    def _side(self, tuned: bool) -> Iterator[Any]:
         if self.base is not None:
             yield self.tuned if tuned else self.base
         elif tuned:
