@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,8 @@ from app.store.records import Row
 
 META = "meta."
 ALL_COLUMNS = "*"
+_TELLING = re.compile(r"[@\s]|\d[\d\W_]*\d[\d\W_]*\d[\d\W_]*\d")
+"""What a key inside a column may hold besides the name of a field: an address, words with blanks, four digits."""
 LONG_NUMBER = 10**6
 """From here on a whole number in a column may be an identifier; smaller ones are counts and codes."""
 
@@ -26,34 +29,46 @@ def texts_of(row: Row, columns: Sequence[str]) -> dict[str, str]:
 
 
 class _Leaf(NamedTuple):
-    """A text in the metadata: its column, its name, and where it stands."""
+    """A text in the metadata: its column, its name, and where it stands: under a key, or as a key."""
 
     column: str
     name: str
     text: str
     holder: Any
     key: Any
+    is_key: bool = False
 
 
 def _leaves(meta: dict[str, Any]) -> list[_Leaf]:
-    """Every text and long number, in order.  Keys may hold dots: of two places of one name the later gets a stroke ("meta.a.b'")."""
+    """Every text, long number and telling key, in order.  Keys may hold dots: of two places of one name the later gets a stroke
+    ("meta.a.b'")."""
     found, taken = list[_Leaf](), set[str]()
-    for column, place, holder, key in _places(meta):
-        name = f"{META}{place}"
+    for leaf in _unnamed(meta):
+        name = f"{META}{leaf.name}"
         while name in taken:
             name += "'"
         taken.add(name)
-        found.append(_Leaf(column, name, str(holder[key]), holder, key))
+        found.append(leaf._replace(name=name))
     return found
 
 
-def _places(value: Any, column: str = "", before: str = "") -> Iterator[tuple[str, str, Any, Any]]:
-    for key, part in list(value.items() if isinstance(value, dict) else enumerate(value)):
+def _unnamed(value: Any, column: str = "", before: str = "") -> Iterator[_Leaf]:
+    for number, (key, part) in enumerate(value.items() if isinstance(value, dict) else enumerate(value)):
         own, place = column or str(key), f"{before}{key}"
+        if column and isinstance(key, str) and _TELLING.search(key):  # a column's own name belongs to all rows
+            yield _Leaf(own, f"{before}key {number}", key, value, key, is_key=True)
         if isinstance(part, dict | list):
-            yield from _places(part, own, f"{place}.")
-        elif (isinstance(part, str) and part) or (isinstance(part, int) and not isinstance(part, bool) and abs(part) >= LONG_NUMBER):
-            yield own, place, value, key
+            yield from _unnamed(part, own, f"{place}.")
+        elif text := _text(part):
+            yield _Leaf(own, place, text, value, key)
+
+
+def _text(value: Any) -> str:
+    """A text, or a number that may be an identifier (a column with gaps makes floats of them); "" for anything else."""
+    if isinstance(value, str):
+        return value
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) >= LONG_NUMBER and value == value // 1
+    return str(int(value)) if whole else ""
 
 
 def labelled(name: str, text: str) -> tuple[str, int]:
@@ -73,8 +88,11 @@ def with_texts(row: Row, texts: Mapping[str, str]) -> Row:
     """A copy of a row with other texts in the named places."""
     new = copy.copy(row)
     new.messages, new.meta = [dict(message) for message in row.messages], copy.deepcopy(row.meta)
-    for leaf in _leaves(new.meta):
-        if leaf.name in texts:
+    named = [leaf for leaf in _leaves(new.meta) if leaf.name in texts]
+    for leaf in sorted(named, key=lambda leaf: leaf.is_key):  # keys last, because values are found by theirs
+        if leaf.is_key:
+            _rename(leaf.holder, leaf.key, texts[leaf.name])
+        else:
             leaf.holder[leaf.key] = texts[leaf.name]
     for name, text in texts.items():
         kind, _, rest = name.partition(".")
@@ -83,6 +101,15 @@ def with_texts(row: Row, texts: Mapping[str, str]) -> Row:
         elif kind != "meta":
             setattr(new, name, text)
     return new
+
+
+def _rename(holder: dict[str, Any], key: str, new: str) -> None:
+    """Give a key another name in its place; one that is there already (two spellings of one person) gets a stroke."""
+    while new in holder and new != key:
+        new += "'"
+    items = [(new if one == key else one, value) for one, value in holder.items()]
+    holder.clear()
+    holder.update(items)
 
 
 def replaced(text: str, parts: Sequence[tuple[int, int, str]]) -> str:

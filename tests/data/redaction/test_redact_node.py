@@ -86,6 +86,25 @@ def test_no_text_hides_behind_another_whose_column_has_dots_in_its_name(bench: B
     assert bench.stored(back)[0].meta == meta, "each comes back to its own place"
 
 
+def test_keys_inside_a_column_and_numbers_of_a_column_with_gaps_are_redacted_too(bench: Bench) -> None:
+    meta = {"ssn": 536221234.0, "share": 1234567.5, "seen": {"jane.doe@example.com": {"visits": 2}, "Dr. Anna Müller": 1, "year_2024": 3, "Dr. Anna Mueller": 4},
+            "list": [{"536-22-1234": True}]}
+    made, _ = bench.redact(bench.rows(chat("Who?", "Nobody.", **meta)))
+    assert bench.stored(made)[0].meta == {"ssn": "[US_SSN_1]", "share": 1234567.5, "list": [{"[US_SSN_1]": True}],
+                                          "seen": {"[EMAIL_1]": {"visits": 2}, "Dr. [PERSON_1]": 4, "year_2024": 3, "Dr. [PERSON_1]'": 1}}
+    page = views.review_page(bench.store, made.dataset, made.version, only_open=False)
+    views.decide(bench.store, made.dataset, [one.id for one in page[0].findings], "rejected")
+    back = bench.stored(views.apply_decisions(bench.store, made.dataset, made.version))[0].meta
+    assert back == meta
+
+
+@pytest.mark.parametrize("meta", [{"Anna Müller": 1, "ANNA MUELLER": 2}, {"Anna Müller": 1, "[PERSON_1]": 2}])
+def test_no_value_is_lost_where_two_keys_become_one(bench: Bench, meta: dict[str, int]) -> None:
+    made, _ = bench.redact(bench.rows(chat("Dr. Anna Müller.", "ok", seen=meta)))
+    kept = bench.stored(made)[0].meta["seen"]
+    assert (sorted(kept.values()), [key for key in kept if "ller" in key.casefold()]) == ([1, 2], [])
+
+
 def test_the_report_says_how_well_it_was_measured_and_never_that_all_is_gone(bench: Bench) -> None:
     _, report = bench.redact(bench.rows(chat(LETTER, "ok")))
     assert report["statement"].startswith("Measured on 12,000 synthetic sentences: finds 9")
