@@ -36,7 +36,7 @@ def time_left(view: Any, now: float | None = None) -> tuple[str, str]:
     if line.state == "running":
         return _running(view, now if now is not None else time.time())
     if line.state == "done":
-        return f"Done in {words.duration((line.ended or 0) - (line.started or 0))}", words.day(line.ended or 0)
+        return f"Done in {words.duration(line.seconds or 0)}", words.day(line.ended or 0)
     if line.state == "queued":
         return "Waiting", "starts when the run before it ends"
     where = next((step for step in view.steps if step.state in ("failed", "paused", "cancelled")), None)

@@ -19,7 +19,7 @@ from app.data.parsing import Head, Job, Tail, check_present, mapping_for, nothin
 from app.errors import DatasetError, Place
 from app.store import Store
 from app.store.blocks import Block
-from app.store.datasets import DatasetDb, create_dataset, disk_full, open_dataset
+from app.store.datasets import LONGEST_NAME, DatasetDb, create_dataset, dataset_name, disk_full, open_dataset
 from app.store.versions import VersionWriter, drop_if_unused
 
 Progress = Callable[[float, str], None]
@@ -69,13 +69,19 @@ def import_file(
     path = Path(path)
     job = _job(path, mapping, split_field)
     _check_room(store, path)
-    known = name or path.name.split(".")[0]
+    known = dataset_name(name) if name else default_name(path)
     dataset = _dataset(store, known)
     try:
         with open_dataset(store, dataset) as db:
             return _Import(store, db, job, known, on_bad, progress or (lambda _fraction, _message: None), rejects_file).run()
     finally:
         drop_if_unused(store, dataset)
+
+
+def default_name(path: Path) -> str:
+    """What a file's dataset is called: the file's name without the endings that say how to read it."""
+    name = Path(path.stem if path.suffix.lower() == ".gz" else path.name).stem
+    return "".join(sign if sign.isprintable() else "_" for sign in name)[:LONGEST_NAME]
 
 
 def _check_room(store: Store, path: Path) -> None:

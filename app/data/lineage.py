@@ -10,6 +10,7 @@ import orjson
 
 from app.errors import UsageError
 from app.store import Store
+from app.store.datasets import dataset_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +102,12 @@ def _run(row: Mapping[str, Any]) -> Use:
 
 
 def rename(store: Store, dataset: str, name: str) -> str:
-    """Give a dataset another name; returns it.  Raises UsageError for an empty name or one that another dataset has."""
-    name = name.strip()
+    """Give a dataset another name; returns it.  Raises UsageError for a name that cannot be, or that another dataset has."""
+    name = dataset_name(name)
     with store.write() as db:
         taken = store.row("SELECT id FROM datasets WHERE name = ? AND key IS NOT NULL AND id != ?", (name, dataset))
-        if not name or taken:
-            raise UsageError("dataset.bad_name", f"Another dataset is called {name!r}." if taken else "A dataset needs a name.",
-                             remedy="Choose another name.")
+        if taken:
+            raise UsageError("dataset.bad_name", f"Another dataset is called {name!r}.", remedy="Choose another name.")
         db.execute("UPDATE datasets SET name = ? WHERE id = ?", (name, dataset))
     return name
 

@@ -10,6 +10,7 @@ import orjson
 from pydantic import Field, ValidationError, field_validator
 
 from app.config.node import SHAREABLE, Params
+from app.data.mapping_preview import roles_of
 from app.errors import DatasetError, Place
 from app.store.records import Row, Shape
 
@@ -75,9 +76,13 @@ class ColumnMapping(Params):
         needed = ("text",) if self.shape == "text" else ("messages",) if self.kind() == "chat" else pair
         return [part for part in needed if not getattr(self, part)]
 
+    def parts(self) -> dict[str, str]:
+        """The parts that columns play, as far as they are said."""
+        return {part: column for part, column in self.model_dump().items() if part != "shape" and column}
+
     def used(self) -> frozenset[str]:
         """The columns it names."""
-        return frozenset(value for name, value in self.model_dump().items() if name != "shape" and value)
+        return frozenset(self.parts().values())
 
     def label(self) -> str:
         """The shape in the field's words."""
@@ -147,15 +152,18 @@ def recognise(rows: Sequence[Mapping[str, Any]], place: Place) -> ColumnMapping:
 
 
 def check(mapping: ColumnMapping, rows: Sequence[Mapping[str, Any]], place: Place) -> None:
-    """Raise DatasetError dataset.bad_mapping if a part is missing, dataset.no_such_column if no row has a column it names."""
+    """Raise DatasetError dataset.bad_mapping if a part is missing, idle or played by a column that plays another one too,
+    dataset.no_such_column if no row has a column it names."""
     if absent := mapping.missing():
-        raise DatasetError(
-            "dataset.bad_mapping",
-            "The mapping of columns is not complete; nothing was imported.",
-            where=Place(place.file, field=f"mapping.{absent[0]}"),
-            why=f"No column is named for {' and '.join(absent)}.",
-            remedy="Name the column.",
-        )
+        raise _bad_mapping("The mapping of columns is not complete; nothing was imported.",
+                           f"No column is named for {' and '.join(absent)}.", "Name the column.", place, absent[0])
+    parts, known = mapping.parts(), [one.role for one in roles_of(mapping.kind())]
+    apart = "The parts of the mapping do not fit together; nothing was imported."
+    if idle := next((part for part in parts if part not in known), ""):
+        raise _bad_mapping(apart, f"A row of {mapping.label()} has no {idle}.", f"Leave {idle} out.", place, idle)
+    columns = list(parts.values())
+    if twice := next((part for part, column in parts.items() if columns.count(column) > 1), ""):
+        raise _bad_mapping(apart, f"The column {parts[twice]!r} plays two parts.", "Name another column.", place, twice)
     names = {str(name) for row in rows for name in row}
     missing = sorted(mapping.used() - names)
     if missing:
@@ -166,6 +174,10 @@ def check(mapping: ColumnMapping, rows: Sequence[Mapping[str, Any]], place: Plac
             why=f"The file has: {', '.join(sorted(names)[:20])}.",
             remedy="Correct the mapping.",
         )
+
+
+def _bad_mapping(what: str, why: str, remedy: str, place: Place, part: str) -> DatasetError:
+    return DatasetError("dataset.bad_mapping", what, where=Place(place.file, field=f"mapping.{part}"), why=why, remedy=remedy)
 
 
 def to_row(record: Mapping[str, Any], mapping: ColumnMapping, split_field: str, used: frozenset[str]) -> Row:

@@ -12,7 +12,7 @@ from app.store.connection import Store
 from app.store.light import Migrations
 from app.store.profile import Profile
 
-SCHEMA = 3
+SCHEMA = 4
 """Equals the number of migrations; written to PRAGMA user_version."""
 
 WATCHED = (
@@ -166,6 +166,13 @@ def m003_tags_and_notes(db: Any) -> None:
     db.execute("ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'")
     db.execute("ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT ''")
     db.execute("PRAGMA user_version = 3")
+
+
+@migrations()
+def m004_time_a_run_lay_still(db: Any) -> None:
+    """Seconds between a run's stops and their resumes, which are no part of the time it took."""
+    db.execute("ALTER TABLE runs ADD COLUMN idle REAL NOT NULL DEFAULT 0")
+    db.execute("PRAGMA user_version = 4")
 
 
 def check_schema(found: int, profile: Profile) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from sqlcipher3 import dbapi2 as sqlcipher
 
-from app.errors import DatasetError, Place, StoreError
+from app.errors import DatasetError, Place, StoreError, UsageError
 from app.store.connection import Store, connect
 from app.store.records import Row, decode, encode
 
@@ -62,6 +62,8 @@ WARM_KB = -8192
 """Page cache of a connection that stays open for reading."""
 SCHEMA_VERSION = 2
 """Raised with _SCHEMA; kept in each file as PRAGMA user_version."""
+LONGEST_NAME = 200
+"""Characters of a dataset's name."""
 
 
 def order_name(version: int) -> str:
@@ -182,6 +184,14 @@ def read_page(cursor: Any, most: int) -> tuple[list[Any], bool]:
             cursor.close()
             return found, True
     return found, len(found) == most
+
+
+def dataset_name(name: str) -> str:
+    """A name that a user gave.  Raises UsageError dataset.bad_name for one that no list can show."""
+    if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+        raise UsageError("dataset.bad_name", "A dataset cannot be called so.",
+                         why=f"A name has 1 to {LONGEST_NAME} characters, all of which can be seen.", remedy="Choose another name.")
+    return name.strip()
 
 
 def create_dataset(store: Store, name: str, origin: dict[str, Any] | None = None) -> str:

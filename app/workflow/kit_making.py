@@ -235,7 +235,7 @@ def _measured(row: Mapping[str, Any], found: Verdict) -> dict[str, Any]:
     figures = {
         "date": datetime.fromtimestamp(row["ended"] or time.time(), UTC).date().isoformat(),
         "machine": _machine(row),
-        "seconds": max(round((row["ended"] or 0) - (row["started"] or 0), 1), 0.1),
+        "seconds": max(round((row["ended"] or 0) - (row["started"] or 0) - row["idle"], 1), 0.1),
         "items": found.items,
         "constant": scores.get("constant"),
         "classic": scores.get("classic"),

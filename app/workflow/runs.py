@@ -244,7 +244,10 @@ def resume(store: Store, run: str) -> str:
             "AND state != 'done'",
             (row["id"],),
         )
-        db.execute("UPDATE runs SET state = 'queued', why = NULL, cancel = NULL, ended = NULL WHERE id = ?", (row["id"],))
+        db.execute(
+            "UPDATE runs SET state = 'queued', why = NULL, cancel = NULL, idle = idle + coalesce(? - ended, 0), ended = NULL WHERE id = ?",
+            (time.time(), row["id"]),
+        )
         states.event(store, row["id"], None, "The run is resumed.")
     return str(row["id"])
 
@@ -280,7 +283,7 @@ def result(store: Store, run: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "run": row["id"],
         "state": row["state"],
-        "seconds": round(ended - (row["started"] or ended), 3),
+        "seconds": round(ended - row["started"] - row["idle"], 3) if row["started"] else 0.0,
         "steps": [
             {
                 "id": step["id"],

@@ -81,6 +81,12 @@ class RunLine:
     kit_hash: str = ""
     tags: tuple[str, ...] = ()
     note: str = ""
+    idle: float = 0.0
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it ran, once ended, without the time between a stop and its resume."""
+        return self.ended - self.started - self.idle if self.started is not None and self.ended is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +153,7 @@ def _line(store: Store, row: Mapping[str, Any]) -> RunLine:
         created=row["created"], started=row["started"], ended=row["ended"],
         progress=done / len(steps) if steps else 0.0, step=now, verdict=verdict(store, row["id"]),
         cost=cost(store, row["id"]), kit_version=row["kit_version"], kit_hash=row["kit_hash"] or "",
-        tags=tuple(_json(row["tags"], [])), note=row["note"])
+        tags=tuple(_json(row["tags"], [])), note=row["note"], idle=row["idle"])
 
 
 def cost(store: Store, run: str) -> Money | None:
@@ -220,7 +226,7 @@ def _tail(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class EndedRun:
-    """A run that ended.  started, ended: seconds since 1970."""
+    """A run that ended.  started, ended: seconds since 1970, as if it had never been stopped."""
 
     id: str
     name: str
@@ -231,7 +237,7 @@ class EndedRun:
 
 def ended_since(store: Store, since: float) -> list[EndedRun]:
     """Runs that ended after a moment, the earliest first."""
-    found = store.rows("SELECT id, name, state, coalesce(started, ended) AS started, ended FROM runs WHERE ended > ? "
+    found = store.rows("SELECT id, name, state, coalesce(started + idle, ended) AS started, ended FROM runs WHERE ended > ? "
                        "AND state IN ('done', 'failed', 'cancelled') ORDER BY ended", (since,))
     return [EndedRun(**row) for row in found]
 

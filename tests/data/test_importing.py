@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from app.data import api, views
 from app.data.import_node import Import, ImportParams
-from app.errors import Cancelled, DatasetError
+from app.errors import Cancelled, DatasetError, UsageError
 from app.store import Store
 from app.store.datasets import open_dataset
 from app.store.records import Row
@@ -70,6 +70,9 @@ def test_edited_mapping_is_used_and_other_columns_stay(tmp_path: Path, store: St
         ({"shape": "chat", "promt": "q"}, "dataset.bad_mapping", "mapping.promt"),
         ({"shape": "poem"}, "dataset.bad_mapping", "mapping.shape"),
         ({"shape": "text", "text": "none"}, "dataset.no_such_column", "none"),
+        ({"shape": "chat", "prompt": "q", "answer": "q"}, "dataset.bad_mapping", "mapping.prompt"),
+        ({"shape": "text", "text": "q", "answer": "a"}, "dataset.bad_mapping", "mapping.answer"),
+        ({"shape": "preference", "chosen": "q", "rejected": "a", "text": "a"}, "dataset.bad_mapping", "mapping.text"),
     ],
 )
 def test_wrong_mapping_is_refused(mapping: dict[str, str], code: str, field: str, tmp_path: Path, store: Store) -> None:
@@ -112,6 +115,25 @@ def test_tables_are_read_as_other_programs_write_them(content: str, found: list[
     (tmp_path / "t.csv").write_text(content, encoding="utf-8")
     rows = rows_of(store, api.import_file(store, tmp_path / "t.csv"))
     assert [(row.messages[0]["content"], row.messages[1]["content"], row.meta) for row in rows] == found
+
+
+@pytest.mark.parametrize(("file", "name", "known"), [
+    pytest.param("sales.2023.csv", None, "sales.2023", id="a point in the file's name"), pytest.param("sales.csv", None, "sales", id="plain"),
+    pytest.param("sales.2023.CSV", "Sales ", "Sales", id="a name of its own"), pytest.param(".hidden.csv", None, ".hidden", id="hidden file"),
+    pytest.param("a\nb.csv", None, "a_b", id="a line break in the file's name"),
+])
+def test_a_dataset_is_called_like_its_file(file: str, name: str | None, known: str, tmp_path: Path, store: Store) -> None:
+    (tmp_path / file).write_text("question,answer\na,b\n", encoding="utf-8")
+    assert api.import_file(store, tmp_path / file, name=name).name == known
+
+
+@pytest.mark.parametrize("name", ["a\nb", "x" * 201, " ", "\u202eevil"])
+def test_a_name_that_no_list_can_show_is_refused(name: str, tmp_path: Path, store: Store) -> None:
+    (tmp_path / "a.csv").write_text("question,answer\na,b\n", encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        api.import_file(store, tmp_path / "a.csv", name=name)
+    assert caught.value.code == "dataset.bad_name"
+    assert store.rows("SELECT * FROM datasets") == []
 
 
 @pytest.mark.parametrize("split_field", [None, ""])

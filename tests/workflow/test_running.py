@@ -15,7 +15,7 @@ import pytest
 from app.config import offline
 from app.store import Store
 from app.store.profile import project_dir
-from app.workflow import runbook, runs
+from app.workflow import runbook, runs, views
 from app.workflow.scheduler import Scheduler
 from tests.workflow.running import alive, document, ended, read, running, service, state, step, wait
 
@@ -122,6 +122,17 @@ def test_a_loud_worker_is_capped(store: Store, scheduler: Scheduler) -> None:
     assert ended(store, run, 60) == "done"
     size = sum(path.stat().st_size for path in store.profile.step_folder(run, "act").rglob("*") if path.is_file())
     assert size < 4 * 2**20
+
+
+def test_the_night_between_a_stop_and_its_resume_is_no_part_of_the_runs_time(store: Store) -> None:
+    run, now = runs.submit_text(store, document("pass")), time.time()
+    store.db.execute("UPDATE runs SET state = 'paused', started = ?, ended = ? WHERE id = ?", (now - 36_060, now - 36_000, run))
+    runs.resume(store, run)
+    assert runs.result(store, run)["seconds"] == pytest.approx(60, abs=5)
+    store.db.execute("UPDATE runs SET state = 'done', ended = ? WHERE id = ?", (now + 60, run))
+    assert views.runs(store)[0].seconds == pytest.approx(120, abs=5)
+    (ended_run,) = views.ended_since(store, now)
+    assert ended_run.ended - ended_run.started == pytest.approx(120, abs=5)
 
 
 def test_resume_is_refused_when_a_result_is_gone(store: Store, scheduler: Scheduler) -> None:

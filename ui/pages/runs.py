@@ -217,7 +217,6 @@ class RunsPage(Page):
 
 
 def _cells(line: Any, *, chosen: bool = False) -> list[Cell]:
-    seconds = (line.ended or 0) - line.started if line.started and line.ended else None
     doing = f"{line.step}, {100 * line.progress:.0f} %" if line.state in ("running", "paused", "failed") else ""
     found = line.verdict
     word = words.VERDICTS[found.verdict][0] if found else ""
@@ -226,6 +225,6 @@ def _cells(line: Any, *, chosen: bool = False) -> list[Cell]:
             Cell(" · ".join([line.name, *line.tags]), strong=True, own=True),
             Cell(words.STATES.get(line.state, line.state), dot=words.STATE_TOKENS.get(line.state, "textDisabled")),
             Cell(doing, "textSecondary"), Cell(word + margin),
-            Cell(words.duration(seconds) if seconds is not None else "", "textSecondary"),
+            Cell(words.duration(line.seconds) if line.seconds is not None else "", "textSecondary"),
             Cell(words.money(line.cost.total, line.cost.currency) if line.cost else "", "textSecondary"),
             Cell(words.day(line.started or line.created), "textTertiary")]

@@ -68,8 +68,8 @@ def kit_figures(card: Any, last: Any = None) -> QWidget:
 def run_figures(last: Any) -> list[tuple[str, str]]:
     """(value, what it is) pairs of the newest finished run on this computer (a RunLine)."""
     found = []
-    if last.started is not None and last.ended is not None:
-        found.append((words.duration(last.ended - last.started), f"run {last.number}, measured here"))
+    if last.seconds is not None:
+        found.append((words.duration(last.seconds), f"run {last.number}, measured here"))
     if last.cost is not None:
         found.append((words.money(last.cost.total, last.cost.currency),
                       f"power {power_source(last.cost.source)}, and wear"))
@@ -183,9 +183,9 @@ def _facts(card: Any, last: Any) -> QGridLayout:
 
 def _takes(card: Any, last: Any) -> str:
     """Time and money of the newest run here, else the time that its author measured."""
-    if last is not None and last.started is not None and last.ended is not None:
+    if last is not None and last.seconds is not None:
         money = f", {words.money(last.cost.total, last.cost.currency)}" if last.cost else ""
-        return f"{words.about(last.ended - last.started)}{money}"
+        return f"{words.about(last.seconds)}{money}"
     seconds = card.measured.get("seconds")
     return words.about(float(seconds)) if seconds else "not measured"
 
