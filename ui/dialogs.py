@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialog, QFileDialog, QLineEdit, QWidget
 
 from ui.language import tr
+from ui.theme import theme
 from ui.widgets.buttons import Button
 from ui.widgets.text import Label, column, row
 
@@ -38,6 +39,7 @@ class _Decision(QDialog):
         self.middle = column()
         self.buttons = row(None)
         self.setLayout(column(Label(title, "title"), 8, body, 12, self.middle, 16, self.buttons, margins=(24, 20, 24, 20)))
+        theme.dress(self)
 
     def offer(self, key: str, text: str, kind: str = "outline") -> Button:
         """Add a button that ends the dialog with ``key``."""
@@ -115,7 +117,7 @@ def ask_typed(parent: QWidget, title: str, text: str, name: str, verb: str) -> b
     dialog = _Decision(parent, title, text)
     field = QLineEdit()
     field.setAccessibleName(tr(f"Type {name} to confirm"))
-    dialog.middle.addWidget(Label(f"Type “{name}” to confirm.", "small", "secondary"))
+    dialog.middle.addWidget(Label(f"Type “{name}” to confirm.", "small", "secondary", wrap=True))
     dialog.middle.addWidget(field)
     dialog.offer("", "Keep it", "outline").setDefault(True)
     button = dialog.offer("do", verb, "dangerfilled")

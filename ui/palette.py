@@ -75,6 +75,7 @@ class Palette(QFrame):
 
     def ask(self, deeds: list[Deed]) -> None:
         """Open with these entries."""
+        theme.dress(self)
         self._deeds = deeds
         self._field.clear()
         self._filter("")

@@ -1,8 +1,8 @@
 """Colours, type and icons: everything comes from resources/themes/tokens.json.
 
-One QSS template is filled from the tokens; widgets that paint themselves ask the same object.  A theme change sets the
-windows' style sheet anew, which sends every widget a StyleChange: painted widgets repaint, :class:`ui.widgets.buttons.Button`
-tints its icon again.
+One QSS template is filled from the tokens; widgets that paint themselves ask the same object.  A theme change sets the style
+sheet of the dressed widgets anew, which sends all that they hold a StyleChange: painted widgets repaint,
+:class:`ui.widgets.buttons.Button` tints its icon again.  Pages and what else is hidden take on the theme when they are shown.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Theme:
     def __init__(self) -> None:
         self.choice = "system"
         self.mode = "light"
-        self._windows: WeakSet[QWidget] = WeakSet()
+        self._dressed: WeakSet[QWidget] = WeakSet()
 
     def name(self, token: str) -> str:
         """The colour of a token as #RRGGBB; "chart.s3" and "syntax.key" name the other groups."""
@@ -71,18 +71,22 @@ class Theme:
         app = QApplication.instance()
         if isinstance(app, QApplication):
             app.setPalette(self._palette())
-            for window in self._windows:
-                if isValid(window):
-                    window.setStyleSheet(self.style_sheet())
+            for widget in self._dressed:
+                if isValid(widget) and not widget.isHidden():
+                    self.dress(widget)
 
-    def dress(self, window: QWidget) -> None:
-        """Give a window without a parent the style sheet, once it is built; what it holds inherits it, and so do dialogs over it.
+    def dress(self, widget: QWidget) -> None:
+        """Give a widget the style sheet of the theme in force, once it is built; what it holds inherits it, and so do dialogs over it.
 
-        An application's sheet would do the same, but with one Qt tells every widget of a new style each time that something around
-        it gets a parent, layer by layer: half of what building a page took (measured).
+        The parts of the window are dressed one by one, and those that are hidden when the theme changes call this again when they
+        are shown: to restyle all pages at once took four times as long as what can be seen of it (measured).  An application's
+        sheet would tell every widget of a new style each time that something around it gets a parent, layer by layer: half of what
+        building a page took (measured).
         """
-        self._windows.add(window)
-        window.setStyleSheet(self.style_sheet())
+        self._dressed.add(widget)
+        if widget.property("dressed") != self.mode:
+            widget.setProperty("dressed", self.mode)
+            widget.setStyleSheet(self.style_sheet())
 
     def style_sheet(self) -> str:
         """The QSS of this theme."""

@@ -53,6 +53,7 @@ class Tour(QWidget):
         """From the first stop."""
         self._at = 0
         self.setGeometry(self._window.rect())
+        theme.dress(self)
         self.show()
         self.raise_()
         self.setFocus()

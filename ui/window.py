@@ -90,7 +90,8 @@ class Window(QMainWindow):
         background.opened.connect(self._opened)
         background.refused.connect(self._refused)
         background.changed.connect(self._changed)
-        theme.dress(self)
+        for part in (self.rail, self.status):
+            theme.dress(part)
         self.go("home" if "home" in self._specs else next(iter(self._specs)))
         self._arrive()  # the first frame shows it
 
@@ -115,6 +116,7 @@ class Window(QMainWindow):
         page = self._specs[name].make(self)
         yield
         self.stack.addWidget(page)
+        theme.dress(page)
         try:
             yield
             yield from page.parts()

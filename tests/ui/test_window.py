@@ -12,13 +12,14 @@ import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
 from PySide6.QtGui import QDropEvent, QKeySequence
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QComboBox, QLineEdit, QPlainTextEdit, QPushButton
+from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QComboBox, QDialog, QLineEdit, QPlainTextEdit, QPushButton
 
 from app.config.presence import Presence
 from app.errors import DatasetError
+from ui.dialogs import ask_close
 from ui.main import called_first, server_name
 from ui.pages import SPECS, pages
-from ui.theme import theme
+from ui.theme import theme, tokens
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "transformers", "trl", "peft", "datasets", "numpy", "pandas", "pyarrow", "llama_cpp")
@@ -275,3 +276,43 @@ def test_timers_have_owners(window):
     for spec in pages():
         window.go(spec.name)
     assert all(timer.parent() is not None for timer in window.findChildren(QTimer))
+
+
+# ---- the theme -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def light():
+    theme.apply("light")
+    yield
+    theme.apply("system")
+
+
+def _dark(widget) -> bool:
+    return tokens()["dark"]["color"]["surface"] in widget.styleSheet()
+
+
+def test_a_theme_reaches_what_is_seen_at_once_and_another_page_when_it_is_shown(light, window):
+    window.go("settings")
+    hidden = window.page()
+    window.go("home")
+    theme.apply("dark")
+    assert [_dark(part) for part in (window.page(), window.rail, window.status)] == [True, True, True]
+    assert not _dark(hidden)
+    window.go("settings")
+    assert _dark(hidden)
+
+
+def test_what_opens_over_the_window_wears_the_theme_in_force(light, qtbot, window, monkeypatch):
+    window.toast("Before")
+    window.find_or_do()
+    window._palette.hide()
+    theme.apply("dark")
+    window.toast("After")
+    window.find_or_do()
+    window.tour()
+    shown = []
+    monkeypatch.setattr(QDialog, "exec", lambda dialog: shown.append(dialog) or 0)
+    ask_close(window, 1)
+    assert [_dark(part) for part in (window._toast, window._palette, window._tour, *shown)] == [True] * 4
+    window._tour.end()

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWi
 
 from app.errors import NeuroWeaverError
 from ui.language import tr
+from ui.theme import theme
 from ui.widgets.feedback import ErrorBanner
 from ui.widgets.text import Label, column, row
 
@@ -157,7 +158,8 @@ class Page(QWidget):
         self._refresh_if_seen()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """A stale page refreshes when it is seen."""
+        """It takes on a theme chosen meanwhile, and if it is stale it refreshes."""
+        theme.dress(self)
         super().showEvent(event)
         self._refresh_if_seen()
 

@@ -83,6 +83,7 @@ class Toast(QFrame):
         self._action.say(action)
         self._then = then
         self.setAccessibleName(tr(text))
+        theme.dress(self)
         self.show()  # first: what was never shown has not the fonts of the style sheet, and is too narrow for its words
         self.adjustSize()
         self.place()
