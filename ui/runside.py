@@ -57,7 +57,7 @@ class RunSide(Card):
 
     def show_log(self, text: str) -> None:
         """The end of the worker's output."""
-        _keep_place(self._log, text or "Nothing was printed.")
+        _keep_place(self._log, text or tr("Nothing was printed."), follow=True)
 
     def show_settings(self, text: str) -> None:
         """The document as it was submitted."""
@@ -73,13 +73,13 @@ def _text(name: str) -> QPlainTextEdit:
     return field
 
 
-def _keep_place(field: QPlainTextEdit, text: str) -> None:
+def _keep_place(field: QPlainTextEdit, text: str, *, follow: bool = False) -> None:
+    """Show it where it was scrolled to.  follow: at its end, if that was seen."""
     if field.toPlainText() != text:
         bar = field.verticalScrollBar()
-        at_end = bar.value() == bar.maximum()
+        before, at_end = bar.value(), bar.value() == bar.maximum()
         field.setPlainText(text)
-        if at_end and field.accessibleName().startswith("Log"):
-            bar.setValue(bar.maximum())
+        bar.setValue(bar.maximum() if follow and at_end else before)
 
 
 def _line(event: Any) -> QWidget:

@@ -219,9 +219,14 @@ def log(store: Store, identity: str) -> str:
 
 
 def _tail(path: Path) -> str:
+    """The end of a file, from the beginning of a line on; where it is not all, it says first where the rest is."""
     with path.open("rb") as stream:
-        stream.seek(max(path.stat().st_size - LOG_BYTES, 0))
-        return stream.read().decode("utf-8", errors="replace")
+        skipped = max(path.stat().st_size - LOG_BYTES, 0)
+        stream.seek(skipped)
+        if skipped:
+            stream.readline(4000)  # of a line without an end only so much
+        text = stream.read().decode("utf-8", errors="replace")
+    return f"… earlier lines: {path}\n{text}" if skipped else text
 
 
 @dataclass(frozen=True, slots=True)

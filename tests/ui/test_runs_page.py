@@ -292,3 +292,28 @@ def test_a_run_has_room_for_its_name_in_the_list_on_a_small_laptop(qtbot, window
     table = window.page().table
     qtbot.waitUntil(lambda: table.model().rowCount() > 2, timeout=10_000)
     assert table.columnWidth(1) >= 160
+
+
+def test_the_end_of_a_long_log_is_shown_and_followed_in_any_language(qtbot, profile, runs, request):
+    request.addfinalizer(lambda: language.use("en"))
+    language.use("de")
+    file = profile.step_folder(runs["done"], "deploy") / "output.txt"
+    file.parent.mkdir(parents=True)
+    file.write_text("".join(f"{n:05d} a line of the log\n" for n in range(50_000)), encoding="utf-8")
+    window = open_window(profile, start_service=False)
+    qtbot.waitUntil(lambda: window.background.store is not None, timeout=10_000)
+    side = _opened(qtbot, window, runs["done"]).side
+    side._choose("log")
+    qtbot.waitUntil(lambda: "49999 a line" in side._log.toPlainText(), timeout=5000)
+    first, second, *_ = side._log.toPlainText().splitlines()
+    assert first == f"… earlier lines: {file}"
+    assert second.endswith(" a line of the log")
+    assert len(second) == len("00000 a line of the log")
+    bar = side._log.verticalScrollBar()
+    bar.setValue(bar.maximum())
+    side.show_log(side._log.toPlainText() + "50000 a line of the log\n")
+    assert bar.value() == bar.maximum() > 100
+    bar.setValue(7)
+    side.show_log(side._log.toPlainText() + "50001 a line of the log\n")
+    assert bar.value() == 7
+    shut(qtbot, window)
