@@ -45,6 +45,13 @@ class HubDialog(QDialog):
         layout.setStretch(3, 1)
         self.setLayout(layout)
         self.words.setFocus()
+        query(self, _offline, done=self._say_offline)
+
+    def _say_offline(self, on: bool) -> None:
+        """Before anybody types in vain; what was answered meanwhile stays."""
+        if on and not self._found:
+            self.note.say("This needs the network, and offline mode is on. Its switch is in Settings, under Privacy.")
+            self.note.tone("warning")
 
     def show_error(self, problem: Any) -> None:
         """Say what failed in place of the note."""
@@ -73,7 +80,7 @@ class HubDialog(QDialog):
     def _cells(self, one: Any) -> list[Cell]:
         fit = self._fits.get(one.repo)
         said, kind, _ = FIT_BADGES[fit.state] if fit else ("not known", "neutral", "")
-        size = f"{one.parameters / 1e9:,.2f} B" if one.parameters else ""
+        size = f"{one.parameters / 1e9:,.2f} B" if one.parameters else "–"
         return [Cell(one.repo + (", asks for consent" if one.gated else ""), strong=True), Cell(size), Cell(one.licence or "not stated"),
                 Cell(f"{one.downloads:,}"), Cell(said, {"neutral": "textTertiary"}.get(kind, kind))]
 
@@ -88,6 +95,12 @@ class HubDialog(QDialog):
     def _begun(self, run: str) -> None:
         self.accept()
         self._page.shell.go("runs", run)
+
+
+def _offline(store: Any) -> bool:
+    from app.store import settings
+
+    return bool(settings.get(store, "offline"))
 
 
 def _search(store: Any, said: str) -> list[Any]:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialog, QGridLayout, QWidget
 
+from ui import words
 from ui.language import tr
+from ui.theme import theme
 from ui.widgets.buttons import Button, Choice
 from ui.widgets.feedback import ErrorBanner, LoadingBar
 from ui.widgets.table import Cell, Column, Table
@@ -52,14 +54,14 @@ class Source:
 
 def of_file(path: Path, left: int = 0) -> Source:
     """A file to be imported.  left: how many more files wait to be shown after this one."""
-    return Source(f"Import {path.name}", "Import", "Import the whole file",
+    return Source(f"Import {words.short(path.name)}", "Import", "Import the whole file",
                   "The file is copied into the encrypted store, never changed. Columns without a part stay with their row.",
                   "recognised from the columns; change it if it is wrong", _read, (str(path),), f", {left} more to come" if left else "")
 
 
 def of_version(name: str, dataset: str, version: int) -> Source:
     """A version of a dataset, whose columns get other parts."""
-    return Source(f"Map the columns of {name} anew", "Map anew", "Make a new version of all rows with these parts",
+    return Source(f"Map the columns of {words.short(name)} anew", "Map anew", "Make a new version of all rows with these parts",
                   "This makes a new version; the one before stays. Columns without a part stay with their row.",
                   "as it is now", _read_version, (dataset, version))
 
@@ -97,6 +99,7 @@ class MappingDialog(QDialog):
         self.import_button.setDefault(True)
         self.import_button.allow(self._source.wait)
         self._lay_out()
+        theme.dress(self)
         self.ask(None)
 
     def _lay_out(self) -> None:

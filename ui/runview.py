@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
 
+from ui import words
 from ui.background import command, query
 from ui.runcharts import RunCharts
 from ui.runnotes import RunNotes
@@ -119,7 +120,7 @@ class RunPane(QScrollArea):
             return
         self._view = view
         line = view.line
-        self._page.header.say(f"{line.name}, run {line.number}", subtitle(view))
+        self._page.header.say(f"{words.short(line.name)}, run {line.number}", subtitle(view))
         self._left.say(time_left(view)[0])
         self._until.say(time_left(view)[1])
         self._show_problem(view)

@@ -145,6 +145,11 @@ def licence_name(licence: str) -> str:
     return {"": "see kit", "NOASSERTION": "not stated"}.get(licence, licence.replace(" AND ", ", "))
 
 
+def short(name: str, most: int = 36) -> str:
+    """A name of the user's for a title, where a long one would push the rest off the screen; it stands whole elsewhere."""
+    return name if len(name) <= most else f"{name[:most - 1].rstrip()}…"
+
+
 def model_name(name: str) -> str:
     """A base model's name for people."""
     return {"smollm2-135m-instruct": "SmolLM2 135M"}.get(name, name.rpartition("/")[2] or name)

@@ -22,6 +22,10 @@ def dialog(qtbot, window):
     return made
 
 
+def test_the_dialog_says_before_a_search_that_offline_mode_is_on(qtbot, dialog):
+    qtbot.waitUntil(lambda: "offline mode is on" in dialog.note.words(), timeout=5000)
+
+
 def test_offline_mode_says_that_it_is_on(qtbot, dialog, monkeypatch):
     monkeypatch.setenv("NEUROWEAVER_HUB", "https://hub.example")
     dialog.words.setText("small")

@@ -81,3 +81,9 @@ def test_marks_of_the_rail(store, runs):
     from app.workflow import views
 
     assert views.rail_marks(store) == {"runs": ("37 %", "accentText"), "endpoint": ("on", "success")}
+
+
+@pytest.mark.parametrize(("name", "shown"), [("Contracts", "Contracts"), ("x" * 36, "x" * 36), ("x" * 37, "x" * 35 + "…"),
+                                             ("a" * 34 + " word", "a" * 34 + "…")])
+def test_a_long_name_is_short_in_a_title(name, shown):
+    assert words.short(name) == shown

@@ -72,6 +72,7 @@ class FieldRow(QWidget):
             self.editor.setCurrentIndex(place)
         elif not self.editor.hasFocus() or not self.editor.isModified():
             self.editor.setText(self._words(value))
+            self.editor.setCursorPosition(0)  # a long list is read from its beginning
             self.editor.setModified(False)
         self.back.setVisible(origin == "here" and not self.field.required)
         self._say(fault, {"here": "set here", "default": self._default()}.get(origin, f"set by {origin}"))

@@ -59,7 +59,7 @@ class MoreRowsDialog(QDialog):
         self.make = Button("Make rows", "filled", "play", clicked=self._make)
         self.make.setDefault(True)
         foot = row(None, Button("Cancel", "outline", clicked=self.reject), self.make)
-        self.setLayout(column(Label(f"More rows for {name}", "title"), 12, grid, 8, self._about, 8, after, 16, foot,
+        self.setLayout(column(Label(f"More rows for {words.short(name)}", "title"), 12, grid, 8, self._about, 8, after, 16, foot,
                               margins=(24, 20, 24, 20)))
         self._show_way()
         query(page, _models, done=self._know_models, key="models that write")

@@ -370,7 +370,7 @@ class DatasetsPage(Page):
                 "Its key is deleted first, so that nobody can read what is left of the file.")
         if goes["models"]:
             said += f" {goes['models']} trained model{'s stay' if goes['models'] != 1 else ' stays'}, without the data behind it."
-        if ask_typed(self, f"Erase {chosen.name}?", said, chosen.name, "Erase for good"):
+        if ask_typed(self, f"Erase {words.short(chosen.name)}?", said, chosen.name, "Erase for good"):
             self.erase(chosen.id)
 
     def erase(self, dataset: str) -> None:

@@ -311,7 +311,7 @@ class ModelsPage(Page):
         from ui.exportdialog import ExportDialog
 
         if self._view is not None:
-            dialog = ExportDialog(self, self._id, f"{self._view.line.model}, version {self._view.line.version}")
+            dialog = ExportDialog(self, self._id, f"{words.short(self._view.line.model)}, version {self._view.line.version}")
             dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
             dialog.open()
 

@@ -23,7 +23,7 @@ from ui.widgets.text import row
 
 _ICON_TOKENS = {"filled": "onAccent", "danger": "danger", "dangerfilled": "onDanger", "link": "accentText",
                 "quiet": "textSecondary", "outline": "text"}
-ARROW, WIDEST = 36, 260
+ARROW, WIDEST = 48, 260
 """What a choice's frame and arrow take of its width, and the width that a long entry can make it ask for, px."""
 
 

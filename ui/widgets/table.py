@@ -306,8 +306,8 @@ class Table(CellView):
 
     def fit_height(self) -> None:
         """Be as high as the rows and the line around them while it has the focus, for short tables inside a page."""
-        rows = self._table.rowCount() + 1  # and the headings
-        self.setFixedHeight(rows * self.verticalHeader().defaultSectionSize() + 2 * int(tokens()["stroke"]["focus"]))
+        rows = self._table.rowCount() * self.verticalHeader().defaultSectionSize()
+        self.setFixedHeight(int(tokens()["size"]["tableRow"]) + rows + 2 * int(tokens()["stroke"]["focus"]))
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
     def _pick(self, index: QModelIndex) -> None:
