@@ -238,6 +238,8 @@ def _carry_through(given: argparse.Namespace, store: Store, run: str, *, keep: b
             sys.stdout.flush()
             if state == "done" and keep:
                 keeper.wait(say)
+            else:
+                keeper.wait_for_others(store, say)
             return 0 if state == "done" else 1
         say(keeper.farewell(runs.find_run(store, run)["number"]))
     result = runs.result(store, run)
@@ -411,13 +413,13 @@ def _chat(given: argparse.Namespace) -> int:
     from app.gateway.client import stream_chat
     from app.workflow import follow
 
-    with Store.open() as store, follow.service_for(store):
+    with Store.open() as store, follow.service_for(store) as keeper:
         presence = find_service(store.profile)
         if presence is None or presence.base_url is None:
             raise UsageError("endpoint.off", "The endpoint is switched off.", remedy="Switch it on in Settings.")
         key = keys.ensure(store)
         messages: list[dict[str, str]] = []
-        for line in sys.stdin:
+        for line in filter(str.strip, sys.stdin):
             messages.append({"role": "user", "content": line.strip()})
             words = []
             for piece in stream_chat(presence.base_url, key, given.model, messages, temperature=0.0, max_tokens=256):
@@ -425,6 +427,7 @@ def _chat(given: argparse.Namespace) -> int:
                 print(piece.text, end="", flush=True)
             print(flush=True)
             messages.append({"role": "assistant", "content": "".join(words)})
+        keeper.wait_for_others(store, say)
     return 0
 
 

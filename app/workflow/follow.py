@@ -39,6 +39,16 @@ class Keeper:
             while self._process is None or self._process.poll() is None:
                 time.sleep(0.5)
 
+    def wait_for_others(self, store: Store, say: Say) -> None:
+        """Keep a service of ours up while runs of other commands go on in it: stopping it would pause them."""
+        told = self._process is None
+        with contextlib.suppress(KeyboardInterrupt):
+            while self._process is not None and self._process.poll() is None and (others := _unfinished(store)):
+                if not told:
+                    say(f"This command ends with run {', '.join(others)}, which its service carries out. Ctrl+C pauses it.")
+                    told = True
+                time.sleep(0.5)
+
     def farewell(self, number: int) -> str:
         """What to tell a user who stops following run ``number``."""
         if self._process is None:
@@ -54,6 +64,10 @@ class Keeper:
             self._process.wait(STOP_SECONDS)
         if self._process.poll() is None:
             self._process.kill()
+
+
+def _unfinished(store: Store) -> list[str]:
+    return [str(row["number"]) for row in store.rows("SELECT number FROM runs WHERE state IN ('queued', 'running') ORDER BY number")]
 
 
 def sigterm_as_interrupt() -> None:

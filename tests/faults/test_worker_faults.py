@@ -122,6 +122,17 @@ def test_a_run_of_a_service_outlives_the_command_that_asked_for_it(store: Store,
         assert ended(store, run) == "done"
 
 
+def test_a_command_that_is_done_does_not_take_the_service_from_another_ones_run(store: Store, tmp_path: Path) -> None:
+    for name, seconds in (("short", 3), ("long", 5)):
+        (tmp_path / f"{name}.yaml").write_text(document("sleep", name, seconds=seconds))
+    first = front_end("run", str(tmp_path / "short.yaml"))
+    wait(lambda: store.row("SELECT 1 FROM steps WHERE state = 'running'"), 60)
+    second = front_end("run", str(tmp_path / "long.yaml"))
+    said = [json.loads(front.communicate(timeout=60)[0]) for front in (first, second)]
+    assert [(front.returncode, one["state"]) for front, one in zip((first, second), said, strict=True)] == [(0, "done"), (0, "done")]
+    assert find_service(store.profile) is None
+
+
 def test_sigterm_lets_the_run_save_and_pause(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(document("sleep", seconds=100))
