@@ -81,7 +81,8 @@ class HubDialog(QDialog):
         fit = self._fits.get(one.repo)
         said, kind, _ = FIT_BADGES[fit.state] if fit else ("not known", "neutral", "")
         size = f"{one.parameters / 1e9:,.2f} B" if one.parameters else "–"
-        return [Cell(one.repo + (", asks for consent" if one.gated else ""), strong=True), Cell(size), Cell(one.licence or "not stated"),
+        name = one.repo + (tr(", asks for consent") if one.gated else "")
+        return [Cell(name, strong=True, own=True), Cell(size), Cell(one.licence or "not stated"),
                 Cell(f"{one.downloads:,}"), Cell(said, {"neutral": "textTertiary"}.get(kind, kind))]
 
     def _picked(self, repo: str) -> None:

@@ -7,11 +7,11 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from PySide6.QtWidgets import QApplication, QPushButton
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 
 from app.registry.views import FileLine, compare, recommended
 from app.store import Store, settings
@@ -19,6 +19,7 @@ from app.store.datasets import create_dataset, open_dataset
 from app.store.records import Row
 from app.workflow.views import rail_marks
 from tests.ui.conftest import shut
+from ui import language
 from ui.main import open_window
 from ui.pages.models import comparison_rows
 from ui.window import Window
@@ -44,9 +45,9 @@ def fill(store: Store) -> str:
                  "resolved": "{}", "state": "done", "seed": 0, "created": now - 900, "started": now - 900, "ended": now},
         "usage": {"at": now, "scope": "step", "run": "r1", "step": "train", "tokens_in": 48_000, "seconds": 400, "energy_wh": 3.1,
                   "energy_source": "estimate", "energy_cost": 0.001, "wear_cost": 0.03, "currency": "EUR"},
-        "models": {"id": "m1", "name": "licence-notices", "created": now, "live": "licence-notices@1"},
+        "models": {"id": "licence-notices", "name": "licence-notices", "created": now, "live": "licence-notices@1"},
         "model_versions": {
-            "id": "licence-notices@1", "model": "m1", "version": 1, "state": "released", "format": "gguf", "path": "/x/q8.gguf",
+            "id": "licence-notices@1", "model": "licence-notices", "version": 1, "state": "released", "format": "gguf", "path": "/x/q8.gguf",
             "files": json.dumps([{"quantization": "q8_0", "path": "/x/q8.gguf", "size": 145_000_000}]),
             "proof": json.dumps({"passed": True, "files": [{"quantization": "q8_0", "same_answers": 0.99, "quality_lost": 0.001,
                                                             "template_identical": True}]}),
@@ -116,6 +117,27 @@ def test_endpoint_page_hides_the_key_and_copies_it(window: Window, qtbot: Any) -
     assert QApplication.clipboard().text() == "nw-secret"
     assert page._figures._cells[0][1].words() == "1 refused"
     assert page._figures.words()[1] == "Not measured yet"  # the one request was refused: nothing to measure
+
+
+def test_an_alias_that_is_a_word_of_ours_is_not_translated(window: Window, qtbot: Any, request: pytest.FixtureRequest) -> None:
+    request.addfinalizer(lambda: language.use("en"))
+    language.use("de")
+    window.background.store.db.execute("UPDATE deployments SET alias = 'base' WHERE alias = 'licence-notices'")
+    page = show(window, qtbot, "endpoint")
+    qtbot.waitUntil(lambda: page._view is not None, timeout=10_000)
+    shown = [label.text() for label in page._models.findChildren(QLabel)]
+    assert "base" in shown
+    assert "Basis" not in shown
+
+
+def test_the_status_line_follows_the_offline_switch_at_once(window: Window, qtbot: Any) -> None:
+    page = show(window, qtbot, "settings")
+    qtbot.waitUntil(lambda: page._fields["offline"].isChecked(), timeout=10_000)
+    window.status._timer.stop()  # what it measures every few seconds is not waited for
+    page._fields["offline"].click()
+    qtbot.waitUntil(lambda: window.status._network.words().startswith("Offline mode off"), timeout=10_000)
+    page._fields["offline"].click()
+    qtbot.waitUntil(lambda: window.status._network.words().startswith("Offline mode on"), timeout=10_000)
 
 
 def test_what_is_not_there_cannot_be_copied(store: Store, qtbot: Any) -> None:
@@ -272,16 +294,23 @@ def test_two_versions_are_laid_side_by_side(window: Window, qtbot: Any, dataset_
     qtbot.waitUntil(lambda: page._beside_panel.isHidden(), timeout=5000)
 
 
-def test_rolling_back_shows_the_version_that_is_live_then(window: Window, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    second_version(window.background.store, 1)
+def test_a_version_is_released_and_taken_back_and_the_page_shows_what_is_live(window: Window, qtbot: Any, tmp_path: Path) -> None:
+    store, file = window.background.store, tmp_path / "q8.gguf"
+    file.write_bytes(b"GGUF")
+    second_version(store, 1)
+    store.db.execute("UPDATE model_versions SET path = ?", (str(file),))
     page = show(window, qtbot, "models")
-    page.open("licence-notices@1")
-    qtbot.waitUntil(lambda: page._view is not None and page._view.line.version == 1, timeout=5000)
-    monkeypatch.setattr("ui.pages.models._roll_back", lambda _store, _model: SimpleNamespace(id="licence-notices@2"))
-    page._roll_back()
-    qtbot.waitUntil(lambda: page._view.line.version == 2, timeout=5000)
-    assert page.list.key() == "licence-notices@2"
-    assert "licence-notices@2" in window._toast._label.words()
+    page.open("licence-notices@2")
+    qtbot.waitUntil(lambda: page._view is not None and page._view.line.version == 2, timeout=5000)
+    page._release.click()
+    qtbot.waitUntil(lambda: page._view.line.live, timeout=10_000)
+    assert [line.mark for line in page.list.lines() if line.title.startswith("Version")] == ["Live", "Retired"]
+    page._back.click()
+    qtbot.waitUntil(lambda: page._view.line.version == 1 and page._view.line.live, timeout=10_000)
+    assert page.list.key() == "licence-notices@1"
+    assert window._toast._label.words() == "licence-notices@1 is served again."
+    served = store.row("SELECT model_version FROM deployments WHERE alias = 'licence-notices'")
+    assert served == {"model_version": "licence-notices@1"}
 
 
 def test_a_comparison_is_headed_by_the_versions_and_has_its_money_in_a_currency(window: Window, qtbot: Any) -> None:

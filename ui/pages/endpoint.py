@@ -139,7 +139,8 @@ class EndpointPage(Page):
             self._model.addItems(names)
         self._models_panel.note.say("" if names else "None yet: run a kit, or release a model on the Models page")
         self._models.setVisible(bool(names))
-        self._models.show_rows([[one.alias, one.version, one.engine, self._badge(one.state, one.why)] for one in view.served])
+        self._models.show_rows([[_named(one.alias), _named(one.version), one.engine, self._badge(one.state, one.why)]
+                                for one in view.served])
         self._show_requests(view)
         self._show_snippet()
         self._show_what_can_be_copied(view)
@@ -164,7 +165,7 @@ class EndpointPage(Page):
         self._figures.fill(endpoint_figures(view))
         self._requests_panel.note.say("the newest first" if view.recent else "")
         self._requests.show_rows([
-            [time.strftime("%H:%M:%S", time.localtime(one.at)), one.route, one.model or "–", self._status(one),
+            [time.strftime("%H:%M:%S", time.localtime(one.at)), one.route, _named(one.model or "–"), self._status(one),
              f"{one.prompt_tokens:,}", f"{one.completion_tokens:,}",
              "–" if one.first_token_seconds is None else f"{one.first_token_seconds:.2f} s", f"{one.seconds:.2f} s"]
             for one in view.recent[:20]])
@@ -183,7 +184,7 @@ class EndpointPage(Page):
         self._copy_all.allow("Copy snippet: the endpoint has to be on and a model served" if missing else "",
                              "Paste it into a terminal or a program")
         if view is None or view.base_url is None or missing:
-            self._snippet.setPlainText("The snippet appears when the endpoint is on and a model is served.")
+            self._snippet.setPlainText(tr("The snippet appears when the endpoint is on and a model is served."))
             return
         make = views.curl_snippet if self._kind.choice() == "curl" else views.python_snippet
         self._runnable = make(view.base_url, view.key, self._model.currentText())
@@ -233,6 +234,11 @@ class EndpointPage(Page):
 
         command(self, keys.renew, busy=self._renew,
                 done=lambda _key: self.shell.toast("There is a new key. Programs that use the old one are refused."))
+
+
+def _named(name: str) -> Label:
+    """A model's name in a table: the user's words, cut where there is no room."""
+    return Label(name, "body", elide=True, own=True)
 
 
 def _copy_button(what: str, act: Callable[[], object]) -> Button:
