@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from app.errors import Cancelled, DatasetError, EnvironmentFault, TrainingError
 from app.training import checkpoints
 from app.training.qlora_node import Qlora, QloraParams
+from tests.training.conftest import lesson_rows
 
 QUICK = {"batch_tokens": 128, "max_steps": 8, "eval_every": 4, "learning_rate": 1e-2, "checkpoint_minutes": 0}
 
@@ -159,6 +161,17 @@ def test_no_usable_row_is_said_before_a_model_is_loaded(lesson):
     with pytest.raises(DatasetError, match="nothing to train on") as refused:
         train(lesson(), max_length=8)
     assert "longer than 8 tokens" in refused.value.why
+
+
+@pytest.mark.parametrize(("split", "said"), [("", True), ("test", False)])
+def test_rows_that_no_comparison_can_ask_are_told_before_the_training(lesson, store, split, said):
+    from app.training.session import prepare
+    from tests.context import make_rows
+
+    ctx = lesson()
+    ctx.inputs["rows"] = make_rows(store, [*lesson_rows(20), replace(lesson_rows(1)[0], split=split, position=21)], name="other")
+    prepare(ctx, QloraParams(**QUICK))
+    assert bool(ctx.said("nothing to ask")) is said
 
 
 def test_checkpoints_hold_no_pickle(lesson):
