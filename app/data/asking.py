@@ -366,7 +366,7 @@ def _in_shape(question: Question[S], reply: _Reply) -> Answer[S] | Unusable:
 def _refusal(response: httpx.Response, model: str) -> Exception:
     """What a reply other than 200 means for the question (Unusable), for now (_Busy), or for the step (ServingError)."""
     status, why, code = response.status_code, _words(response), _code(response)
-    if status == 413 or (status == 400 and code in ("engine_refused", "string_above_max_length")):
+    if status == 413 or (status == 400 and code in ("engine_refused", "context_length_exceeded", "string_above_max_length")):
         return Unusable("ask.refused", "The model did not take the question.", why=why, remedy="Ask with less text.")
     if status in (408, 429) or status >= 500:
         return _Busy(_retry_after(response), _no_answer(why))

@@ -18,6 +18,10 @@ from app.serving.process import EngineProcess, Silent
 from app.serving.served import QueueFull, Resting, Served
 
 Json = dict[str, Any]
+TOO_LONG = "context_length_exceeded"
+REFUSALS = {"request": (400, "engine_refused"), "too_long": (400, TOO_LONG)}
+"""Kind of an engine's error: the status and code that it becomes; any other is a fault of the engine."""
+PROMPTS = {"chat": "messages", "completion": "prompt", "embed": "input"}
 OBJECTS = {("chat", True): "chat.completion.chunk", ("chat", False): "chat.completion"}
 
 
@@ -50,9 +54,8 @@ async def messages(engine: EngineProcess, op: str, body: Json) -> AsyncGenerator
             if message.get("crashed"):
                 raise ApiError(503, "The engine ended unexpectedly; it is started again.", code="engine_crashed", headers=_after(1))
             if "error" in message:
-                refused = message.get("kind") == "request"
-                code = "engine_refused" if refused else "engine_error"
-                raise ApiError(400 if refused else 500, str(message["error"]), code=code)
+                status, code = REFUSALS.get(str(message.get("kind")), (500, "engine_error"))
+                raise ApiError(status, str(message["error"]), code=code, param=PROMPTS.get(op) if code == TOO_LONG else None)
             yield message
 
 

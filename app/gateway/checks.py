@@ -93,7 +93,7 @@ def number(body: Json, name: str, low: float, high: float, *, whole: bool = Fals
     if not right or isinstance(value, bool) or not math.isfinite(value):
         raise bad(name, f"{name} must be {'an integer' if whole else 'a number'}.", "invalid_type")
     if not low <= value <= high:
-        raise bad(name, f"{name} must be between {low:g} and {high:g}; it is {value:g}.")
+        raise bad(name, f"{name} must be between {low} and {high}; it is {value}.")
     return value
 
 
@@ -246,7 +246,9 @@ def completion(body: Json) -> Json:
         prompt = prompt[0]
     if prompt is None:
         raise bad("prompt", "you must provide a prompt parameter", "missing_required_parameter")
-    found = common(body) | {"prompt": text(prompt, "prompt")}
+    if not text(prompt, "prompt"):
+        raise bad("prompt", "prompt cannot be an empty string.")
+    found = common(body) | {"prompt": prompt}
     found["max_tokens"] = number(body, "max_tokens", 1, MOST_TOKENS, whole=True) or 16
     if (count := number(body, "logprobs", 0, 5, whole=True)) is not None:
         found["logprobs"] = count

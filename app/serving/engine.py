@@ -35,6 +35,13 @@ class Assignment:
     base: str = ""
 
 
+class TooLong(ValueError):
+    """A prompt that the context cannot hold."""
+
+    def __init__(self, tokens: int, context: int) -> None:
+        super().__init__(f"The prompt has {tokens:,} tokens; the context holds {context:,} with the answer.")
+
+
 class Engine(Protocol):
     """One loaded model.  Methods block, are called from several threads, and raise ValueError for a bad request."""
 

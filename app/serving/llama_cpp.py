@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from app.errors import ServingError
-from app.serving.engine import Assignment, Json, Send
+from app.serving.engine import Assignment, Json, Send, TooLong
 
 CACHE_MB = 128
 """Prompt cache; the runtime's own default is 8 GB."""
@@ -86,7 +86,10 @@ def _server(assignment: Assignment, slots: int, batch: int, *, embedding: bool) 
 
 def _checked(answer: Any) -> Json | None:
     if isinstance(answer, dict) and "error" in answer:
-        raise ValueError(str(answer["error"].get("message", "The engine refused the request.")))
+        error = answer["error"]
+        if error.get("type") == "exceed_context_size_error":
+            raise TooLong(int(error.get("n_prompt_tokens", 0)), int(error.get("n_ctx", 0)))
+        raise ValueError(str(error.get("message", "The engine refused the request.")))
     return answer if isinstance(answer, dict) else None
 
 

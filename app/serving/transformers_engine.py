@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.serving.engine import Assignment, Json, Send
+from app.serving.engine import Assignment, Json, Send, TooLong
 from app.serving.sampling import Outlet, Sampler
 
 PREFILL = 128
@@ -77,7 +77,7 @@ class Transformers:
             text = str(request["prompt"])
         ids = self._tokenizer(text, add_special_tokens=kind != "chat", return_tensors="pt")["input_ids"]
         if not 0 < ids.shape[1] < self._context:
-            raise ValueError(f"The prompt has {ids.shape[1]} tokens; the context holds {self._context} with the answer.")
+            raise TooLong(ids.shape[1], self._context)
         return ids
 
     def _answer(self, ids: Any, request: Json, shape: _Shape, send: Send) -> None:

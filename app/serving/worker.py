@@ -20,7 +20,7 @@ import orjson
 from app.config import offline
 from app.config.subprocess_tools import die_with_parent
 from app.errors import NeuroWeaverError
-from app.serving.engine import Assignment, Engine, load
+from app.serving.engine import Assignment, Engine, TooLong, load
 
 
 class Worker:
@@ -80,7 +80,7 @@ class Worker:
         try:
             self._answer(identity, message)
         except ValueError as problem:
-            self.say({"id": identity, "error": str(problem)[:2000], "kind": "request"})
+            self.say({"id": identity, "error": str(problem)[:2000], "kind": "too_long" if isinstance(problem, TooLong) else "request"})
         except Exception as problem:  # the client gets words, the worker lives on
             self.say({"id": identity, "error": f"{type(problem).__name__}: {problem}"[:2000], "kind": "engine"})
         finally:

@@ -125,6 +125,13 @@ def test_a_document_that_is_wrong_is_a_422_and_an_unknown_model_a_404(serving: E
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "model.unknown")
 
 
+def test_an_empty_prompt_and_a_seed_beyond_64_bits_are_told_in_figures(serving: Endpoint) -> None:
+    empty = serving.post("/v1/completions", {"model": "m", "prompt": ""}).json()["error"]
+    assert (empty["param"], empty["message"]) == ("prompt", "prompt cannot be an empty string.")
+    seed = serving.post("/v1/chat/completions", {**chat_body("count 1 every 0"), "seed": 2**63}).json()["error"]
+    assert seed["message"].endswith(f"and {2**63 - 1}; it is {2**63}.")
+
+
 def test_every_fault_of_what_was_sent_is_told_with_its_place(serving: Endpoint) -> None:
     text = "nme: x\nsteps:\n  a: {node: dataset.import, pth: x.csv}\n"
     error = serving.post("/api/v1/workflows/create", {"document": text}).json()["error"]

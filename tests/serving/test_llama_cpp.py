@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import socket
 import threading
 import time
@@ -80,7 +81,9 @@ def test_a_text_longer_than_a_batch_can_be_embedded(serving: Endpoint) -> None:
 def test_a_prompt_that_does_not_fit_is_an_honest_400(serving: Endpoint) -> None:
     answer = serving.chat("word " * 4000)
     assert answer.status_code == 400, answer.text
-    assert "context" in answer.json()["error"]["message"]
+    error = answer.json()["error"]
+    assert (error["code"], error["param"]) == ("context_length_exceeded", "messages")
+    assert re.fullmatch(r"The prompt has 4,\d\d\d tokens; the context holds [\d,]+ with the answer\.", error["message"])
 
 
 def burn(stop: threading.Event) -> None:

@@ -92,7 +92,7 @@ def test_completions_continue_a_text_with_logprobs(client: openai.OpenAI) -> Non
     pytest.param({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}}, "llama.cpp",
                  id="JSON schema"),
     pytest.param({"logit_bias": {"1000000": 1}}, "no token 1000000", id="token that is none"),
-    pytest.param({"messages": [{"role": "user", "content": "word " * 600}]}, "context holds 512", id="prompt too long"),
+    pytest.param({"messages": [{"role": "user", "content": "word " * 600}]}, "prompt has 631 tokens; the context holds 512", id="prompt too long"),
 ])
 def test_what_the_engine_cannot_do_is_an_honest_400(client: openai.OpenAI, options: dict[str, Any], words_: str) -> None:
     with pytest.raises(openai.BadRequestError, match=words_):
