@@ -157,9 +157,9 @@ class Nearest:
 
 
 def _in_order(hashes: Sequence[int], places: Sequence[int]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
-    every = np.array(hashes, np.uint64)
+    every = np.asarray(hashes, np.uint64)
     order = np.argsort(every, kind="stable")
-    return every[order], np.array(places, np.int64)[order]
+    return every[order], np.asarray(places, np.int64)[order]
 
 
 def _smallest(shingles: frozenset[int]) -> list[int]:
