@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -25,7 +26,7 @@ from app.registry.gguf_check import GgufFile, check_gguf
 from app.registry.template_check import check_template
 from app.registry.trial import try_file
 from app.registry.versions import Version
-from app.registry.weights_check import check_numbers
+from app.registry.weights_check import check_numbers, entries
 from app.store import Store
 
 # What a model folder needs to be loaded; everything else (scripts, pickles, pictures) stays where it is.
@@ -33,6 +34,7 @@ _WANTED = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer
            "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja", "chat_template.json",
            "model.safetensors.index.json", "LICENSE", "LICENSE.txt", "README.md")
 _SMALL = 64 * 2**20
+_LAYER = re.compile(r"(?:^|\.)(?:layers|layer|h|blocks)\.(\d+)\.")
 
 
 def import_model(store: Store, path: str | Path, *, name: str | None = None, tick: Tick | None = None) -> Version:
@@ -133,13 +135,26 @@ def _take_folder(store: Store, source: Path, tick: Tick | None) -> tuple[Model, 
 
 
 def check_folder(source: Path, tick: Tick | None = None) -> ModelFolder:
-    """Everything that can be known of a folder without loading it: structure, code, links, archives, numbers, template."""
+    """Everything that can be known of a folder without loading it: structure, code, links, layers, archives, numbers, template."""
     found = check_model_folder(source)
+    _check_layers(source, found)
     for shard in found.shards:
         check_numbers(shard, tick)
     for file, field, template in _templates(source):
         check_template(template, file, field)
     return found
+
+
+def _check_layers(source: Path, found: ModelFolder) -> None:
+    """A loader fills a layer that is not there with random numbers, and says so in its log alone."""
+    names = (entry.name for shard in found.shards for entry in entries(shard))
+    there = {int(match[1]) for match in map(_LAYER.search, names) if match}
+    missing = [layer for layer in range(found.layers) if layer not in there]
+    if there and missing:
+        raise ModelFileError("model.damaged", "The model lacks weights; it was not imported.",
+                             where=Place.of(source / "config.json", field="num_hidden_layers"),
+                             why=f"{found.layers} layers are announced, and there are no weights for layer {missing[0]}.",
+                             remedy="Fetch the model again, with all its weight files.")
 
 
 def _kept(source: Path, found: ModelFolder) -> list[Path]:

@@ -315,6 +315,12 @@ def test_folder_that_asks_for_code_is_refused(name: str, checker: Checker, tmp_p
     assert (error["type"], error["field"]) == (code, field)
 
 
+def test_folder_without_the_weights_of_a_layer_is_refused(checker: Checker, tmp_path: Path, profile: Any) -> None:
+    error = refused(checker, folder(tmp_path / "model", num_hidden_layers=3), profile.home)
+    assert (error["type"], error["field"]) == ("model.damaged", "num_hidden_layers")
+    assert "no weights for layer 1" in error["message"]
+
+
 def test_linked_shard_is_refused(checker: Checker, tmp_path: Path, profile: Any) -> None:
     made = folder(tmp_path / "model")
     (made / "model.safetensors").rename(tmp_path / "secret.safetensors")
