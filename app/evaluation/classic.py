@@ -52,7 +52,8 @@ def classic_answers(
     columns = label_fields(task, answers)
     if not columns:
         return None
-    predicted = {name: _predict(questions, values, asked, seed) for name, values in columns.items()}
+    known, unknown = _features(questions, asked)
+    predicted = {name: _predict(known, values, unknown, seed) for name, values in columns.items()}
     if task.format == "text":
         return predicted[""]
     return [
@@ -70,19 +71,25 @@ def with_refusals(
     if not taught:
         return list(answers)
     labels = [""] * len(questions) + [answer for _, answer in taught]
-    found = _predict([*questions, *(question for question, _ in taught)], labels, asked, seed)
+    known, unknown = _features([*questions, *(question for question, _ in taught)], asked)
+    found = _predict(known, labels, unknown, seed)
     return [refused or answer for refused, answer in zip(found, answers, strict=True)]
 
 
-def _predict(questions: Sequence[str], labels: Sequence[str], asked: Sequence[str], seed: int) -> list[str]:
+def _features(questions: Sequence[str], asked: Sequence[str]) -> tuple[Any, Any]:
+    """TF-IDF of words and pieces of words, weighed by ``questions``: (questions, features) and (asked, features), sparse."""
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_pipeline, make_union
-    from sklearn.svm import LinearSVC
+    from sklearn.pipeline import make_union
 
     features = make_union(
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
     )
-    model: Any = make_pipeline(features, LinearSVC(random_state=seed))
-    model.fit(list(questions), list(labels))
-    return [str(label) for label in model.predict(list(asked))]
+    known = features.fit_transform(list(questions))
+    return known, features.transform(list(asked))
+
+
+def _predict(known: Any, labels: Sequence[str], unknown: Any, seed: int) -> list[str]:
+    from sklearn.svm import LinearSVC
+
+    return [str(label) for label in LinearSVC(random_state=seed).fit(known, list(labels)).predict(unknown)]
