@@ -36,7 +36,7 @@ class CompareParams(Params):
     batch: int = Field(40, ge=1, le=256, description="Questions answered at once")
 
 
-@node("evaluate.compare", version=4, title="Compare base and tuned")
+@node("evaluate.compare", version=5, title="Compare base and tuned")
 class Compare(Node[CompareParams]):
     """Base against tuned on the test split, beside the best constant answer and a linear model on the same rows."""
 

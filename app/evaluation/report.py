@@ -11,7 +11,7 @@ import orjson
 
 from app.evaluation.arms import LABELS, Arm, Questions
 from app.evaluation.checks import Task, parse_object, refusal
-from app.evaluation.statistics import Paired, paired, wilson
+from app.evaluation.statistics import FEWEST, Paired, paired, wilson
 from app.store import Store
 
 SAMPLES = 20
@@ -133,6 +133,8 @@ def _written(task: Task, arm: Arm) -> set[str]:
 def notes(questions: Questions, arms: dict[str, Arm], versus: dict[str, Paired], seed: int) -> list[str]:
     """Sentences that keep the figures honest."""
     said = []
+    if len(questions.test) < FEWEST:
+        said.append(f"Too few held-out questions to show a difference: {len(questions.test)}. At least {FEWEST} are needed.")
     if "base_examples" in versus:
         pair = versus["base_examples"]
         said.append(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.errors import EvaluationError
-from app.evaluation.statistics import Paired, bootstrap_means, paired, wilson
+from app.evaluation.statistics import FEWEST, Paired, bootstrap_means, paired, wilson
 
 
 def test_difference_and_means_are_plain_arithmetic():
@@ -45,6 +45,14 @@ def test_no_true_difference_is_called_better_or_worse_about_1_time_in_20():
         base, tuned = generator.random((2, 80)) < 0.5
         wrong += paired(base.astype(float), tuned.astype(float), number, resamples=600).verdict() != "no_difference"
     assert 0.02 <= wrong / 600 <= 0.085
+
+
+@pytest.mark.parametrize(("items", "verdict"), [(1, "no_difference"), (FEWEST - 1, "no_difference"), (FEWEST, "better")])
+def test_few_items_show_nothing_however_much_better_each_is(items, verdict):
+    found = paired(np.zeros(items), np.linspace(0.5, 1.0, items), 0)
+    assert found.verdict() == verdict
+    assert (found.low > 0) == (verdict == "better")
+    assert 2 * 0.5**FEWEST < 0.05 < 2 * 0.5 ** (FEWEST - 1)
 
 
 def test_pairing_narrows_the_interval_where_items_share_their_difficulty():
