@@ -99,12 +99,14 @@ class Compare(Node[CompareParams]):
         with open_dataset(ctx.store, rows.dataset) as db:
             test = [row for row in db.iter_rows(rows.version, "test") if row.shape == "chat"]
             train = [row for row in db.iter_rows(rows.version, "train") if row.shape == "chat"]
+            asks = bool(test or train) or any(row.shape == "chat" for row in db.iter_rows(rows.version))
         questions = divide(self.params.task, train, test, self.params.items)
         if not questions.test:
             raise EvaluationError(
                 "evaluation.no_test_rows",
                 "There is nothing to ask.",
                 why="The dataset has no question-and-answer rows in its test split.",
-                remedy="Give the refine step a split, for example split: {test: 0.2}.",
+                remedy="Give the refine step a split, for example split: {test: 0.2}." if asks else
+                "The dataset has no questions at all: take the evaluation out of the workflow, or make questions of it (data.synthesise).",
             )
         return questions

@@ -154,7 +154,8 @@ def test_one_load_answers_for_both_sides(trained):
 
 
 @pytest.mark.parametrize(("found", "params", "error", "words"), [
-    pytest.param(rows(test=0), {}, EvaluationError, "nothing to ask", id="no test split"),
+    pytest.param(rows(test=0), {}, EvaluationError, "nothing to ask.*split", id="no test split"),
+    pytest.param([Row("text", text="Plain.", split="test")], {}, EvaluationError, "no questions at all", id="plain text"),
     pytest.param(rows(), {"task": {"format": "json"}}, ConfigError, "names no field", id="no fields"),
 ])
 def test_what_cannot_be_measured_is_said_before_a_model_is_loaded(store, tmp_path, trained, found, params, error, words):
