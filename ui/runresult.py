@@ -11,8 +11,8 @@ from ui.widgets.table import Cell, Column, Table
 from ui.widgets.text import Card, Label, Line, clear, column, row
 from ui.widgets.verdict import Interval, verdict_badge
 
-_ARMS = {"constant": "Best constant answer", "classic": "Classic classifier, same rows", "base": "Base model",
-         "base_examples": "Base with examples", "tuned": "Tuned model"}
+_ARMS = {"constant": "Best constant answer", "classic": "Classic linear model, same rows", "base": "Base model",
+         "base_examples": "Base model with examples", "tuned": "Tuned model"}
 INSET = (6, 0, 6, 4)
 """Around a table, so that its words begin where the card's heading does, px."""
 

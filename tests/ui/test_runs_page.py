@@ -74,7 +74,7 @@ def test_a_finished_run_shows_the_verdict_its_interval_and_every_arm(qtbot, wind
     assert not pane.result.isHidden()
     model = pane.result.table.model()
     assert [model.index(line, 0).data() for line in range(model.rowCount())] == [
-        "Best constant answer", "Classic classifier, same rows", "Base model", "Base with examples", "Tuned model"]
+        "Best constant answer", "Classic linear model, same rows", "Base model", "Base model with examples", "Tuned model"]
     assert model.index(1, 2).data() == "cannot"
 
 
