@@ -143,7 +143,7 @@ def example_turns(questions: Questions, count: int, seed: int, *, refusals: bool
     for row in questions.train_behaviour if refusals else ():
         kinds.setdefault(refusal(questions.task, row.answer), []).append(row)
     chosen += [row for rows in kinds.values() for row in _drawn(questions, rows, 1, draw)]
-    return [message for row in chosen for message in row.messages]
+    return [message for row in chosen for message in (*row.prompt, {"role": "assistant", "content": row.answer})]
 
 
 def _drawn(questions: Questions, rows: Sequence[Row], count: int, draw: np.random.Generator) -> list[Row]:

@@ -23,7 +23,6 @@ def summarise(questions: Questions, arms: list[Arm], seed: int) -> dict[str, Any
     by_name = {arm.name: arm for arm in arms}
     base, tuned = by_name["base"], by_name["tuned"]
     main = paired(base.items, tuned.items, seed)
-    nll = paired(np.array(base.extra["nll_items"]), np.array(tuned.extra["nll_items"]), seed)
     summary: dict[str, Any] = {
         "meaning": meaning(questions),
         "metric": metric(questions.task),
@@ -33,14 +32,9 @@ def summarise(questions: Questions, arms: list[Arm], seed: int) -> dict[str, Any
         **main.as_json(),
         "verdict": main.verdict(),
         "gain": main.difference,
-        "nll": {
-            "base": base.nll,
-            "tuned": tuned.nll,
-            "item_mean_base": nll.first,
-            "item_mean_tuned": nll.second,
-            **nll.as_json(),
-            "verdict": nll.verdict(lower_is_better=True),
-        },
+        "nll": likelihood(
+            paired(np.array(base.extra["nll_items"]), np.array(tuned.extra["nll_items"]), seed), base.nll, tuned.nll
+        ),
         "table": [_line(arm, questions) for arm in arms],
     }
     versus: dict[str, Paired] = {
@@ -54,6 +48,18 @@ def summarise(questions: Questions, arms: list[Arm], seed: int) -> dict[str, Any
     if questions.behaviour:
         summary["behaviour"] = behaviour(questions, arms)
     return summary
+
+
+def likelihood(items: Paired, base: float | None, tuned: float | None) -> dict[str, Any]:
+    """The summary's ``nll``: ``items`` from the means of each item, ``base`` and ``tuned`` the means over all tokens, nats a token."""
+    return {
+        "base": base,
+        "tuned": tuned,
+        "item_mean_base": items.first,
+        "item_mean_tuned": items.second,
+        **items.as_json(),
+        "verdict": items.verdict(lower_is_better=True),
+    }
 
 
 def behaviour(questions: Questions, arms: list[Arm]) -> dict[str, Any]:
@@ -174,21 +180,22 @@ def samples(questions: Questions, arms: list[Arm]) -> list[dict[str, Any]]:
     by_name = {arm.name: arm for arm in arms}
     base, tuned = by_name["base"], by_name["tuned"]
     found = [
-        _sample(questions.text(row), row.answer, (base.refusals[n], tuned.refusals[n]),
-                (float(base.refused[n]), float(tuned.refused[n])), {"refused": float(tuned.refused[n])})
+        sample(questions.text(row), row.answer, (base.refusals[n], tuned.refusals[n]),
+               (float(base.refused[n]), float(tuned.refused[n])), {"refused": float(tuned.refused[n])})
         for n, row in enumerate(questions.behaviour)
     ]
     found += [
-        _sample(questions.text(row), row.answer, (base.answers[n], tuned.answers[n]),
-                (float(base.items[n]), float(tuned.items[n])), tuned.scores[n])
+        sample(questions.text(row), row.answer, (base.answers[n], tuned.answers[n]),
+               (float(base.items[n]), float(tuned.items[n])), tuned.scores[n])
         for n, row in enumerate(questions.test)
     ]
     return sorted(found, key=lambda one: one["tuned_score"] - one["base_score"])
 
 
-def _sample(
+def sample(
     prompt: str, expected: str, answers: tuple[str, str], scores: tuple[float, float], checks: dict[str, float]
 ) -> dict[str, Any]:
+    """One item; ``answers`` and ``scores`` of base and tuned."""
     return {
         "prompt": prompt,
         "expected": expected,

@@ -31,7 +31,7 @@ class Paired:
 
     def verdict(self, *, lower_is_better: bool = False) -> Verdict:
         """ "better" or "worse" only where the interval excludes zero."""
-        if self.low <= 0.0 <= self.high:
+        if not (self.low > 0.0 or self.high < 0.0):  # so that no number is no difference either
             return "no_difference"
         return "better" if (self.difference > 0) != lower_is_better else "worse"
 

@@ -14,8 +14,9 @@ class Gate(Params):
     """What a model must show before it is served."""
 
     min_gain: float | None = Field(
-        None, ge=-1, le=1, description="Least difference to the base in the evaluation (0.05: five points); none: not asked")
-    require_better: bool = Field(False, description="The whole interval of the difference must lie above min_gain (or 0)")
+        None, ge=-1, le=1, description="Least gain over the base in the evaluation; none: not asked. 0.05: five points, or where "
+        "texts without questions were compared a loss that is 5 % lower")
+    require_better: bool = Field(False, description="The whole interval of the gain must lie above min_gain (or 0)")
     require_proof: bool = Field(True, description="The export proof must have passed")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from app.config.verdicts import gain, gain_words, margin, things
 from app.errors import Place, RegistryError
 from app.registry.deploy_node import Gate
 
@@ -20,17 +21,17 @@ def check_gain(gate: Gate, evaluation: Mapping[str, Any] | None) -> None:
             raise _refuse("gate.not_measured", "min_gain", "Nothing was measured, so no gain is shown.",
                           "Let the deploy step need an evaluation step, or take min_gain out of the gate.")
         return
-    gain, low = float(evaluation["difference"]), float(evaluation["interval"][0])
-    shown = f"{100 * gain:+.1f} points ({100 * low:+.1f} to {100 * float(evaluation['interval'][1]):+.1f})"
+    (gained, low), metric = gain(evaluation), str(evaluation.get("metric", ""))
+    shown = margin(metric, float(evaluation["difference"]), *map(float, evaluation["interval"]))
     if evaluation["verdict"] == "worse":
         raise _refuse("gate.worse", "verdict", f"It is worse than its base: {shown}.", "Train on more or cleaner rows.")
     least = gate.min_gain or 0.0
-    if asks and not gain >= least:
+    if asks and not gained >= least:
         raise _refuse("gate.too_small", "min_gain", f"Its difference to the base is {shown}; the gate asks for "
-                      f"{100 * least:+.1f} points.", "Train longer or on more rows, or lower min_gain.")
+                      f"{gain_words(metric, least)}.", "Train longer or on more rows, or lower min_gain.")
     if gate.require_better and not low > least:
         raise _refuse("gate.not_shown", "require_better", f"Its gain is not certain: {shown}.",
-                      "Evaluate on more questions, or train on more rows.")
+                      f"Evaluate on more {things(metric)}, or train on more rows.")
 
 
 def _refuse(code: str, field: str, why: str, remedy: str) -> RegistryError:

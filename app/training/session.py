@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import math
 import os
@@ -38,8 +37,6 @@ from app.training.trouble import explain
 
 CURRICULUM_STAGES = 8
 """Parts of a curriculum; batches of like length are made within a part."""
-LOOKED_AT = 50
-"""Test rows among which a question is looked for."""
 
 
 @dataclass
@@ -165,11 +162,11 @@ def _examples(ctx: StepContext, params: QloraParams, rows: Rows, tokenizer: Any,
             found = _by_curriculum(found, data.scores_of(rows.version, order_name(rows.version)))
         train = encode_rows(found, tokenizer, longest)
         held = encode_rows(data.iter_rows(rows.version, "calibration"), tokenizer, longest) if params.eval_rows else None
-        asked = any(row.shape == "chat" for row in itertools.islice(data.iter_rows(rows.version, "test"), LOOKED_AT))
+        compared = next(data.iter_rows(rows.version, "test", batch=1), None) is not None
     _tell_left_out(ctx, train, longest)
-    if not asked:  # said before the hours of training, not after them
-        ctx.event("No question with its answer is set apart as test: a comparison of base and tuned after this training will have "
-                  "nothing to ask.", level="warning")
+    if not compared:  # said before the hours of training, not after them
+        ctx.event("No row is set apart as test: a comparison of base and tuned after this training will have nothing to ask.",
+                  level="warning")
     if not train.examples:
         raise DatasetError("training.no_rows", "There is nothing to train on.",
                            why=f"{train.too_long} rows are longer than {longest} tokens, {train.empty} have no answer.",

@@ -112,6 +112,14 @@ def test_refusals_are_counted_beside_the_same_verdict(store, tmp_path, trained):
     assert "behaviour" not in alone
 
 
+def test_texts_without_questions_are_read_by_both_sides_of_one_load(store, tmp_path, trained):
+    found = [Row("text", text=f"Note {number}: a text without a question.", split="test") for number in range(6)]
+    report, ctx = compare(store, tmp_path, trained, found)
+    assert [line["arm"] for line in report["table"]] == ["base", "tuned"]
+    assert report["base"] != report["tuned"]
+    assert ctx.message == "Tuned model is reading"
+
+
 def test_the_likelihood_equals_a_plain_forward_pass(trained):
     """Source of truth: transformers' own loss on one unpadded row, both sides of the pair."""
     import torch
@@ -155,7 +163,8 @@ def test_one_load_answers_for_both_sides(trained):
 
 @pytest.mark.parametrize(("found", "params", "error", "words"), [
     pytest.param(rows(test=0), {}, EvaluationError, "nothing to ask.*split", id="no test split"),
-    pytest.param([Row("text", text="Plain.", split="test")], {}, EvaluationError, "no questions at all", id="plain text"),
+    pytest.param([Row("text", text="Plain.", split="train"), Row("text", text=" ", split="test")], {}, EvaluationError,
+                 "nothing to ask.*split", id="texts, but none held out"),
     pytest.param(rows(), {"task": {"format": "json"}}, ConfigError, "names no field", id="no fields"),
 ])
 def test_what_cannot_be_measured_is_said_before_a_model_is_loaded(store, tmp_path, trained, found, params, error, words):

@@ -211,6 +211,7 @@ def measured(difference: float, low: float, high: float, verdict: str) -> dict[s
 
 BETTER, WORSE = measured(0.1, 0.05, 0.15, "better"), measured(-0.1, -0.2, -0.05, "worse")
 UNSURE = measured(0.02, -0.01, 0.05, "no_difference")
+LESS_LOSS = measured(-0.2, -0.3, -0.1, "better") | {"metric": "nll", "base": 2.0}  # a tenth less, at least a twentieth
 GATES = [
     pytest.param({}, BETTER, PASSED, None, id="better, proven"),
     pytest.param({}, None, PASSED, None, id="nothing asked, nothing measured"),
@@ -222,6 +223,9 @@ GATES = [
     pytest.param({"min_gain": 0.0}, measured(float("nan"), 0, 0, "no_difference"), PASSED, "gate.too_small", id="no number"),
     pytest.param({"require_better": True}, UNSURE, PASSED, "gate.not_shown", id="gain not certain"),
     pytest.param({"require_better": True}, BETTER, PASSED, None, id="gain certain"),
+    pytest.param({"min_gain": 0.04, "require_better": True}, LESS_LOSS, PASSED, None, id="loss falls"),
+    pytest.param({"min_gain": 0.11}, LESS_LOSS, PASSED, "gate.too_small", id="loss falls too little"),
+    pytest.param({"min_gain": 0.06, "require_better": True}, LESS_LOSS, PASSED, "gate.not_shown", id="loss falls, not certain enough"),
     pytest.param({}, BETTER, None, "registry.not_proven", id="no proof"),
     pytest.param({}, BETTER, FAILED, "registry.not_proven", id="proof failed"),
     pytest.param({"require_proof": False}, BETTER, FAILED, None, id="proof failed, at your own risk"),

@@ -164,7 +164,7 @@ def test_no_usable_row_is_said_before_a_model_is_loaded(lesson):
 
 
 @pytest.mark.parametrize(("split", "said"), [("", True), ("test", False)])
-def test_rows_that_no_comparison_can_ask_are_told_before_the_training(lesson, store, split, said):
+def test_that_nothing_is_held_out_to_compare_on_is_told_before_the_training(lesson, store, split, said):
     from app.training.session import prepare
     from tests.context import make_rows
 
