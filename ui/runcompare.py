@@ -60,11 +60,14 @@ class RunCompare(QScrollArea):
 def _result(line: Any, name: str) -> list[Cell]:
     verdict = line.verdict
     word, token, _ = words.VERDICTS[verdict.verdict] if verdict else words.NOT_MEASURED
-    said = f"{word} {words.signed(100 * verdict.difference)} ({100 * verdict.low:.1f} to {100 * verdict.high:.1f})" if verdict else word
+    said, base, tuned = word, "", ""
+    if verdict:
+        said = f"{word} {words.change(verdict.metric, verdict.difference)} ({words.bounds(verdict.metric, verdict.low, verdict.high)})"
+        base, tuned = (words.score(verdict.metric, value) for value in (verdict.base, verdict.tuned))
     return [Cell(name, strong=True, own=True),
             Cell(words.STATES.get(line.state, line.state), dot=words.STATE_TOKENS.get(line.state, "textDisabled")),
             Cell(said, {"neutral": "textSecondary"}.get(token, token)),
-            Cell(f"{100 * verdict.base:.1f}" if verdict else ""), Cell(f"{100 * verdict.tuned:.1f}" if verdict else ""),
+            Cell(base), Cell(tuned),
             Cell(words.duration(line.seconds) if line.seconds is not None else ""),
             Cell(words.money(line.cost.total, line.cost.currency) if line.cost else "")]
 

@@ -13,6 +13,9 @@ from ui.widgets.verdict import Interval, verdict_badge
 
 _ARMS = {"constant": "Best constant answer", "classic": "Classic linear model, same rows", "base": "Base model",
          "base_examples": "Base model with examples", "tuned": "Tuned model"}
+_HEADINGS = {False: ("On the same held-back questions, %", Column("All", 90, right=True)),
+             True: ("On the same held-back texts; lower is better", Column("Nats a word piece", 160, right=True))}
+"""Of the first and the last column; True: the metric is a likelihood."""
 INSET = (6, 0, 6, 4)
 """Around a table, so that its words begin where the card's heading does, px."""
 
@@ -36,27 +39,27 @@ class RunResult(Card):
         self._shown = verdict
         clear(self._room)
         head = QWidget()
-        interval = Interval(verdict.base, verdict.tuned, None, (verdict.base + verdict.low, verdict.base + verdict.high))
+        interval = Interval(verdict.base, verdict.tuned, None, (verdict.base + verdict.low, verdict.base + verdict.high), verdict.metric)
         interval.setFixedWidth(360)
-        points = Label(words.points(verdict.difference, verdict.low, verdict.high), "small", "tertiary")
-        head.setLayout(row(Label("Base against tuned", "heading"), verdict_badge(verdict.verdict), points, None, interval,
+        margin = Label(words.margin(verdict.metric, verdict.difference, verdict.low, verdict.high), "small", "tertiary")
+        head.setLayout(row(Label("Base against tuned", "heading"), verdict_badge(verdict.verdict), margin, None, interval,
                            gap=10, margins=(16, 10, 16, 4)))
         self._room.addWidget(head)
-        self._add_table(verdict.report)
+        self._add_table(verdict.report, verdict.metric)
         self._add_behaviour(verdict.report.get("behaviour") or {})
         for sentence in advice(verdict.report):
             self._room.addWidget(Line())
             self._room.addLayout(row(Label(sentence, "small", "secondary", wrap=True), margins=(16, 8, 16, 10)))
 
-    def _add_table(self, report: Any) -> None:
+    def _add_table(self, report: Any, metric: str) -> None:
         arms = list(report.get("table") or [])
         if not arms:
             return
         fields = list(dict.fromkeys(field for arm in arms for field in arm.get("fields", {})))
-        columns = [Column("On the same held-back questions, %"), *(Column(words.metric_name(field).capitalize(), 130, right=True)
-                                                                   for field in fields), Column("All", 90, right=True)]
+        first, last = _HEADINGS[words.is_nll(metric)]
+        columns = [Column(first), *(Column(words.metric_name(field).capitalize(), 130, right=True) for field in fields), last]
         self.table = Table(columns, "Result by arm")
-        self.table.show_rows([(str(arm.get("arm")), _arm(arm, fields)) for arm in arms])
+        self.table.show_rows([(str(arm.get("arm")), _arm(arm, fields, metric)) for arm in arms])
         self.table.fit_height()
         self._room.addLayout(column(self.table, margins=INSET))
 
@@ -84,15 +87,15 @@ def _name(arm: str, label: str) -> Cell:
     return Cell(label, dot={"base": "chart.base", "tuned": "chart.tuned"}.get(arm, "surface"), strong=arm == "tuned")
 
 
-def _arm(arm: Any, fields: list[str]) -> list[Cell]:
+def _arm(arm: Any, fields: list[str], metric: str) -> list[Cell]:
     tuned = arm.get("arm") == "tuned"
     values = [arm.get("fields", {}).get(field) for field in fields] + [arm.get("score")]
     name = str(arm.get("label") or _ARMS.get(str(arm.get("arm")), arm.get("arm")))
-    return [_name(str(arm.get("arm")), name), *(Cell(_share(value), strong=tuned) for value in values)]
+    return [_name(str(arm.get("arm")), name), *(Cell(_score(metric, value), strong=tuned) for value in values)]
 
 
-def _share(value: Any) -> str:
-    return f"{100 * value:.1f}" if isinstance(value, int | float) else "cannot"
+def _score(metric: str, value: Any) -> str:
+    return words.score(metric, value) if isinstance(value, int | float) else "cannot"
 
 
 def advice(report: Any) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import QPlainTextEdit, QWidget
 
+from ui import words
 from ui.language import tr
 from ui.widgets.buttons import Button, Segments
 from ui.widgets.text import Card, Label, Line, column, row
@@ -20,7 +21,7 @@ HEIGHT = 112
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One question.  Scores are shares of what was asked that is right, 0 to 1."""
+    """One question, or one text (metric "nll").  Scores are shares of what was asked that is right, 0 to 1, or nats a word piece."""
 
     prompt: str
     expected: str
@@ -28,13 +29,15 @@ class Sample:
     tuned: str
     base_score: float
     tuned_score: float
+    metric: str = ""
 
 
 def samples(store: Store, run: str) -> list[Sample]:
     """The kept questions of a run's newest evaluation, where the tuned model helped least first."""
     found = store.rows(
-        "SELECT prompt, expected, base, tuned, base_score, tuned_score FROM samples WHERE evaluation = "
-        "(SELECT max(id) FROM evaluations WHERE run = ?) ORDER BY position", (run,))
+        "SELECT s.prompt, s.expected, s.base, s.tuned, s.base_score, s.tuned_score, e.metric FROM samples s "
+        "JOIN evaluations e ON e.id = s.evaluation WHERE e.id = (SELECT max(id) FROM evaluations WHERE run = ?) "
+        "ORDER BY s.position", (run,))
     return [Sample(**row) for row in map(dict, found)]
 
 
@@ -60,8 +63,9 @@ class RunSamples(Card):
         self._question, self._expected = _text("Question"), _text("Right answer")
         self._base, self._tuned = _text("Answer of the base model"), _text("Answer of the tuned model")
         self._base_score, self._tuned_score = Label("", "small", "tertiary"), Label("", "small", "tertiary")
-        upper = row(_part(self._question, Label("Question, held back from training", "smallstrong", "secondary")),
-                    _part(self._expected, Label("Right answer", "smallstrong", "secondary")), gap=12)
+        self._expected_words = Label("Right answer", "smallstrong", "secondary")
+        self._asked = _part(self._question, Label("Question, held back from training", "smallstrong", "secondary"))
+        upper = row(self._asked, _part(self._expected, self._expected_words), gap=12)
         lower = row(_part(self._base, Ring("base"), Label("Base", "smallstrong", "secondary"), self._base_score),
                     _part(self._tuned, Ring("tuned"), Label("Tuned", "smallstrong", "secondary"), self._tuned_score), gap=12)
         for line in (upper, lower):
@@ -96,8 +100,14 @@ class RunSamples(Card):
         for field, text in ((self._question, one.prompt), (self._expected, one.expected), (self._base, one.base),
                             (self._tuned, one.tuned)):
             field.setPlainText(text or "Nothing was answered.")
-        self._base_score.say(f"{100 * one.base_score:.0f} % right")
-        self._tuned_score.say(f"{100 * one.tuned_score:.0f} % right")
+        read = words.is_nll(one.metric)  # nothing was asked: the text stands alone, and in place of each answer its figure
+        if read:
+            self._base.setPlainText(tr(one.base))
+            self._tuned.setPlainText(tr(one.tuned))
+        self._asked.setVisible(not read)
+        self._expected_words.say("Text, held back from training" if read else "Right answer")
+        self._base_score.say("" if read else f"{100 * one.base_score:.0f} % right")
+        self._tuned_score.say("" if read else f"{100 * one.tuned_score:.0f} % right")
         self._where.say(f"{self._at + 1} of {len(self._shown)} kept")
         self._previous.allow("This is the first one" if self._at == 0 else "")
         self._next.allow("This is the last one" if self._at + 1 == len(self._shown) else "")

@@ -68,8 +68,11 @@ def _better(view: Any, curves: Curves) -> tuple[str, str]:
     if found is not None:
         word = words.VERDICTS[found.verdict][0]
         refused = next(iter((found.report.get("behaviour") or {}).get("sentences") or ()), "")
-        return word, (f"{words.points(found.difference, found.low, found.high)} on {found.items:,} held-back questions: "
-                      f"{100 * found.tuned:.1f} against {100 * found.base:.1f}. {refused}").strip()
+        shown = words.margin(found.metric, found.difference, found.low, found.high)
+        tuned, base = (words.score(found.metric, value) for value in (found.tuned, found.base))
+        if words.is_nll(found.metric):
+            return word, f"{shown} on {found.items:,} held-back texts: {tuned} against {base}."
+        return word, f"{shown} on {found.items:,} held-back questions: {tuned} against {base}. {refused}".strip()
     unseen = curves.get("train.eval_loss", [])
     if len(unseen) < 2:
         return "Not measured yet", "The verdict comes with Evaluate, on questions held back from training."

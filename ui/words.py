@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from app.config.verdicts import NLL
+
 if TYPE_CHECKING:
     from app.gateway.views import Served
 
@@ -95,10 +97,48 @@ def signed(value: float) -> str:
     return f"{'+' if value >= 0 else '−'}{abs(value):.1f}"
 
 
-def points(difference: float, low: float, high: float) -> str:
-    """A difference of shares with its 95 % interval: "+45.4 points (40.8 to 50.0)"."""
-    bounds = " to ".join(f"{'−' if bound < 0 else ''}{abs(100 * bound):.1f}" for bound in (low, high))
-    return f"{signed(100 * difference)} points ({bounds})"
+def is_nll(metric: str) -> bool:
+    """Whether scores are nats a word piece of unseen texts, where lower is better; all others are shares of what is right."""
+    return metric == NLL
+
+
+def score(metric: str, value: float) -> str:
+    """A score: "83.5" of 100, or "1.711" nats."""
+    return f"{value:.3f}" if is_nll(metric) else f"{100 * value:.1f}"
+
+
+def change(metric: str, difference: float) -> str:
+    """A difference of scores: "+45.4", or "−0.210" nats."""
+    return f"{'+' if difference >= 0 else '−'}{score(metric, abs(difference))}"
+
+
+def bounds(metric: str, low: float, high: float) -> str:
+    """The 95 % interval of a difference: "40.8 to 50.0"."""
+    first, last = (f"{'−' if bound < 0 else ''}{score(metric, abs(bound))}" for bound in (low, high))
+    return f"{first} to {last}"
+
+
+def margin(metric: str, difference: float, low: float, high: float) -> str:
+    """A difference with its 95 % interval: "+45.4 points (40.8 to 50.0)"."""
+    figures = change(metric, difference), bounds(metric, low, high)
+    return f"{figures[0]} nats a word piece ({figures[1]})" if is_nll(metric) else f"{figures[0]} points ({figures[1]})"
+
+
+def under_change(metric: str, low: float, high: float) -> str:
+    """What stands under a difference on a card."""
+    if is_nll(metric):
+        return f"nats a word piece, {bounds(metric, low, high)}"
+    return f"points, {bounds(metric, low, high)}"
+
+
+def held_back(metric: str) -> str:
+    """What was measured, one by one."""
+    return "held-back texts" if is_nll(metric) else "held-back questions"
+
+
+def counted(metric: str, items: int) -> str:
+    """How many of them: "120 questions"."""
+    return f"{items:,} texts" if is_nll(metric) else f"{items:,} questions"
 
 
 def share(count: int, items: int, low: float, high: float) -> str:
@@ -157,7 +197,7 @@ def model_name(name: str) -> str:
 
 def metric_name(name: str) -> str:
     """A metric in plain words."""
-    return {"exact_match": "right answers", "f1": "overlap with the right answer", "nll": "mistakes",
+    return {"exact_match": "right answers", "f1": "overlap with the right answer", "nll": "surprise",
             "score": "right fields"}.get(name, name.replace("_", " "))
 
 

@@ -21,23 +21,31 @@ class Origin(_Part):
 
 
 class Measured(_Part):
-    """What the author's own run showed; scores are fractions of 1, ``interval`` is the 95 % one of ``difference``."""
+    """What the author's own run showed; ``interval`` is the 95 % one of ``difference``."""
 
     date: str = Field("", description="Day of the run, YYYY-MM-DD")
     machine: str = Field(min_length=1, description="What it ran on, in plain words")
     seconds: float = Field(gt=0, description="The whole run, in seconds")
+    metric: Literal["", "nll"] = Field(
+        "", description="nll: base and tuned are nats a token of texts without questions, lower is better; empty: fractions of 1")
     items: int = Field(ge=1, description="Held-out items")
     constant: float | None = Field(None, ge=0, le=1, description="Score of the best constant answer")
     classic: float | None = Field(None, ge=0, le=1, description="Score of a linear model trained on the same rows")
-    base: float = Field(ge=0, le=1, description="Score of the base model")
+    base: float = Field(ge=0, description="Score of the base model")
     base_with_examples: float | None = Field(None, ge=0, le=1, description="Score of the base with examples in its prompt")
-    tuned: float = Field(ge=0, le=1, description="Score of the tuned model")
-    difference: float = Field(ge=-1, le=1, description="tuned - base")
+    tuned: float = Field(ge=0, description="Score of the tuned model")
+    difference: float = Field(description="tuned - base")
     interval: tuple[float, float] = Field(description="95 % interval of the difference")
     verdict: Literal["better", "worse", "no_difference"] = Field(description="What the interval says")
     refused: dict[str, tuple[int, int]] = Field(
         default_factory=dict, description="Refused as it should, of asked, by kind, by the tuned model: {out of scope: [27, 30]}")
     refused_wrongly: tuple[int, int] | None = Field(None, description="Task questions that the tuned model refused, of asked")
+
+    @model_validator(mode="after")
+    def _scores_are_fractions(self) -> Measured:
+        if not self.metric and max(self.base, self.tuned, abs(self.difference)) > 1:
+            raise ValueError("base, tuned and difference must be fractions of 1, unless metric is nll")
+        return self
 
 
 class Kit(_Part):

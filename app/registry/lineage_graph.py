@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from app.config.verdicts import things
 from app.store import Store
 
 EARLIER = 2
@@ -86,9 +87,9 @@ def _data(store: Store, made: LineageGraph, lineage: Mapping[str, Any]) -> str:
 def _steps(store: Store, row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, LineageNode]:
     """Training, evaluation and export of the run, those of them that are done."""
     nodes = [step["node"] for step in store.rows("SELECT node FROM steps WHERE run = ? AND state = 'done'", (run["id"],))]
-    measured = store.row("SELECT items FROM evaluations WHERE run = ? ORDER BY created DESC", (run["id"],))
+    measured = store.row("SELECT items, metric FROM evaluations WHERE run = ? ORDER BY created DESC", (run["id"],))
     kinds = [str(entry.get("quantization", "")) for entry in orjson.loads(row["files"])]
-    details = {"train": f"seed {run['seed']}", "evaluate": f"{measured['items']:,} questions" if measured else "",
+    details = {"train": f"seed {run['seed']}", "evaluate": f"{measured['items']:,} {things(measured['metric'])}" if measured else "",
                "export": ", ".join(kinds)}
     there = {"train": any(node.startswith("train.") for node in nodes), "export": "model.export" in nodes,
              "evaluate": any(node.startswith("evaluate.") for node in nodes)}

@@ -11,6 +11,7 @@ from typing import Any
 
 from app.config.presence import Presence, find_service
 from app.config.subprocess_tools import start_child
+from app.config.verdicts import margin, score
 from app.errors import Place, WorkflowError, as_installed
 from app.store import Store
 from app.store.profile import project_dir
@@ -173,10 +174,10 @@ def summary_lines(store: Store, result: dict[str, Any]) -> list[str]:
     """A run's result in plain words."""
     lines = [f"Run {result['run']}: {result['state']} in {result['seconds'] / 60:.1f} min"]
     if found := result.get("evaluation"):
-        low, high = found["interval"]
+        metric = found.get("metric", "")
         lines.append(
-            f"{_VERDICTS.get(found['verdict'], found['verdict'])}: {100 * found['difference']:+.1f} points ({100 * low:.1f} to "
-            f"{100 * high:.1f}); tuned {100 * found['tuned']:.1f}, base {100 * found['base']:.1f}"
+            f"{_VERDICTS.get(found['verdict'], found['verdict'])}: {margin(metric, found['difference'], *found['interval'])}; "
+            f"tuned {score(metric, found['tuned'])}, base {score(metric, found['base'])}"
         )
         lines += _arms(store, result["run"])
     if model := result.get("model"):
@@ -199,10 +200,10 @@ def summary_lines(store: Store, result: dict[str, Any]) -> list[str]:
 def _arms(store: Store, run: str) -> list[str]:
     import orjson
 
-    row = store.row("SELECT report FROM evaluations WHERE run = ? ORDER BY id DESC LIMIT 1", (run,))
+    row = store.row("SELECT metric, report FROM evaluations WHERE run = ? ORDER BY id DESC LIMIT 1", (run,))
     if row is None:
         return []
     report = orjson.loads(row["report"])
-    lines = [f"  {arm['label']:36} {100 * arm['score']:5.1f}" for arm in report.get("table", ())]
+    lines = [f"  {arm['label']:36} {score(row['metric'], arm['score']):>5}" for arm in report.get("table", ())]
     said = [*report.get("behaviour", {}).get("sentences", ()), *report.get("notes", ())]
     return lines + [f"  {sentence}" for sentence in said]

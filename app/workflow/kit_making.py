@@ -23,7 +23,7 @@ from app.config.model_files import check_model_folder
 from app.config.models import packaged, resolve_base
 from app.config.node import NodeClass
 from app.config.shareable import is_path, shareable
-from app.config.verdicts import Verdict, verdict
+from app.config.verdicts import NLL, Verdict, margin, score, things, verdict
 from app.config.views import write_whole
 from app.data.header import is_column_name
 from app.errors import ConfigError, NeuroWeaverError, Place, UsageError
@@ -236,6 +236,7 @@ def _measured(row: Mapping[str, Any], found: Verdict) -> dict[str, Any]:
         "date": datetime.fromtimestamp(row["ended"] or time.time(), UTC).date().isoformat(),
         "machine": _machine(row),
         "seconds": max(round((row["ended"] or 0) - (row["started"] or 0) - row["idle"], 1), 0.1),
+        "metric": NLL if found.metric == NLL else None,
         "items": found.items,
         "constant": scores.get("constant"),
         "classic": scores.get("classic"),
@@ -280,8 +281,9 @@ def _card(document: Mapping[str, Any], found: Verdict | None, ours: bool) -> str
              f"**Data.** None in this file: no row, no question, no answer. The run had {_counted(kit.get('rows', {}))}. "
              f"Your own file is asked for: {', '.join(kit['needs_data'])}.", "", f"**Licence of this file.** {kit['licence']}.", ""]
     if found is not None:
-        lines += [f"**Measured.** {found.items:,} held-back questions: base {100 * found.base:.1f}, tuned {100 * found.tuned:.1f}, "
-                  f"difference {100 * found.difference:+.1f} points ({100 * found.low:.1f} to {100 * found.high:.1f}, 95 %)."]
+        base, tuned = (score(found.metric, value) for value in (found.base, found.tuned))
+        lines += [f"**Measured.** {found.items:,} held-back {things(found.metric)}: base {base}, tuned {tuned}, "
+                  f"difference {margin(found.metric, found.difference, found.low, found.high)} at 95 %."]
     if found is not None and not ours:
         lines += ["", "These figures are of another base model, which this file does not name: yours will differ."]
     return "\n".join([*lines, "", "It is measured again on your data when it runs.", ""])

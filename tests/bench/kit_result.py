@@ -68,19 +68,23 @@ def by_column(kit: str, home: Path, column: str) -> list[str]:
 
 
 def table(report: dict[str, Any]) -> list[str]:
-    """One line an arm, per cent; a dash where the arm does not write the field."""
+    """One line an arm, per cent or nats; a dash where the arm does not write the field."""
+    from app.config.verdicts import NLL, score
+
     fields = list(report["table"][0]["fields"])
-    lines = [f"{'per cent, ' + str(report['items']) + ' held-out items':34}" + "".join(f"{name:>16}" for name in [*fields, "score"])]
+    unit = "nats a token" if report["metric"] == NLL else "per cent"
+    lines = [f"{unit + ', ' + str(report['items']) + ' held-out items':34}" + "".join(f"{name:>16}" for name in [*fields, "score"])]
     for arm in report["table"]:
         values = [arm["fields"].get(name) for name in fields] + [arm["score"]]
-        lines.append(f"{arm['label']:34}" + "".join(f"{'-' if one is None else f'{100 * one:.1f}':>16}" for one in values))
+        lines.append(f"{arm['label']:34}" + "".join(f"{'-' if one is None else score(report['metric'], one):>16}" for one in values))
     return lines
 
 
-def difference(words: str, found: dict[str, Any]) -> str:
+def difference(words: str, metric: str, found: dict[str, Any]) -> str:
     """A difference never stands without its interval and verdict."""
-    low, high = found["interval"]
-    return f"{words}: {100 * found['difference']:+.1f} points [{100 * low:.1f}, {100 * high:.1f}] {found['verdict']}"
+    from app.config.verdicts import margin
+
+    return f"{words}: {margin(metric, found['difference'], *found['interval'])} {found['verdict']}"
 
 
 def behaviour(found: dict[str, Any]) -> list[str]:
@@ -97,9 +101,9 @@ def behaviour(found: dict[str, Any]) -> list[str]:
 def show(report: dict[str, Any]) -> None:
     """Everything the report says."""
     print("\n".join(table(report)))
-    print(difference("tuned - base", report))
+    print(difference("tuned - base", report["metric"], report))
     if report.get("versus_examples"):
-        print(difference("tuned - base with examples", report["versus_examples"]))
+        print(difference("tuned - base with examples", report["metric"], report["versus_examples"]))
     nll, (low, high) = report["nll"], report["nll"]["interval"]
     print(f"NLL nats/answer token: base {nll['base']:.3f}, tuned {nll['tuned']:.3f}; mean item difference {nll['difference']:+.3f} "
           f"[{low:.3f}, {high:.3f}] {nll['verdict']}")

@@ -101,6 +101,24 @@ def test_a_finished_run_shows_questions_with_both_answers(qtbot, window, runs):
     assert not shown._next.isEnabled()
 
 
+def test_a_comparison_of_texts_is_shown_in_nats_and_without_a_question(qtbot, window, runs, profile):
+    report = {"table": [{"arm": "base", "label": "Base model", "fields": {}, "score": 2.1},
+                        {"arm": "tuned", "label": "Tuned model", "fields": {}, "score": 1.9}], "notes": ["Nothing was asked."]}
+    with Store.open(profile) as store:
+        store.db.execute("UPDATE evaluations SET metric = 'nll', items = 40, base = 2.1, tuned = 1.9, difference = -0.2, low = -0.25, "
+                         "high = -0.15, report = ?", (json.dumps(report),))
+        store.db.execute("UPDATE samples SET prompt = '', expected = 'A text', base = '2.100 nats a word piece'")
+    pane = _opened(qtbot, window, runs["done"])
+    assert pane.answers._parts[0][1].words() == "−0.200 nats a word piece (−0.250 to −0.150) on 40 held-back texts: 1.900 against 2.100."
+    model = pane.result.table.model()
+    assert [[model.index(line, place).data() for place in range(2)] for line in range(2)] == [["Base model", "2.100"], ["Tuned model", "1.900"]]
+    assert model.headerData(1, Qt.Orientation.Horizontal) == "Nats a word piece"
+    qtbot.waitUntil(lambda: not pane.samples.isHidden(), timeout=3000)
+    assert (pane.samples._asked.isHidden(), pane.samples._expected.toPlainText()) == (True, "A text")
+    assert (pane.samples._expected_words.words(), pane.samples._base.toPlainText(), pane.samples._base_score.words()) == (
+        "Text, held back from training", "2.100 nats a word piece", "")
+
+
 def test_a_run_without_an_evaluation_shows_no_samples(qtbot, window, runs):
     window.go("runs", runs["failed"])
     pane = window.page().pane

@@ -30,7 +30,30 @@ def test_energy(value, text):
 
 
 def test_an_interval_below_zero_has_real_minus_signs():
-    assert words.points(-0.031, -0.09, 0.028) == "−3.1 points (−9.0 to 2.8)"
+    assert words.margin("f1", -0.031, -0.09, 0.028) == "−3.1 points (−9.0 to 2.8)"
+
+
+@pytest.mark.parametrize(("metric", "figures"), [
+    pytest.param("right_fields", ["31.0", "−3.1", "points, −9.0 to 2.8", "1,200 questions", "held-back questions"], id="shares"),
+    pytest.param("nll", ["0.310", "−0.031", "nats a word piece, −0.090 to 0.028", "1,200 texts", "held-back texts"], id="likelihood"),
+])
+def test_a_result_is_written_in_the_unit_of_its_metric(metric, figures):
+    assert [words.score(metric, 0.31), words.change(metric, -0.031), words.under_change(metric, -0.09, 0.028),
+            words.counted(metric, 1200), words.held_back(metric)] == figures
+
+
+def test_a_likelihood_is_told_in_german():
+    from ui import language
+
+    language.use("de")
+    try:
+        assert language.tr(words.margin("nll", -0.031, -0.09, 0.028)) == "−0,031 Nats je Wortteil (−0,090 bis 0,028)"
+        assert language.tr("−0.031 nats a word piece (−0.090 to 0.028) on 40 held-back texts: 1.711 against 1.742.") == (
+            "−0,031 Nats je Wortteil (−0,090 bis 0,028) bei 40 zurückgehaltenen Texten: 1,711 gegen 1,742.")
+        assert language.tr("Perplexity over all word pieces: base 7.10, tuned 5.53.") == (
+            "Perplexität über alle Wortteile: Grundmodell 7,10, angepasst 5,53.")
+    finally:
+        language.use("en")
 
 
 @pytest.mark.parametrize(("source", "text"), [("nvml", "measured at the card"), ("estimate", "estimated"), ("", "")])

@@ -16,6 +16,7 @@ import yaml
 from app.cli import main
 from app.config import kit_file, kit_folders, views
 from app.config.document import load
+from app.config.kit import Measured
 from app.config.shareable import shareable
 from app.errors import ConfigError, NeuroWeaverError, UsageError
 from app.evaluation.arms import Arm, divide, scored
@@ -154,6 +155,26 @@ def test_the_figures_of_a_packaged_base_are_the_kits(store, tmp_path, monkeypatc
     assert kit["measured"] == {
         "date": "1970-01-01", "machine": "2 cores, no graphics card", "seconds": 90.5, "items": 4, "base": 0.0, "tuned": 1.0,
         "difference": 1.0, "interval": [1.0, 1.0], "verdict": "better", "refused": {"out of scope": [2, 2]}, "refused_wrongly": [0, 4]}
+
+
+def test_a_comparison_of_texts_is_shared_in_nats_and_opened_again(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("app.workflow.kit_making.packaged", lambda: {"small": tmp_path})
+    (tmp_path / "rows.txt").write_text("One.\n\nTwo.\n")
+    identity = runs.submit_text(store, yaml.safe_dump({"base_model": "small", "steps": {
+        "source": {"node": "dataset.import", "path": str(tmp_path / "rows.txt")},
+        "train": {"node": "train.qlora", "needs": "source"}}}))
+    end(store, identity, {})
+    summary = {"metric": "nll", "items": 40, "base": 2.1, "tuned": 1.9, "difference": -0.2, "interval": [-0.25, -0.15], "verdict": "better",
+               "table": [{"arm": "base", "score": 2.1}, {"arm": "tuned", "score": 1.9}]}
+    keep(store, identity, "compare", summary, [])
+    made = export_kit(store, identity, tmp_path / "texts.nwkit")
+    texts = parts(made.content)
+    assert "40 held-back texts: base 2.100, tuned 1.900, difference -0.200 nats a word piece (-0.250 to -0.150)" in texts["model-card.md"]
+    assert yaml.safe_load(texts["kit.yaml"])["kit"]["measured"]["metric"] == "nll"
+    assert open_kit(store, tmp_path / "texts.nwkit").version == 1
+    shares = yaml.safe_load(texts["kit.yaml"])["kit"]["measured"] | {"metric": ""}
+    with pytest.raises(ValueError, match="fractions of 1"):
+        Measured.model_validate(shares)
 
 
 def test_the_same_kit_is_the_same_bytes(store, run):

@@ -271,10 +271,12 @@ class ModelsPage(Page):
         self._evaluation_panel.setVisible(one is not None)
         if one is None:
             return
-        interval = Interval(one.base, one.tuned, None, (one.base + one.low, one.base + one.high))
-        name = Label(f"{words.metric_name(one.metric).capitalize()}, {one.items:,} questions", "body", elide=True)
-        self._evaluation.show_rows([[name, f"{100 * one.base:.1f}", f"{100 * one.tuned:.1f}", interval,
-                                     words.points(one.difference, one.low, one.high), verdict_badge(one.verdict)]])
+        interval = Interval(one.base, one.tuned, None, (one.base + one.low, one.base + one.high), one.metric)
+        name = Label(f"{words.metric_name(one.metric).capitalize()}, {words.counted(one.metric, one.items)}", "body", elide=True)
+        scale = "Lower is better" if words.is_nll(one.metric) else "0 to 100"
+        self._evaluation.retitle(["Test", "Base", "Tuned", scale, "Difference", "Verdict"])
+        self._evaluation.show_rows([[name, words.score(one.metric, one.base), words.score(one.metric, one.tuned), interval,
+                                     words.margin(one.metric, one.difference, one.low, one.high), verdict_badge(one.verdict)]])
 
     def _show_gate(self, view: VersionView) -> None:
         clear(self._gate)
@@ -342,12 +344,18 @@ class ModelsPage(Page):
             self.open(identity)
 
 
+def _against(one: Any) -> str:
+    tuned, base = (words.score(one.metric, value) for value in (one.tuned, one.base))
+    if words.is_nll(one.metric):
+        return f"{tuned} against {base} nats a word piece, on {one.items:,} texts held back from training."
+    return f"{tuned} against {base}, on {one.items:,} questions held back from training."
+
+
 def answers(view: VersionView) -> list[tuple[str, str]]:
     """Is it better, is it safe, what does it cost."""
     one = view.measured
     better = ("Not measured yet", "No run has compared it with the model it came from.") if one is None else (
-        words.VERDICTS[one.verdict][0], f"{100 * one.tuned:.1f} against {100 * one.base:.1f}, on {one.items:,} questions "
-        "held back from training.")
+        words.VERDICTS[one.verdict][0], _against(one))
     passed = view.proof.get("passed")
     safe = ("Not measured yet", "No export proof exists for this version.") if passed is None else (
         "Export proof passed", "The file answers like the model it was made from.") if passed else (
@@ -403,8 +411,9 @@ def comparison_rows(found: Any) -> list[tuple[str, tuple[str, str]]]:
     measured = found.measured
     currency = found.currency
     rows = [("Result", both(lambda one: words.VERDICTS[one.verdict][0], measured)),
-            ("Tuned", both(lambda one: f"{100 * one.tuned:.1f}", measured)), ("Base", both(lambda one: f"{100 * one.base:.1f}", measured)),
-            ("Difference", both(lambda one: words.points(one.difference, one.low, one.high), measured)),
+            ("Tuned", both(lambda one: words.score(one.metric, one.tuned), measured)),
+            ("Base", both(lambda one: words.score(one.metric, one.base), measured)),
+            ("Difference", both(lambda one: words.margin(one.metric, one.difference, one.low, one.high), measured)),
             ("File in use", both(lambda one: words.size(one) if one else "not known", found.sizes)),
             ("Cost to make", both(lambda one: words.money(one, currency), found.costs))]
     return rows + [(row.what, row.values) for row in found.origins]
@@ -457,7 +466,8 @@ def gate(view: VersionView) -> list[tuple[bool | None, str, str]]:
     one = view.measured
     better: tuple[bool | None, str, str] = (None, "Better on the held-back questions", "not measured")
     if one is not None:
-        better = (one.verdict == "better", "Better on the held-back questions", words.signed(100 * one.difference))
+        what = "Better on the held-back texts" if words.is_nll(one.metric) else "Better on the held-back questions"
+        better = (one.verdict == "better", what, words.change(one.metric, one.difference))
     same = next((file.same_answers for file in view.files if file.in_use), None)
     return [better, (view.proof.get("passed"), "File answers like the original", _share(same)),
             (True if view.line.live else None, "Approval by a person", "yours" if not view.line.live else

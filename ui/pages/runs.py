@@ -220,7 +220,7 @@ def _cells(line: Any, *, chosen: bool = False) -> list[Cell]:
     doing = f"{line.step}, {100 * line.progress:.0f} %" if line.state in ("running", "paused", "failed") else ""
     found = line.verdict
     word = words.VERDICTS[found.verdict][0] if found else ""
-    margin = f" {words.signed(100 * found.difference)}" if found else ""
+    margin = f" {words.change(found.metric, found.difference)}" if found else ""
     return [Cell(str(line.number), "textTertiary", dot="accent" if chosen else ""),
             Cell(" · ".join([line.name, *line.tags]), strong=True, own=True),
             Cell(words.STATES.get(line.state, line.state), dot=words.STATE_TOKENS.get(line.state, "textDisabled")),

@@ -75,23 +75,23 @@ def run_figures(last: Any) -> list[tuple[str, str]]:
                       f"power {power_source(last.cost.source)}, and wear"))
     if last.verdict is not None:
         one = last.verdict
-        found.append((words.signed(100 * one.difference), f"points, {100 * one.low:.1f} to {100 * one.high:.1f}"))
-        found.append((f"{one.items:,}", "held-back questions"))
+        found.append((words.change(one.metric, one.difference), words.under_change(one.metric, one.low, one.high)))
+        found.append((f"{one.items:,}", words.held_back(one.metric)))
     return found
 
 
 def measured_figures(measured: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(value, what it is) pairs of what kit.yaml records as measured."""
-    where = str(measured.get("machine", "")) or "where it was measured"
+    where, metric = str(measured.get("machine", "")) or "where it was measured", str(measured.get("metric", ""))
     found = []
     if "seconds" in measured:
         found.append((words.duration(float(measured["seconds"])), f"measured, {where}"))
     if "difference" in measured:
         low, high = measured.get("interval", (None, None))
-        note = f"points, {100 * low:.1f} to {100 * high:.1f}" if low is not None else "points"
-        found.append((words.signed(100 * float(measured["difference"])), note))
+        note = words.under_change(metric, low, high) if low is not None else "points"
+        found.append((words.change(metric, float(measured["difference"])), note))
     if "items" in measured:
-        found.append((f"{measured['items']:,}", "held-back questions"))
+        found.append((f"{measured['items']:,}", words.held_back(metric)))
     return found
 
 
@@ -206,24 +206,25 @@ def _result(card: Any, last: Any) -> list[QWidget | Any]:
     found = last.verdict if last is not None else None
     if found is not None:
         older = older_kit(card, last)
-        where = f"run {last.number} on this computer, {found.items:,} questions"
-        shown = _shown(found.verdict, found.base, found.tuned, (found.difference, found.low, found.high), where)
+        where = f"run {last.number} on this computer, {words.counted(found.metric, found.items)}"
+        shown = _shown(found.verdict, found.metric, (found.base, found.tuned), (found.difference, found.low, found.high), where)
         note = Label(older, "small", "warning", elide=True)
         return [*shown, *([2, note] if older else []), *_refusals(words.refused_of_report(found.report))]
     m = card.measured
     if {"base", "tuned", "difference", "interval"} <= set(m):
         low, high = m["interval"]
+        metric = str(m.get("metric", ""))
         verdict = m.get("verdict") or ("better" if low > 0 else "worse" if high < 0 else "no_difference")
         who = "its maker" if card.users else "the kit's author"
         where = f"measured by {who}{', ' + str(m['machine']) if m.get('machine') else ''}"
-        return [*_shown(verdict, m["base"], m["tuned"], (m["difference"], low, high), where), *_refusals(words.refused_of_kit(m))]
+        return [*_shown(verdict, metric, (m["base"], m["tuned"]), (m["difference"], low, high), where), *_refusals(words.refused_of_kit(m))]
     return [row(verdict_badge(""), None), 8, Label("Measured when it runs on this computer.", "small", "tertiary")]
 
 
-def _shown(verdict: str, base: float, tuned: float, interval: tuple[float, float, float], where: str) -> list[Any]:
-    difference, low, high = interval
-    return [row(verdict_badge(verdict), None, Label(words.points(difference, low, high), "small", "tertiary")), 10,
-            Interval(base, tuned, None, (base + low, base + high)), 6, Label(where, "small", "tertiary", elide=True)]
+def _shown(verdict: str, metric: str, scores: tuple[float, float], interval: tuple[float, float, float], where: str) -> list[Any]:
+    (base, tuned), (difference, low, high) = scores, interval
+    return [row(verdict_badge(verdict), None, Label(words.margin(metric, difference, low, high), "small", "tertiary")), 10,
+            Interval(base, tuned, None, (base + low, base + high), metric), 6, Label(where, "small", "tertiary", elide=True)]
 
 
 def _refusals(sentence: str) -> list[Any]:

@@ -73,16 +73,22 @@ class Ring(QWidget):
 
 
 class Interval(QWidget):
-    """Base as a grey ring, tuned as a blue disc, on a scale from 0 to 1; a bar shows a 95 % interval where known."""
+    """Base as a grey ring, tuned as a blue disc, on a scale from 0 to 1; a bar shows a 95 % interval where known.
+
+    For a likelihood the scale goes from 0 to a little more than the highest figure.
+    """
 
     def __init__(self, base: float, tuned: float, base_bar: tuple[float, float] | None = None,
-                 tuned_bar: tuple[float, float] | None = None) -> None:
+                 tuned_bar: tuple[float, float] | None = None, metric: str = "") -> None:
         super().__init__()
-        self._marks = [(base, base_bar, "chart.base", tr(f"base {100 * base:.1f}")),
-                       (tuned, tuned_bar, "chart.tuned", tr(f"tuned {100 * tuned:.1f}"))]
+        figures = [words.score(metric, value) for value in (base, tuned)]
+        self._marks = [(base, base_bar, "chart.base", tr(f"base {figures[0]}")),
+                       (tuned, tuned_bar, "chart.tuned", tr(f"tuned {figures[1]}"))]
+        self._top = 1.1 * max(base, tuned, *(tuned_bar or ()), 0.1) if words.is_nll(metric) else 1.0
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setFixedHeight(36)
-        self.setAccessibleName(tr(f"Base {100 * base:.1f}, tuned {100 * tuned:.1f} of 100"))
+        self.setAccessibleName(tr(f"Base {figures[0]}, tuned {figures[1]} nats a word piece" if words.is_nll(metric) else
+                                  f"Base {figures[0]}, tuned {figures[1]} of 100"))
 
     def sizeHint(self) -> QSize:
         """Wide enough for both labels."""
@@ -102,7 +108,7 @@ class Interval(QWidget):
         painter.end()
 
     def _x(self, value: float) -> float:
-        return 10 + (self.width() - 20) * min(max(value, 0.0), 1.0)
+        return 10 + (self.width() - 20) * min(max(value / self._top, 0.0), 1.0)
 
     def _mark(self, painter: QPainter, y: float, value: float, bar: tuple[float, float] | None, token: str) -> None:
         if bar is not None:
