@@ -154,7 +154,7 @@ def test_the_figures_of_a_packaged_base_are_the_kits(store, tmp_path, monkeypatc
     kit = yaml.safe_load(parts(make_kit(store, identity).content)["kit.yaml"])["kit"]
     assert kit["measured"] == {
         "date": "1970-01-01", "machine": "2 cores, no graphics card", "seconds": 90.5, "items": 4, "base": 0.0, "tuned": 1.0,
-        "difference": 1.0, "interval": [1.0, 1.0], "verdict": "better", "refused": {"out of scope": [2, 2]}, "refused_wrongly": [0, 4]}
+        "difference": 1.0, "interval": [0.0, 1.0], "verdict": "no_difference", "refused": {"out of scope": [2, 2]}, "refused_wrongly": [0, 4]}
 
 
 def test_a_comparison_of_texts_is_shared_in_nats_and_opened_again(store, tmp_path, monkeypatch):
