@@ -58,7 +58,8 @@ class RunSamples(Card):
         self._where = Label("", "small", "tertiary")
         self._previous = Button("Previous", size="small", clicked=lambda: self._go(-1))
         self._next = Button("Next", size="small", clicked=lambda: self._go(1))
-        head = row(Label("Answers side by side", "heading"), self._order, None, self._where, self._previous, self._next, gap=10,
+        self._heading = Label("Answers side by side", "heading")
+        head = row(self._heading, self._order, None, self._where, self._previous, self._next, gap=10,
                    margins=(16, 10, 12, 10))
         self._question, self._expected = _text("Question"), _text("Right answer")
         self._base, self._tuned = _text("Answer of the base model"), _text("Answer of the tuned model")
@@ -104,6 +105,7 @@ class RunSamples(Card):
         if read:
             self._base.setPlainText(tr(one.base))
             self._tuned.setPlainText(tr(one.tuned))
+        self._heading.say("Both models on the same text" if read else "Answers side by side")
         self._asked.setVisible(not read)
         self._expected_words.say("Text, held back from training" if read else "Right answer")
         self._base_score.say("" if read else f"{100 * one.base_score:.0f} % right")
