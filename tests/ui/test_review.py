@@ -50,8 +50,9 @@ def lines(dialog: ReviewDialog) -> list[str]:
     return [line.accessibleName() for line in dialog.findChildren(FindingLine) if line.isVisibleTo(dialog)]
 
 
-def test_it_shows_the_row_what_was_found_in_it_and_how_well_that_was_measured(review: Callable[[], ReviewDialog]) -> None:
+def test_it_shows_the_row_what_was_found_in_it_and_how_well_that_was_measured(qtbot: Any, review: Callable[[], ReviewDialog]) -> None:
     dialog = review()
+    qtbot.waitUntil(lambda: len(lines(dialog)) >= 3, timeout=10_000)  # shown by the layout a turn later
     assert dialog.where.words() == "Row 1, three findings"
     assert dialog.finding().text == "A. Castellano"
     assert [line.split(".")[0] for line in lines(dialog)] == ["Person: A", "Person: M", "E-mail: jane"]
