@@ -26,7 +26,8 @@ _LEFT_OUT = re.compile(
     r"""(^|/)(tests|__pycache__|benchmarks)/ | \.(pyi|pyc|pxd|pyx|qmltypes)$ | ^\.\. | ^(bin|lib|include|share|Scripts)/
     | ^torch/(test|include|share)/ | ^torch/bin/(?!torch_shm_manager) | ^torch/lib/\w*(jitbackend|torchbind)_?test
     | ^pyarrow/(include|src)/ | ^pyarrow/(lib)?_?(arrow_)?(python_)?flight
-    | ^PySide6/(include|typesystems|glue|doc|scripts|QtAsyncio|Qt/(qml|metatypes|libexec|translations)|qml|metatypes|translations)/
+    | ^PySide6/(include|typesystems|glue|doc|scripts|QtAsyncio|Qt/(qml|metatypes|libexec)|qml|metatypes)/
+    | ^PySide6/(Qt/)?translations/(?!qtbase_)
     | ^PySide6/([a-z]+)(\.exe)?$
     | ^PySide6/(.*/)?(lib)?(Qt6?|pyside6)(Quick|Qml|qml|Designer|Help|Sql|UiTools|Labs|Lottie|EglF|Wayland\w*Compositor)
     | ^PySide6/(Qt/)?plugins/(designer|egldeviceintegrations|generic|networkinformation|printsupport|qmllint|qmltooling|sqldrivers

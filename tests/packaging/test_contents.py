@@ -36,6 +36,12 @@ def test_what_the_product_finds_by_path_is_there(entries: dict[str, Path], place
     assert place in entries
 
 
+def test_qts_own_words_come_in_every_language_and_nothing_else_of_its_translations(entries: dict[str, Path]) -> None:
+    found = [Path(place).name for place in entries if re.match(r"packages/PySide6/(Qt/)?translations/", place)]
+    assert "qtbase_de.qm" in found
+    assert [name for name in found if not name.startswith("qtbase_")] == []
+
+
 @pytest.mark.parametrize("pattern", [
     pytest.param(r"packages/(pytest|mypy|ruff|hypothesis|openai|reportlab|pip)/", id="tools of tests and checks"),
     pytest.param(r"packages/PySide6/.*(Quick|Qml|WebEngine|3D|Designer)", id="parts of Qt that nothing here loads"),
