@@ -304,11 +304,12 @@ def test_a_version_is_released_and_taken_back_and_the_page_shows_what_is_live(wi
     qtbot.waitUntil(lambda: page._view is not None and page._view.line.version == 2, timeout=5000)
     page._release.click()
     qtbot.waitUntil(lambda: page._view.line.live, timeout=10_000)
-    assert [line.mark for line in page.list.lines() if line.title.startswith("Version")] == ["Live", "Retired"]
+    qtbot.waitUntil(  # details and list are asked for apart
+        lambda: [line.mark for line in page.list.lines() if line.title.startswith("Version")] == ["Live", "Retired"], timeout=10_000)
     page._back.click()
     qtbot.waitUntil(lambda: page._view.line.version == 1 and page._view.line.live, timeout=10_000)
-    assert page.list.key() == "licence-notices@1"
-    assert window._toast._label.words() == "licence-notices@1 is served again."
+    qtbot.waitUntil(lambda: page.list.key() == "licence-notices@1", timeout=10_000)
+    qtbot.waitUntil(lambda: window._toast._label.words() == "licence-notices@1 is served again.", timeout=10_000)
     served = store.row("SELECT model_version FROM deployments WHERE alias = 'licence-notices'")
     assert served == {"model_version": "licence-notices@1"}
 
