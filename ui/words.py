@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from app.config.verdicts import NLL
+from app.config.verdicts import score as score  # one way to print a score, for the pages too
 
 if TYPE_CHECKING:
     from app.gateway.views import Served
@@ -100,11 +101,6 @@ def signed(value: float) -> str:
 def is_nll(metric: str) -> bool:
     """Whether scores are nats a word piece of unseen texts, where lower is better; all others are shares of what is right."""
     return metric == NLL
-
-
-def score(metric: str, value: float) -> str:
-    """A score: "83.5" of 100, or "1.711" nats."""
-    return f"{value:.3f}" if is_nll(metric) else f"{100 * value:.1f}"
 
 
 def change(metric: str, difference: float) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from app.store import Store
+if TYPE_CHECKING:  # the window reads the words of this module before it opens the store
+    from app.store import Store
 
 NLL = "nll"
 """The metric of texts without questions: mean negative log-likelihood, nats a token, lower is better.  Scores of all others are

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from app.config.verdicts import NLL, score
+from app.config.verdicts import NLL, gain, score
 from app.errors import EvaluationError
 from app.evaluation.arms import LABELS, Tell
 from app.evaluation.decode import Progress
@@ -110,15 +110,13 @@ def _require_numbers(who: str, found: Surprise) -> None:
 
 def _summary(base: Surprise, tuned: Surprise, seed: int) -> dict[str, Any]:
     main = paired(base.items, tuned.items, seed)
+    figures = {"metric": NLL, "base": main.first, "tuned": main.second, **main.as_json()}
     return {
+        **figures,
         "meaning": MEANING,
-        "metric": NLL,
         "items": len(base.sums),
-        "base": main.first,
-        "tuned": main.second,
-        **main.as_json(),
         "verdict": main.verdict(lower_is_better=True),
-        "gain": -main.difference / (main.first or 1.0),
+        "gain": gain(figures)[0],
         "nll": likelihood(main, base.mean, tuned.mean),
         "table": [
             {"arm": arm, "label": LABELS[arm], "fields": {}, "score": items, "nll": side.mean}

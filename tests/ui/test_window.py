@@ -272,6 +272,12 @@ def test_no_training_library_is_ever_imported(profile, runs):
     assert [name for name in HEAVY if name in loaded] == []
 
 
+def test_the_first_frame_waits_for_no_database_library():
+    done = subprocess.run([sys.executable, "-c", "import sys, ui.main; print([n for n in ('sqlcipher3', 'sqlite_utils', 'pydantic') if n in sys.modules])"],
+                          capture_output=True, text=True, timeout=60, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_timers_have_owners(window):
     for spec in pages():
         window.go(spec.name)

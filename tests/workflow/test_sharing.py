@@ -143,13 +143,18 @@ def test_the_figures_of_a_private_base_stand_in_the_card_alone(store, run):
     assert "tuned 100.0" in texts["model-card.md"]
 
 
+def trained_on(store, file, content):
+    """An ended run that trained the packaged base on a file."""
+    file.write_text(content)
+    identity = runs.submit_text(store, yaml.safe_dump({"base_model": "small", "steps": {
+        "source": {"node": "dataset.import", "path": str(file)}, "train": {"node": "train.qlora", "needs": "source"}}}))
+    end(store, identity, {})
+    return identity
+
+
 def test_the_figures_of_a_packaged_base_are_the_kits(store, tmp_path, monkeypatch):
     monkeypatch.setattr("app.workflow.kit_making.packaged", lambda: {"small": tmp_path})
-    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
-    identity = runs.submit_text(store, yaml.safe_dump({"base_model": "small", "steps": {
-        "source": {"node": "dataset.import", "path": str(tmp_path / "rows.jsonl")},
-        "train": {"node": "train.qlora", "needs": "source"}}}))
-    end(store, identity, {})
+    identity = trained_on(store, tmp_path / "rows.jsonl", '{"prompt": "a", "completion": "b"}\n')
     measure(store, identity)
     kit = yaml.safe_load(parts(make_kit(store, identity).content)["kit.yaml"])["kit"]
     assert kit["measured"] == {
@@ -159,11 +164,7 @@ def test_the_figures_of_a_packaged_base_are_the_kits(store, tmp_path, monkeypatc
 
 def test_a_comparison_of_texts_is_shared_in_nats_and_opened_again(store, tmp_path, monkeypatch):
     monkeypatch.setattr("app.workflow.kit_making.packaged", lambda: {"small": tmp_path})
-    (tmp_path / "rows.txt").write_text("One.\n\nTwo.\n")
-    identity = runs.submit_text(store, yaml.safe_dump({"base_model": "small", "steps": {
-        "source": {"node": "dataset.import", "path": str(tmp_path / "rows.txt")},
-        "train": {"node": "train.qlora", "needs": "source"}}}))
-    end(store, identity, {})
+    identity = trained_on(store, tmp_path / "rows.txt", "One.\n\nTwo.\n")
     summary = {"metric": "nll", "items": 40, "base": 2.1, "tuned": 1.9, "difference": -0.2, "interval": [-0.25, -0.15], "verdict": "better",
                "table": [{"arm": "base", "score": 2.1}, {"arm": "tuned", "score": 1.9}]}
     keep(store, identity, "compare", summary, [])
