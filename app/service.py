@@ -20,7 +20,7 @@ from app.config.presence import Presence, announce, find_service, withdraw
 from app.config.subprocess_tools import started_at
 from app.errors import UsageError
 from app.store import Profile, Store, settings
-from app.store.watcher import Watcher
+from app.store.watcher import Watcher, to_tick
 
 LOOK_SECONDS = 0.5
 
@@ -89,10 +89,10 @@ class Service:
                 loop.add_signal_handler(number, self._halt.set)
 
     async def _until_stopped(self, store: Store, pool: Any) -> None:
-        watcher = Watcher(store)
+        watcher, clock = Watcher(store), asyncio.get_running_loop().time
         while not self._halt.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._halt.wait(), LOOK_SECONDS)
+                await asyncio.wait_for(self._halt.wait(), to_tick(LOOK_SECONDS, clock()))
             if "settings" in watcher.poll():
                 offline.follow(store, "service")
                 await self._keep_gateway(store, pool)

@@ -26,7 +26,8 @@ from app.errors import NeuroWeaverError, WorkflowError
 if TYPE_CHECKING:
     from app.store import Profile, Store
 
-POLL_SECONDS = 0.25
+POLL_SECONDS, CALM_POLL_SECONDS = 0.25, 1.0
+"""Between two looks at the store: after a change or an act of the user, and once nothing happened for a while."""
 BEHIND = 10
 """Niceness of work of minutes that nobody waits for."""
 _STOP = object()
@@ -103,7 +104,7 @@ class Background(QObject):
         self._behind: dict[tuple[int, str], deque[_Job]] = {}  # commands under way, and those that wait for them
         self._order = threading.Lock()
         self._serial = self._open_jobs = 0
-        self._closing = threading.Event()
+        self._closing, self._stirred = threading.Event(), threading.Event()
         self._watch: threading.Thread | None = None
         self._arrived: deque[tuple[_Job, Any, NeuroWeaverError | None]] = deque()
         self._turn = QTimer(self)
@@ -132,17 +133,27 @@ class Background(QObject):
         self.opened.emit()
 
     def _look(self) -> None:
-        """Tell which tables changed, four times a second at most."""
-        from app.store.watcher import Watcher
+        """Tell which tables changed, four times a second at most; once a second while nothing but the machine's figures does."""
+        from app.store.watcher import Pace, Watcher
 
         store = self.store
         if store is None:
             return
-        watcher = Watcher(store)
-        while not self._closing.wait(POLL_SECONDS):
+        watcher, pace = Watcher(store), Pace(POLL_SECONDS, CALM_POLL_SECONDS)
+        while not self._closing.is_set():
+            if self._stirred.wait(pace.seconds):
+                self._stirred.clear()
+                pace.moved()
+                self._closing.wait(POLL_SECONDS)
             with contextlib.suppress(Exception):  # a busy store answers the next time
                 if found := watcher.poll():
+                    if found - {"metrics"}:
+                        pace.moved()
                     self.changed.emit(found)
+
+    def stir(self) -> None:
+        """Something will change soon: look often for a while."""
+        self._stirred.set()
 
     def submit(self, owner: QObject | None, function: Callable[..., Any], *values: Any, lane: str = "quick",
                key: str = "", done: Callable[[Any], None] | None = None,
@@ -239,6 +250,7 @@ class Background(QObject):
     def close(self, seconds: float = 3.0) -> None:
         """No answer arrives after this; threads end, connections close."""
         self._closing.set()
+        self._stirred.set()
         self._turn.stop()
         for lane in self._lanes.values():
             lane.close(seconds)
@@ -289,5 +301,6 @@ def command(page: Any, function: Callable[..., Any], *values: Any, busy: Any = N
         if then is not None:
             then(value)
 
+    page.background.stir()
     page.background.submit(page, function, *values, lane="slow", in_order=True, done=lambda value: finish(done, value),
                            failed=lambda problem: finish(failed or page.show_error, problem))

@@ -8,11 +8,12 @@ import gc
 import hashlib
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import QSocketNotifier, QTimer
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 from PySide6.QtWidgets import QApplication
 
@@ -49,13 +50,23 @@ def run_window(argv: Sequence[str]) -> int:
     window.import_files(_files(argv))
     signal.signal(signal.SIGINT, lambda *_: window.close())
     signal.signal(signal.SIGTERM, lambda *_: window.close())
-    awake = QTimer()  # lets Python see signals while Qt waits
-    awake.start(500)
-    awake.timeout.connect(lambda: None)
+    awake = wake_for_signals()
     code = app.exec()
-    awake.stop()
+    awake.setEnabled(False)
     server.close()
     return code
+
+
+def wake_for_signals() -> QSocketNotifier:
+    """Let Python see signals while Qt waits: each writes a byte, which is a turn of the event loop.  Nothing wakes without one."""
+    ours, theirs = socket.socketpair()
+    for end in (ours, theirs):
+        end.setblocking(False)
+    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    notifier = QSocketNotifier(ours.fileno(), QSocketNotifier.Type.Read)
+    notifier.activated.connect(lambda *_: ours.recv(64))
+    notifier.destroyed.connect(theirs.close)  # and with it both ends live as long as the notifier
+    return notifier
 
 
 def make_application(argv: Sequence[str]) -> QApplication:
@@ -96,13 +107,13 @@ def server_name(profile: Profile) -> str:
 
 def called_first(name: str, argv: Sequence[str]) -> bool:
     """Whether a window of this profile is open already; it is told to come forward (and to import the files named)."""
-    socket = QLocalSocket()
-    socket.connectToServer(name)
-    if not socket.waitForConnected(_CALL_MS):
+    call = QLocalSocket()
+    call.connectToServer(name)
+    if not call.waitForConnected(_CALL_MS):
         return False
-    socket.write("\n".join(["forward", *map(str, _files(argv))]).encode() + b"\n")
-    socket.waitForBytesWritten(_CALL_MS)
-    socket.disconnectFromServer()
+    call.write("\n".join(["forward", *map(str, _files(argv))]).encode() + b"\n")
+    call.waitForBytesWritten(_CALL_MS)
+    call.disconnectFromServer()
     return True
 
 

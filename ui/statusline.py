@@ -1,4 +1,4 @@
-"""The bottom line: network, processor or graphics card, memory.  28 px; all of it measured, every two seconds, connections every ten."""
+"""The bottom line: network, processor or graphics card, memory.  28 px; measured every two to five seconds, connections every ten."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from ui.background import Background
 from ui.language import tr
 from ui.widgets.text import Icon, Label, row
 
-EVERY_MS = 2000
+EVERY_MS, REST_MS = 2000, 5000
+"""Between two looks at a machine that works, and at one that rests."""
+WORK_PERCENT = 20.0
 CALLS_SECONDS = 10.0
 
 
@@ -85,6 +87,7 @@ class StatusLine(QWidget):
     def show_vitals(self, now: Vitals) -> None:
         """Fill the line."""
         self._calls = now.calls
+        self._timer.setInterval(EVERY_MS if now.load > WORK_PERCENT else REST_MS)
         calls = "no connection to other computers" if now.calls == 0 else f"{now.calls} connections to other computers"
         tried = f", {now.refused:,} refused" if now.refused else ""
         self._network.say(f"Offline mode on: {calls}{tried}" if now.offline else f"Offline mode off: {calls}")

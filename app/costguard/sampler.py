@@ -1,4 +1,4 @@
-"""What the machine does, once a second: processor, memory, graphics card, power.  Runs in the service.
+"""What the machine does, once a second while it works: processor, memory, graphics card, power.  Runs in the service.
 
 Power is measured where a sensor answers: NVML for the card, RAPL for the processor.  What no sensor covers is estimated
 from the processor's load between the two powers in the settings; the unit of system.watts names the weakest source.
@@ -19,7 +19,10 @@ from app.errors import StoreError
 from app.store import Store, settings
 from app.store.series import SeriesWriter
 
-EVERY_SECONDS = 1.0
+EVERY_SECONDS, REST_SECONDS = 1.0, 5.0
+"""Between two readings, while the machine works and else: what rests must cost nothing."""
+WORK_PERCENT = 20.0
+"""A processor or card above it works; a run that goes is work at any load."""
 KEEP_SECONDS = 24 * 3600.0
 FINE_SECONDS = 3600.0
 """For so long every second is kept; older readings become means of ten seconds, some 70,000 rows a day in all."""
@@ -93,8 +96,8 @@ class Cards:
 class Sampler:
     """Start it with the service; ``stop`` waits for its thread."""
 
-    def __init__(self, store: Store, *, every: float = EVERY_SECONDS) -> None:
-        self._store, self._every = store, every
+    def __init__(self, store: Store, *, every: float = EVERY_SECONDS, rest: float = REST_SECONDS) -> None:
+        self._store, self._every, self._rest = store, every, rest
         self._rapl, self._cards = Rapl(), Cards()
         self._halt = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="sampler", daemon=True)
@@ -113,13 +116,22 @@ class Sampler:
         self._rapl.watts()
         pruned = -PRUNE_SECONDS
         with contextlib.suppress(StoreError), SeriesWriter(self._store) as series:
-            while not self._halt.wait(self._every):
+            pause = self._every
+            while not self._halt.wait(pause):
                 with contextlib.suppress(StoreError):  # a busy or full store: the next second tries again
-                    for name, value, unit in self.sample():
+                    found = self.sample()
+                    for name, value, unit in found:
                         series.metric(name, value, unit=unit)
+                    pause = self.pause_after(found)
                     if time.monotonic() - pruned > PRUNE_SECONDS:
                         pruned = time.monotonic()
                         prune(self._store)
+
+    def pause_after(self, found: list[tuple[str, float, str]]) -> float:
+        """Seconds to wait after such a reading."""
+        loads = [value for name, value, _ in found if name in ("system.cpu_percent", "system.gpu_percent")]
+        works = max(loads) > WORK_PERCENT or self._store.row("SELECT 1 FROM runs WHERE state = 'running' LIMIT 1") is not None
+        return self._every if works else self._rest
 
     def sample(self) -> list[tuple[str, float, str]]:
         """(name, value, unit) of everything that can be read now."""

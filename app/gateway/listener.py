@@ -14,6 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from app.errors import ServingError
 from app.gateway.errors import ApiError
+from app.store.watcher import to_tick
 
 PORTS_TRIED = 50
 SEND_BUFFER = 64 * 1024
@@ -102,9 +103,10 @@ class _Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Until :meth:`end`."""
+        clock = asyncio.get_running_loop().time
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ends.wait(), 1.0)
+                await asyncio.wait_for(self._ends.wait(), to_tick(1.0, clock()))
 
     def end(self) -> None:
         """Stop, without waiting for clients."""

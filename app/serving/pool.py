@@ -16,9 +16,9 @@ from app.errors import NeuroWeaverError, StoreError
 from app.serving.process import USUAL, WORKER, Limits
 from app.serving.served import Served
 from app.store import Store, settings
-from app.store.watcher import Watcher
+from app.store.watcher import Pace, Watcher, to_tick
 
-WATCH_SECONDS = 0.3
+WATCH_SECONDS, CALM_SECONDS = 0.25, 0.5
 
 
 class Pool:
@@ -47,12 +47,13 @@ class Pool:
             await served.unload()
 
     async def _watch(self, watcher: Watcher) -> None:
-        changed = False
+        changed, pace, clock = False, Pace(WATCH_SECONDS, CALM_SECONDS), asyncio.get_running_loop().time
         while True:
-            await asyncio.sleep(WATCH_SECONDS)
+            await asyncio.sleep(to_tick(pace.seconds, clock()))
             with contextlib.suppress(StoreError):  # a full or busy disk: try again
                 changed = "deployments" in watcher.poll() or changed
                 if changed:
+                    pace.moved()
                     await self._sync()
                     changed = False
                 await self._rest()

@@ -2,7 +2,41 @@
 
 from __future__ import annotations
 
+import time
+
 from app.store.connection import Store
+
+CALM_AFTER_SECONDS = 10.0
+
+
+class Pace:
+    """How often to look: often after a change, seldom once nothing happened for a while.  What rests must cost nothing.
+
+    often, seldom: seconds between two looks.
+    """
+
+    def __init__(self, often: float, seldom: float) -> None:
+        self._often, self._seldom = often, seldom
+        self._moved = time.monotonic()
+
+    def moved(self) -> None:
+        """Something happened, or will at once."""
+        self._moved = time.monotonic()
+
+    @property
+    def calm(self) -> bool:
+        """Whether nothing happened for a while."""
+        return time.monotonic() - self._moved > CALM_AFTER_SECONDS
+
+    @property
+    def seconds(self) -> float:
+        """To wait before the next look."""
+        return self._seldom if self.calm else self._often
+
+
+def to_tick(every: float, now: float) -> float:
+    """Seconds from ``now`` to the next whole multiple of ``every``: what waits for the same ticks wakes a processor once."""
+    return every - now % every
 
 
 class Watcher:

@@ -17,14 +17,14 @@ import orjson
 
 from app.errors import NeuroWeaverError, Place, WorkflowError
 from app.store import Store
-from app.store.watcher import Watcher
+from app.store.watcher import Pace, Watcher
 from app.workflow import registry, states
 from app.workflow.attempt import HUNG, LONGEST_STOP_SECONDS, Attempt, start_attempt
 from app.workflow.costs import RunCosts
 from app.workflow.planning import Plan, plan_step
 
-TICK_SECONDS, REST_SECONDS = 0.1, 0.25
-"""Between two looks, while something runs and else."""
+TICK_SECONDS, REST_SECONDS, CALM_SECONDS = 0.1, 0.25, 0.5
+"""Between two looks: while something runs, after a change, and else."""
 _FULL_LOOK_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 Key = tuple[str, str]
@@ -66,20 +66,22 @@ class Scheduler:
         return any(states.is_saving(self._store, *key) for key in list(self._attempts))
 
     def _loop(self) -> None:
-        watcher = Watcher(self._store)
+        watcher, pace = Watcher(self._store), Pace(REST_SECONDS, CALM_SECONDS)
         looked = 0.0
         while not self._halt.is_set() and not (self._stopping and not self._attempts and not self._pending_stop()):
             try:
                 now = time.monotonic()
                 changed = watcher.poll() & {"runs", "steps", "commands"}
                 moved = self._reap() | self._collect_plans()
+                if changed or moved:
+                    pace.moved()
                 if changed or moved or now - looked > _FULL_LOOK_SECONDS:
                     looked = now
                     self._look(now)
             except Exception:
                 _log.exception("The scheduler met a fault and goes on.")
                 self._halt.wait(1.0)
-            self._halt.wait(TICK_SECONDS if self._attempts or self._plans else REST_SECONDS)
+            self._halt.wait(TICK_SECONDS if self._attempts or self._plans else pace.seconds)
         for attempt in self._attempts.values():
             attempt.process.kill()
 

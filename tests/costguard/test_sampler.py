@@ -103,6 +103,19 @@ def test_power_names_its_weakest_source(store, monkeypatch, rapl, cards, watts, 
     assert "gpu_watts" not in found
 
 
+@pytest.mark.parametrize(("load", "cards", "state", "works"), [
+    pytest.param(3.0, NoCards(), "done", False, id="rest"), pytest.param(60.0, NoCards(), "done", True, id="processor"),
+    pytest.param(3.0, OneCard(), "done", True, id="card"), pytest.param(3.0, NoCards(), "running", True, id="run"),
+])
+def test_a_machine_that_rests_is_read_seldom(store, monkeypatch, load, cards, state, works):
+    store.db.execute("INSERT INTO runs (id, number, name, document, document_hash, resolved, state, seed, created) "
+                     "VALUES ('run_1', 1, 'a', '', '', '{}', ?, 1, 0)", (state,))
+    monkeypatch.setattr(module.psutil, "cpu_percent", lambda: load)
+    sampler = Sampler(store, every=1.0, rest=5.0)
+    sampler._rapl, sampler._cards = NoRapl(), cards
+    assert sampler.pause_after(sampler.sample()) == (1.0 if works else 5.0)
+
+
 def test_a_running_sampler_writes_its_series(store):
     sampler = Sampler(store, every=0.02)
     sampler.start()

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from app.errors import StoreError
-from app.store import Store, connection, series, settings
+from app.store import Store, connection, series, settings, watcher
 from app.store.series import SeriesWriter
-from app.store.watcher import Watcher
+from app.store.watcher import CALM_AFTER_SECONDS, Pace, Watcher, to_tick
 
 
 def values(store: Store) -> list[float]:
@@ -172,7 +172,7 @@ def test_every_watched_table_counts_inserts_updates_and_deletes(store):
 
 def test_no_change_is_missed_while_another_connection_writes(profile):
     with Store.open(profile) as mine, Store.open(profile) as theirs:
-        watcher, done = Watcher(mine), threading.Event()
+        looking, done = Watcher(mine), threading.Event()
 
         def write() -> None:
             for number in range(200):
@@ -185,7 +185,25 @@ def test_no_change_is_missed_while_another_connection_writes(profile):
         over = False
         while not over:
             over = done.is_set()  # asked before the poll: what was written by then must be told
-            if "commands" in watcher.poll():
+            if "commands" in looking.poll():
                 known = mine.row("SELECT count(*) AS n FROM commands")["n"]
         assert known == 200, "the last change was not told"
         thread.join()
+
+
+def test_a_look_comes_often_after_a_change_and_seldom_once_it_is_calm(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(watcher.time, "monotonic", lambda: now[0])
+    pace = Pace(0.25, 1.0)
+    assert (pace.seconds, pace.calm) == (0.25, False)
+    now[0] += CALM_AFTER_SECONDS + 0.1
+    assert (pace.seconds, pace.calm) == (1.0, True)
+    pace.moved()
+    assert (pace.seconds, pace.calm) == (0.25, False)
+
+
+@pytest.mark.parametrize(("every", "now", "wait"), [
+    pytest.param(0.5, 10.2, 0.3, id="to the next"), pytest.param(0.5, 10.5, 0.5, id="on one: to the one after"),
+    pytest.param(0.25, 10.2, 0.05, id="a finer one falls on the coarser")])
+def test_what_waits_for_the_same_ticks_wakes_together(every, now, wait):
+    assert to_tick(every, now) == pytest.approx(wait)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from PySide6.QtCore import QObject
 
 from app.errors import DatasetError
 from tests.ui.conftest import lanes
-from ui.background import Background
+from ui import background as module
+from ui.background import Background, command
 
 
 @pytest.fixture
@@ -139,6 +141,22 @@ def test_a_change_by_another_connection_is_told_with_its_table(qtbot, background
         with qtbot.waitSignal(background.changed, timeout=3000) as told:
             settings.put(other, "theme", "dark")
     assert told.args[0] == {"settings"}
+
+
+def test_what_the_user_does_is_told_at_once_however_calm_it_was(qtbot, profile, monkeypatch):
+    from app.store import settings, watcher
+
+    monkeypatch.setattr(watcher, "CALM_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(module, "CALM_POLL_SECONDS", 60.0)
+    made = Background(profile)
+    with qtbot.waitSignal(made.opened, timeout=10_000):
+        made.open()
+    qtbot.wait(400)
+    page = SimpleNamespace(background=made, show_error=None)
+    with qtbot.waitSignal(made.changed, timeout=5000) as told:
+        command(page, settings.put, "theme", "dark")
+    assert told.args[0] == {"settings"}
+    made.close()
 
 
 def test_a_wrong_key_is_refused_in_words(qtbot, profile):
