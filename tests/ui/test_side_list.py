@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt
 
 from tests.ui.conftest import shut
 from ui.main import open_window
+from ui.theme import CONTRAST, theme
 from ui.widgets.buttons import ARROW, WIDEST, Choice
 from ui.widgets.sidelist import SideLine, SideList
 from ui.widgets.table import Cell, Column, Table
@@ -113,3 +114,23 @@ def test_a_short_table_shows_all_its_rows_without_scrolling(qtbot, window, focus
     last = table.visualRect(table.model().index(4, 0))
     assert last.bottom() < table.viewport().height()
     assert table.verticalScrollBar().maximum() == 0
+
+
+@pytest.mark.parametrize("mode", ["light", "dark", "light" + CONTRAST, "dark" + CONTRAST])
+def test_high_contrast_marks_a_chosen_line_by_more_than_a_tint(lines, qtbot, mode):
+    table = Table([Column("Name", 120), Column("Value", 120)], "Rows")
+    qtbot.addWidget(table)
+    table.show_rows([("a", [Cell("one"), Cell("1")]), ("b", [Cell("two"), Cell("2")])])
+    table.selectRow(0)
+    table.resize(300, 120)
+    table.show()
+    theme.apply(mode)
+    marked = []
+    for view in (lines, table):
+        chosen = view.visualRect(view.selectionModel().currentIndex())
+        picture = view.viewport().grab().toImage()
+        ink = theme.color("text").name()
+        inside = [picture.pixelColor(x, chosen.center().y()).name() for x in range(chosen.left(), chosen.left() + 12)]
+        marked.append(inside.count(ink))
+    theme.apply("light")
+    assert [count >= 3 for count in marked] == [mode.endswith(CONTRAST)] * 2, marked

@@ -84,6 +84,8 @@ class _Painter(QStyledItemDelegate):
             chosen = bool(state & QStyle.StateFlag.State_Selected)
             if chosen or state & QStyle.StateFlag.State_MouseOver:
                 _tint(painter, area, "selected" if chosen else "hover", 6)
+            if chosen:
+                painter.fillRect(area.left(), area.top() + 4, theme.chosen_mark, area.height() - 8, theme.color("text"))
             if state & QStyle.StateFlag.State_HasFocus:
                 painter.setPen(QPen(theme.color("focus"), 2))
                 painter.setBrush(Qt.BrushStyle.NoBrush)

@@ -198,10 +198,11 @@ class CellPen:
         self._font: tuple[str, bool] = ("", False)
         self._tone = ""
 
-    def ground(self, left: int, top: int, width: int, height: int, selected: bool, *, line: bool = True) -> None:
-        """What lies behind the cells of a row.  line: below it, which the last one leaves to what follows."""
+    def ground(self, left: int, top: int, width: int, height: int, selected: bool, *, line: bool = True, first: bool = True) -> None:
+        """What lies behind the cells of a row.  line: below it, which the last one leaves to what follows.  first: it begins the row."""
         if selected:
             self._painter.fillRect(left, top, width, height, _colour(self._mode, "selected"))
+            self._painter.fillRect(left, top, theme.chosen_mark if first else 0, height, _colour(self._mode, "text"))
         if line:
             self._painter.fillRect(left, top + height - 1, width, 1, _colour(self._mode, "borderSubtle"))
 
@@ -233,7 +234,8 @@ class _Delegate(QStyledItemDelegate):
         rectangle: QRect = option.rect
         place = rectangle.x(), rectangle.y(), rectangle.width(), rectangle.height()
         pen = CellPen(painter)
-        pen.ground(*place, selected=bool(option.state & QStyle.StateFlag.State_Selected), line=index.row() + 1 < model.rowCount())
+        pen.ground(*place, selected=bool(option.state & QStyle.StateFlag.State_Selected), line=index.row() + 1 < model.rowCount(),
+                   first=column == 0)
         pen.write(model.cell(index.row(), column), *place, right=model.columns[column].right)
 
 
