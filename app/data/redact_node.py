@@ -53,7 +53,7 @@ def _known(value: tuple[str, ...], known: tuple[str, ...], what: str) -> tuple[s
     return value
 
 
-@node("data.redact", version=3, title="Redact private data")
+@node("data.redact", version=4, title="Redact private data")
 class Redact(Node[RedactParams]):
     """Makes a new version in which the same person has the same stand-in everywhere."""
 

@@ -56,10 +56,11 @@ _PARTY = re.compile(
 )
 _COMMA = re.compile(
     rf"(?<![\w@/.])(?P<x>(?:{PARTICLE})?{_TOKEN}(?:[ ](?:{PARTICLE})?{_TOKEN}){{0,2}}, (?P<given>{_TOKEN})(?: "
-    rf"{_INITIAL}| {_TOKEN})?)(?![\w@])"
+    rf"{_INITIAL}| (?:{PARTICLE})?{_TOKEN})?)(?![\w@])"
 )
 _INITIAL_BEFORE = re.compile(rf"(?<![\w@/]){_INITIAL}[ ]?\Z")
 _COMMA_NAME = re.compile(rf", [{CAPITAL}]")
+_BORN = Quick(re.compile(rf"(?<![\w])(?:geb\.|née|född)[ ](?P<x>{_TOKEN})(?![\w@])"))
 _INITIALS = re.compile(
     rf"(?<![\w.@/§\-])(?P<x>(?:[{CAPITAL}]\.[ -]?){{0,2}}[{CAPITAL}]\.[ ](?:{PARTICLE})?{_TOKEN}(?:[ ](?:{PARTICLE})?{_TOKEN})?)(?![\w@])"
 )
@@ -145,6 +146,13 @@ _WHOLE = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ı": "i", "
 """Letters whose mark is a part of them, for Unicode."""
 
 
+_UMLAUT_WRITTEN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss", "å": "aa", "Å": "Aa"})
+_WITHOUT_UMLAUT = str.maketrans("äöüåéèáàíóúñçÄÖÜÅÉÁÍÓÚÑ", "aouaeeaaiouncAOUAEAIOUN")
+_AFTER_NAME, _AFTER_NAME_WITH_S = re.compile(r"(?![\w@])"), re.compile(r"s?(?![\w@])")
+"""What may follow a name: in other languages than English also an "s" that says whose."""
+_WRITTEN_UMLAUT = re.compile("(?<=[aou])e(?=[^aeiou])")
+
+
 def plain(word: str) -> str:
     """A word in small letters without marks, umlauts as their base letter."""
     if word.isascii():
@@ -158,9 +166,14 @@ def given_names() -> frozenset[str]:
     return listed("given_names.txt")
 
 
+def spelt_out(word: str) -> str:
+    """A word in small letters without marks, in which "ue" stands no longer for "ü"."""
+    return _WRITTEN_UMLAUT.sub("", plain(word))
+
+
 def is_given(word: str) -> bool:
-    """Whether a word is a frequent given name, also one of two with a hyphen."""
-    return all(plain(part) in given_names() for part in word.split("-"))
+    """Whether a word is a frequent given name, also one of two with a hyphen, also with its umlaut written out."""
+    return all(plain(part) in given_names() or spelt_out(part) in given_names() for part in word.split("-"))
 
 
 def worth_reading(sentence: str) -> bool:
@@ -243,6 +256,9 @@ def _in_sentence(text: str) -> Iterator[Candidate]:
     yield from _with_given(text)
     yield from _by_deed(text)
     yield from _by_capitals(text)
+    for match in _BORN.finditer(text):
+        if could_be_name([match.group("x")]):
+            yield Candidate(*match.span("x"), "PERSON", 0.7, "label")
     for match in _INITIALS.finditer(text):
         end = _cut(text, *match.span("x"))
         family = text[match.start("x") : end].split(".")[-1].strip() if end else ""
@@ -345,21 +361,22 @@ def _with_given(text: str) -> Iterator[Candidate]:
         if len(said) >= 2:
             yield Candidate(start, end, "PERSON", 0.9 if len(said[-1]) > 2 else 0.6, "given_name")
     for match in _COMMA.finditer(text) if _COMMA_NAME.search(text) else ():
-        tokens = match.group("x").replace(",", " ").split()
-        if is_given(match.group("given")) and not is_given(tokens[0]) and could_be_name(tokens):
+        tokens = [token for token in match.group("x").replace(",", " ").split() if plain(token) not in listed("particles.txt")]
+        if tokens and is_given(match.group("given")) and not is_given(tokens[0]) and could_be_name(tokens):
             yield Candidate(*match.span("x"), "PERSON", 0.86, "given_name")
 
 
 def repeated(text: str, known: Iterable[str]) -> Iterator[Candidate]:
-    """Parts of names that are known from elsewhere in the row, standing alone: "Müller" after "Anna Müller"."""
+    """Parts of names that are known from elsewhere in the row, standing alone: "Müller", "MUELLER" and "Müllers" after "Anna Müller"."""
     ends: dict[int, list[int]] = {}
+    after = _AFTER_NAME if is_english(text) else _AFTER_NAME_WITH_S
     for form in _forms(known):
         start = text.find(form)
         while start >= 0:
             ends.setdefault(start, []).append(start + len(form))
             start = text.find(form, start + 1)
     done = 0
-    for start, end in sorted(_chains(text, ends).items()):
+    for start, end in sorted(_chains(text, ends, after).items()):
         if start < done:
             continue
         initial = _INITIAL_BEFORE.search(text, max(done, start - 8), start)
@@ -372,16 +389,32 @@ def _forms(known: Iterable[str]) -> list[str]:
     """The parts of names as they may stand alone, the longest first."""
     parts = {part.strip(".,'’") for name in known for part in re.split(r"[\s,]+", name)}
     parts = {part for part in parts if len(part) >= 3 and part[:1].isupper() and plain(part) not in NOBODY}
-    return sorted({form for part in parts for form in (part, part.upper(), part.capitalize())}, key=len, reverse=True)
+    spellings = {spelling for part in parts for spelling in _spellings(part)}
+    return sorted({form for one in spellings for form in (one, one.upper(), one.title())}, key=len, reverse=True)
 
 
-def _chains(text: str, ends: dict[int, list[int]]) -> dict[int, int]:
-    """Where a part of a name begins, and where it ends with those that follow it, if no word goes on there."""
+def _spellings(part: str) -> Iterator[str]:
+    """A part of a name, with its umlauts written out or without their marks, or the other way round."""
+    yield part
+    if not part.isascii():
+        yield part.translate(_WITHOUT_UMLAUT)
+        yield part.translate(_UMLAUT_WRITTEN)
+    elif _WRITTEN_UMLAUT.search(small := part.lower()):
+        for written, umlaut in (("ae", "ä"), ("oe", "ö"), ("ue", "ü")):
+            small = small.replace(written, umlaut)
+        yield small.title()
+
+
+def _chains(text: str, ends: dict[int, list[int]], after: re.Pattern[str]) -> dict[int, int]:
+    """Where a part of a name begins, and where it ends with those that follow it, if no word goes on there.
+
+    after: what may follow a name.
+    """
     found: dict[int, int] = {}
     for start in sorted(ends, reverse=True):
         for end in ends[start]:
             whole = found.get(end + 1) if text[end : end + 1] == " " else None
-            if whole or not re.match(r"[\w@]", text[end : end + 1]):
+            if whole or after.match(text, end):
                 found[start] = whole or end
                 break
     return found

@@ -226,7 +226,7 @@ _HIDDEN_AT = re.compile(
 _BRACKETED = re.compile(r"[(\[{<]\s*(?:at|ät|@|dot|punkt|punto|\.)", re.IGNORECASE)
 _AT_WORDS = ("arroba", "snabel", "dot", "punkt", "punto")
 """Signs of a hidden @ or dot that are quick to look for."""
-_LETTER_DIGITS = re.compile(r"(?<![\w])[0-9OolI|][0-9OolI|.\- /]{5,24}[0-9OolI|](?![\w])")
+_LETTER_DIGITS = re.compile(r"(?<![\w])(?:\d|[OolI|](?! ))[0-9OolI|.\- /]{5,24}(?:\d|(?<! )[OolI|])(?![\w])")
 _AS_DIGIT = str.maketrans("OolI|", "00111")
 
 

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
-from app.data.redaction.names import is_given, plain
+from app.data.redaction.names import is_given, plain, spelt_out
 from app.data.redaction.normalise import folded, joined
 from app.data.redaction.surrogates import surrogate
 from app.data.redaction.words import listed
@@ -24,6 +24,10 @@ Mode = Literal["placeholder", "surrogate", "label"]
 Write = Callable[..., None]
 REMEMBERED = 100_000
 """Names and numbers kept in memory; the others are read again.  Far more than are ever unwritten."""
+SHORT_PERSONNUMMER = 10
+"""Digits of a Swedish personal number that everybody writes; some put the century before them."""
+LONG_AMERICAN = 11
+"""Digits of an American phone number with the 1 before it."""
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS pseudonym_key (one INTEGER PRIMARY KEY CHECK (one = 1), key BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS pseudonyms (entity TEXT NOT NULL, name BLOB NOT NULL, given BLOB NOT NULL DEFAULT x'', "
@@ -50,8 +54,7 @@ class Name(NamedTuple):
 
 def _letters(word: str) -> str:
     """For comparing: "Müller", "Mueller" and "MULLER" become one."""
-    small = plain(word.replace("ß", "ss")).strip(".,'’")
-    return re.sub(r"(?<=[aou])e(?=[^aeiou])", "", small)
+    return spelt_out(word.replace("ß", "ss").strip(".,'’"))
 
 
 def parse_name(found: str) -> tuple[Name, ...]:
@@ -81,13 +84,35 @@ def _name(family: list[str], given: list[str]) -> Name:
     return Name(tuple(part for part in parts if part), "" if short else spoken, spoken[:1])
 
 
+def _how_whole(name: Name) -> tuple[bool, bool, int]:
+    """Whole names come first, so that parts of them are understood."""
+    return not name.given, not name.initial, -len(name.family)
+
+
 def canonical(entity: str, found: str) -> str:
     """What is equal for all spellings of a number or an address: without separators and disguise, in capitals."""
     view = folded(found)
     text = (joined(found, view) or [view])[0].text
     if entity in ("EMAIL", "URL"):
         return text.casefold().strip()
-    return "".join(sign for sign in text.upper() if sign.isalnum())
+    if entity == "PHONE":
+        return _national(text)
+    signs = "".join(sign for sign in text.upper() if sign.isalnum())
+    return signs[-SHORT_PERSONNUMMER:] if entity == "SE_PERSONNUMMER" else signs
+
+
+def _national(phone: str) -> str:
+    """A phone number without what depends on where the caller is: country code, zero before it, "(0)"."""
+    from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
+
+    text = "".join(sign for sign in phone.replace("(0)", "").upper() if sign.isalnum() or sign == "+")
+    text = f"+{text[2:]}" if text.startswith("00") else text
+    if text.startswith("+"):
+        codes = (text[1:end] for end in (2, 3, 4) if text[1:end].isdecimal())
+        text = text[1:].removeprefix(next((code for code in codes if int(code) in COUNTRY_CODE_TO_REGION_CODE), ""))
+    elif len(text) == LONG_AMERICAN:
+        text = text.removeprefix("1")
+    return text.lstrip("0")
 
 
 class Pseudonyms:
@@ -111,7 +136,7 @@ class Pseudonyms:
         made = {pair: self._replacement(*pair, self._numbered(*pair)) for pair in pairs if pair[0] != "PERSON"}
         inside: dict[int, set[str]] = {}
         names = [(parse_name(text), text) for entity, text in pairs if entity == "PERSON"]
-        for orders, text in sorted(names, key=lambda pair: (not pair[0][0].given, not pair[0][0].initial)):  # whole names first
+        for orders, text in sorted(names, key=lambda pair: _how_whole(pair[0][0])):
             number = self._person(orders, inside)
             inside.setdefault(number, set()).update(part for name in orders for part in (*name.family, name.given))
             made["PERSON", text] = self._replacement("PERSON", text, number)
@@ -166,11 +191,20 @@ class Pseudonyms:
                 return alone.pop()
         known = (self._known_person(one, inside) for one in orders)
         number = next((one for one in known if one is not None), None)
+        number = self._by_both_families(name) if number is None else number
         if number is None:
             number = self._highest["PERSON"] = self._highest.get("PERSON", 0) + 1
         for one in orders:
             self._add("PERSON", self._families(one), _Entry(self._hash("given", one.given), self._hash("initial", one.initial), number))
         return number
+
+    def _by_both_families(self, name: Name) -> int | None:
+        """Who is meant by two words of which none is a given name: "Fernández López" after "María Fernández López"."""
+        if not name.given or is_given(name.given) or len(name.family) != 1:
+            return None
+        both = [{entry.number for entry in self._entries("PERSON", self._hash("PERSON", one))} for one in (name.given, *name.family)]
+        meant = set.intersection(*both)
+        return meant.pop() if len(meant) == 1 else None
 
     def _families(self, name: Name) -> list[bytes]:
         return [self._hash("PERSON", part) for part in name.family] or [self._hash("PERSON", name.given or name.initial)]

@@ -143,6 +143,11 @@ def said(detector: Detector, text: str) -> list[tuple[str, str]]:
     pytest.param("Dr. Anna Müller signed", "PERSON", "Anna Müller", id="title stays"),
     pytest.param("Käranden Sven Lindqvist yrkade", "PERSON", "Sven Lindqvist", id="label"),
     pytest.param("signed by Müller, Anna", "PERSON", "Müller, Anna", id="family name first"),
+    pytest.param("MUELLER, JUERGEN: offen", "PERSON", "MUELLER, JUERGEN", id="family name first, umlauts written out"),
+    pytest.param("RUIZ, MARÍA DEL CARMEN. Alta", "PERSON", "RUIZ, MARÍA DEL CARMEN", id="family name first, a small word in the given one"),
+    pytest.param("Sie ist geb. Weber und ledig", "PERSON", "Weber", id="name before the marriage"),
+    pytest.param("call 415.555.2671 now", "PHONE", "415.555.2671", id="phone with dots, no version"),
+    pytest.param("tel 612 345 678 o más", "PHONE", "612 345 678", id="a word of one letter after a phone"),
 ])
 def test_it_is_found_and_the_span_is_the_original(plain: Detector, text: str, entity: str, found: str) -> None:
     assert (entity, found) in said(plain, text)
@@ -164,6 +169,9 @@ def test_what_only_looks_like_private_data_is_left_alone(whole: Detector, text: 
 @pytest.mark.parametrize(("text", "found"), [
     pytest.param("Darf die Mieterin Anna Müller kündigen?", ("PERSON", "Anna Müller"), id="listed role"),
     pytest.param("Die Disponentin Anna Müller fehlte.", ("PERSON", "Anna Müller"), id="any role of a woman"),
+    pytest.param("Hallo Thomas,\nanbei der Entwurf.", ("PERSON", "Thomas"), id="greeting"),
+    pytest.param("Kära Anna,\ntack för igår.", ("PERSON", "Anna"), id="greeting, Swedish"),
+    pytest.param("Le llamo mañana. Saludos, Ana Belén", ("PERSON", "Ana Belén"), id="end of a letter"),
     pytest.param("Adresse Hauptstraße 5, 10115 Berlin", ("ADDRESS", "Hauptstraße 5, 10115 Berlin"), id="label of an address"),
     pytest.param("Sie hat angerufen, unter null drei null neun null eins acht zwei null.",
                  ("PHONE", "null drei null neun null eins acht zwei null"), id="who called"),
@@ -243,6 +251,17 @@ def test_a_name_of_one_field_is_found_alone_in_another(plain: Detector) -> None:
 
 def text_of(found: list[Finding], text: str, number: int) -> str:
     return text[found[number].start : found[number].end]
+
+
+@pytest.mark.parametrize(("text", "alone"), [
+    pytest.param("Anna Lindström kom in. Lindstrom ringde, LINDSTROEM betalade.", ["Lindstrom", "LINDSTROEM"], id="without its marks"),
+    pytest.param("Jürgen Müller zahlt. Das ist Müllers Konto und Jürgens Karte.", ["Müller", "Jürgen"], id="whose, German"),
+    pytest.param("Anna Mueller zahlt nicht. Frist für Müller.", ["Müller"], id="umlaut written out before"),
+    pytest.param("Bill Smith paid for the goods. Bills are on the table.", [], id="an English word"),
+])
+def test_a_name_is_found_again_in_another_spelling(plain: Detector, text: str, alone: list[str]) -> None:
+    found = plain.find_row({"text": text})["text"]
+    assert [text[one.start : one.end] for one in found[1:] if one.entity == "PERSON"] == alone
 
 
 def test_nothing_is_reached_in_offline_mode(tmp_path: Path) -> None:

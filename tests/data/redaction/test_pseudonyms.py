@@ -48,6 +48,9 @@ def persons(given: Pseudonyms, *rows: list[str]) -> list[list[str]]:
     pytest.param([["Yusra Martin"], ["Farida Martin"], ["F. Martin"]], [[1], [2], [2]], id="two of such a name"),
     pytest.param([["Şahin Yıldız"], ["S. Yildiz"], ["YILDIZ, ŞAHİN"]], [[1], [1], [1]], id="letters without their marks, Turkish"),
     pytest.param([["Željko Đorđević"], ["Z. Dordevic"]], [[1], [1]], id="the same, Slavic"),
+    pytest.param([["María del Carmen Fernández López"], ["Fernández López"], ["Ruiz López"]], [[1], [1], [2]], id="both family names, Spanish"),
+    pytest.param([["Fernández López", "María Fernández López"], ["Sara Fernández López"], ["Fernández López"]], [[1, 1], [2], [1]], id="the same, two of them"),
+    pytest.param([["Jürgen Weiß-Köhler"], ["WEISS-KOEHLER, JUERGEN"]], [[1], [1]], id="umlauts written out"),
 ])
 def test_the_same_person_has_the_same_number(db: DatasetDb, rows: list[list[str]], numbers: list[list[int]]) -> None:
     assert persons(pseudonyms(db), *rows) == [[f"[PERSON_{number}]" for number in row] for row in numbers]
@@ -65,6 +68,15 @@ def test_spellings_of_a_number_are_one(db: DatasetDb) -> None:
     given = pseudonyms(db)
     cards = ["4111 1111 1111 1111", "4111-1111-1111-1111", "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "４１１１111111111111"]
     assert {given.of_row([("CREDIT_CARD", card)])["CREDIT_CARD", card] for card in cards} == {"[CREDIT_CARD_1]"}
+    for entity, spellings in {
+        "PHONE": ["+49 89 1234567", "089 / 123 45 67", "0049 89 1234567", "+49 (0)89 1234567"],
+        "SE_PERSONNUMMER": ["811218-9876", "19811218-9876", "8112189876"],
+    }.items():
+        assert {given.of_row([(entity, one)])[entity, one] for one in spellings} == {f"[{entity}_1]"}
+    american = ["(415) 555-2671", "+1 415 555 2671", "1-415-555-2671", "415.555.2671"]
+    assert {given.of_row([("PHONE", one)])["PHONE", one] for one in american} == {"[PHONE_2]"}
+    assert given.of_row([("PHONE", "0170 1234567")]) == {("PHONE", "0170 1234567"): "[PHONE_3]"}
+    assert given.of_row([("PHONE", "+49 170 1234567")]) == {("PHONE", "+49 170 1234567"): "[PHONE_3]"}
     mails = ["Jane@Example.com", "jane (at) example.com"]
     assert {given.of_row([("EMAIL", mail)])["EMAIL", mail] for mail in mails} == {"[EMAIL_1]"}
 
