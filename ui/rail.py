@@ -62,6 +62,8 @@ class NavButton(QAbstractButton):
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(theme.color(ground))
             painter.drawRoundedRect(QRectF(self.rect()), 6, 6)
+        if self.isChecked():
+            painter.fillRect(0, 4, theme.chosen_mark, self.height() - 8, theme.color("text"))
         token = "accentText" if self.isChecked() else "textSecondary"
         left = (self.width() - 16) // 2 if self._narrow else 8
         painter.drawPixmap(left, 8, pixmap(self.spec.icon, token))

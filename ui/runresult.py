@@ -15,7 +15,10 @@ _ARMS = {"constant": "Best constant answer", "classic": "Classic linear model, s
          "base_examples": "Base model with examples", "tuned": "Tuned model"}
 _HEADINGS = {False: ("On the same held-back questions, %", Column("All", 90, right=True)),
              True: ("On the same held-back texts; lower is better", Column("Nats a word piece", 160, right=True))}
-"""Of the first and the last column; True: the metric is a likelihood."""
+"""Of the arms and of their whole result; True: the metric is a likelihood."""
+FEW_FIELDS, WIDE, NARROW = 4, (0, 130), (250, 84)
+"""So many fields fit beside the names in a narrow window.  Width of the names (0: what is left) and of a field, px, for few and for
+more: these scroll sideways, and neither the names nor the whole result give way to them."""
 INSET = (6, 0, 6, 4)
 """Around a table, so that its words begin where the card's heading does, px."""
 
@@ -56,8 +59,9 @@ class RunResult(Card):
         if not arms:
             return
         fields = list(dict.fromkeys(field for arm in arms for field in arm.get("fields", {})))
-        first, last = _HEADINGS[words.is_nll(metric)]
-        columns = [Column(first), *(Column(words.metric_name(field).capitalize(), 130, right=True) for field in fields), last]
+        heading, whole = _HEADINGS[words.is_nll(metric)]
+        names, each = WIDE if len(fields) <= FEW_FIELDS else NARROW
+        columns = [Column(heading, names), whole, *(Column(words.metric_name(field).capitalize(), each, right=True) for field in fields)]
         self.table = Table(columns, "Result by arm")
         self.table.show_rows([(str(arm.get("arm")), _arm(arm, fields, metric)) for arm in arms])
         self.table.fit_height()
@@ -89,7 +93,7 @@ def _name(arm: str, label: str) -> Cell:
 
 def _arm(arm: Any, fields: list[str], metric: str) -> list[Cell]:
     tuned = arm.get("arm") == "tuned"
-    values = [arm.get("fields", {}).get(field) for field in fields] + [arm.get("score")]
+    values = [arm.get("score"), *(arm.get("fields", {}).get(field) for field in fields)]
     name = str(arm.get("label") or _ARMS.get(str(arm.get("arm")), arm.get("arm")))
     return [_name(str(arm.get("arm")), name), *(Cell(_score(metric, value), strong=tuned) for value in values)]
 

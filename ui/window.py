@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
+from PySide6.QtCore import QByteArray, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QAction,
     QCloseEvent,
@@ -71,7 +71,7 @@ class Window(QMainWindow):
         """Whether the end of long work is told, and up to when it was."""
         self._actions: dict[str, QAction] = {}
         self.setMinimumSize(1024, 680)
-        self.resize(1440, 900)
+        self.resize(QSize(1440, 900).boundedTo(QGuiApplication.primaryScreen().availableSize()))
         self.setAcceptDrops(True)
         self.rail = Rail(list(self._specs.values()))
         self.stack = QStackedWidget()

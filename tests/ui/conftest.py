@@ -47,6 +47,7 @@ def runs(profile: Profile) -> dict[str, str]:
 @pytest.fixture
 def window(qtbot, profile: Profile, runs: dict[str, str]) -> Iterator[Window]:
     opened = open_window(profile, start_service=False)
+    opened.resize(1440, 900)  # the screen of the offscreen platform is smaller
     qtbot.waitUntil(lambda: opened.background.store is not None, timeout=10_000)
     yield opened
     shut(qtbot, opened)

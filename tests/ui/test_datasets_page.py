@@ -12,7 +12,7 @@ from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QApplication, QDialog, QLineEdit, QPushButton
 
 from app.data import browse, by_hand, lineage, views
-from app.data.browse import RowFilter
+from app.data.browse import RowFilter, RowView
 from app.data.lineage import Making
 from app.store import Store
 from app.store.datasets import open_dataset
@@ -445,12 +445,17 @@ def test_the_chosen_row_takes_the_lists_room_in_a_narrow_window(page, qtbot, win
     assert page._side_list.isVisible()
 
 
+READ = "Read the licence notice. "
+
+
 @pytest.mark.parametrize(("texts", "shared"), [
-    pytest.param(["Read the licence notice. Answer: MIT"] * 2, 33, id="the last word stays"),
-    pytest.param(["Read the licence notice. MIT", "Read the licence notice. BSD"], 25, id="a long common start"),
-    pytest.param(["Read this", "Read that"], 0, id="too short to leave out"),
-    pytest.param(["Read the licence notice. Answer: MIT"], 0, id="one row"), pytest.param([], 0, id="none")])
-def test_what_all_questions_begin_with_is_left_out(texts, shared):
+    pytest.param([f"{READ}Answer: MIT"] * 2, f"{READ}Answer: ", id="the last word stays"),
+    pytest.param([f"{READ}MIT", f"{READ}BSD"], READ, id="a long common start"),
+    pytest.param([f"{READ}{one}" for one in ("MIT", "BSD", "ISC")] + ["Help, I feel ill"], READ, id="one of four is another question"),
+    pytest.param([f"{READ}MIT", f"{READ}BSD", "Help, I feel ill", "What is this?"], "", id="half of them are"),
+    pytest.param(["Read this", "Read that"], "", id="too short to leave out"),
+    pytest.param([f"{READ}Answer: MIT"], "", id="one row"), pytest.param([], "", id="none")])
+def test_what_most_questions_begin_with_is_left_out(texts, shared):
     assert datawords.shared_start(texts) == shared
 
 
@@ -575,3 +580,8 @@ def test_columns_are_mapped_anew_by_a_run(page, qtbot, window, store, dataset):
     qtbot.waitUntil(lambda: isinstance(window.page(), RunsPage), timeout=10_000)
     assert steps_of(store)[1][0] == "data.remap"
     assert steps_of(store)[1][1]["mapping"]["prompt"] == "completion"
+
+
+def test_a_question_that_begins_otherwise_is_shown_from_its_start():
+    rows = [RowView(1, "train", "kept", "", "", question, "answer") for question in (f"{READ}MIT", "Help, I feel ill")]
+    assert [datawords.row_cells(one, READ)[1].text for one in rows] == ["… MIT", "Help, I feel ill"]

@@ -14,7 +14,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
 
 from app import doctor
-from app.config import forms
+from app.config import forms, views
 from app.errors import WorkflowError
 from app.store import Store, settings
 from app.store.profile import Profile
@@ -319,6 +319,12 @@ def test_what_steps_say_of_themselves_and_their_settings_is_translated(other):
     missing = [words for words in said if words and language.tr(words) == words]
     assert len(said) > 150
     assert len(missing) <= len(said) / 50, missing
+
+
+def test_each_kit_says_in_the_language_what_it_does(other):
+    texts_of = [f"{sentence.rstrip('.')}." for card in views.kits(None) for sentence in card.description.split(". ")]
+    assert len(texts_of) >= 9
+    assert [text for text in texts_of if language.tr(text) == text] == []
 
 
 def test_each_help_text_is_there_and_its_title_is_the_one_in_the_list(other):

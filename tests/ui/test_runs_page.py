@@ -8,7 +8,7 @@ import types
 
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QWheelEvent
+from PySide6.QtGui import QFontMetrics, QWheelEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
@@ -19,6 +19,7 @@ from ui import language
 from ui.main import open_window
 from ui.widgets.chart import Axes, Chart, Series, nice_ticks, tick_labels
 from ui.widgets.steps import StepStrip
+from ui.widgets.table import _made_font
 from ui.widgets.text import Label
 
 LEFT = Qt.MouseButton.LeftButton
@@ -75,7 +76,22 @@ def test_a_finished_run_shows_the_verdict_its_interval_and_every_arm(qtbot, wind
     model = pane.result.table.model()
     assert [model.index(line, 0).data() for line in range(model.rowCount())] == [
         "Best constant answer", "Classic linear model, same rows", "Base model", "Base model with examples", "Tuned model"]
-    assert model.index(1, 2).data() == "cannot"
+    assert [model.index(1, place).data() for place in (1, 3)] == ["36.0", "cannot"]
+
+
+@pytest.mark.parametrize("fields", [2, 14], ids=["few fields", "more than there is room for"])
+def test_the_arms_and_their_whole_result_keep_their_room_beside_any_number_of_fields(qtbot, window, runs, profile, fields):
+    arms = {"base": "Base model", "base_examples": "Base model with examples", "classic": "Classic linear model, same rows"}
+    report = {"table": [{"arm": arm, "label": label, "fields": {f"field {n}": 0.5 for n in range(fields)}, "score": 0.4}
+                        for arm, label in arms.items()]}
+    with Store.open(profile) as store:
+        store.db.execute("UPDATE evaluations SET report = ?", (json.dumps(report),))
+    window.resize(1024, 680)
+    table = _opened(qtbot, window, runs["done"]).result.table
+    longest = max(QFontMetrics(_made_font("bodyStrong", False)).horizontalAdvance(label) for label in arms.values())
+    assert table.columnWidth(0) >= longest + 30  # the dot before it and the room around it
+    assert table.model().headerData(1, Qt.Orientation.Horizontal) == "All"
+    assert table.columnViewportPosition(1) + table.columnWidth(1) <= table.viewport().width()
 
 
 def test_a_finished_run_says_what_was_refused_and_what_was_refused_wrongly(qtbot, window, runs):

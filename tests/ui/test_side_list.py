@@ -7,6 +7,8 @@ from PySide6.QtCore import Qt
 
 from tests.ui.conftest import shut
 from ui.main import open_window
+from ui.pages import pages
+from ui.rail import NavButton
 from ui.theme import CONTRAST, theme
 from ui.widgets.buttons import ARROW, WIDEST, Choice
 from ui.widgets.sidelist import SideLine, SideList
@@ -117,7 +119,7 @@ def test_a_short_table_shows_all_its_rows_without_scrolling(qtbot, window, focus
 
 
 @pytest.mark.parametrize("mode", ["light", "dark", "light" + CONTRAST, "dark" + CONTRAST])
-def test_high_contrast_marks_a_chosen_line_by_more_than_a_tint(lines, qtbot, mode):
+def test_high_contrast_marks_what_is_chosen_by_more_than_a_tint(lines, qtbot, mode):
     table = Table([Column("Name", 120), Column("Value", 120)], "Rows")
     qtbot.addWidget(table)
     table.show_rows([("a", [Cell("one"), Cell("1")]), ("b", [Cell("two"), Cell("2")])])
@@ -126,11 +128,15 @@ def test_high_contrast_marks_a_chosen_line_by_more_than_a_tint(lines, qtbot, mod
     table.show()
     theme.apply(mode)
     marked = []
-    for view in (lines, table):
-        chosen = view.visualRect(view.selectionModel().currentIndex())
-        picture = view.viewport().grab().toImage()
+    button = NavButton(pages()[0])
+    qtbot.addWidget(button)
+    button.setChecked(True)
+    button.resize(188, 32)
+    grabbed = [(view.viewport().grab(), view.visualRect(view.selectionModel().currentIndex())) for view in (lines, table)]
+    for grab, chosen in [*grabbed, (button.grab(), button.rect())]:
+        picture = grab.toImage()
         ink = theme.color("text").name()
         inside = [picture.pixelColor(x, chosen.center().y()).name() for x in range(chosen.left(), chosen.left() + 12)]
         marked.append(inside.count(ink))
     theme.apply("light")
-    assert [count >= 3 for count in marked] == [mode.endswith(CONTRAST)] * 2, marked
+    assert [count >= 3 for count in marked] == [mode.endswith(CONTRAST)] * 3, marked

@@ -9,17 +9,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
+from PySide6.QtCore import QMimeData, QPointF, QSize, Qt, QTimer, QUrl
 from PySide6.QtGui import QDropEvent, QKeySequence
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QComboBox, QDialog, QLineEdit, QPlainTextEdit, QPushButton
 
 from app.config.presence import Presence
 from app.errors import DatasetError
+from ui.background import Background
 from ui.dialogs import ask_close
 from ui.main import called_first, server_name
 from ui.pages import SPECS, pages
 from ui.theme import theme, tokens
+from ui.window import Window
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "transformers", "trl", "peft", "datasets", "numpy", "pandas", "pyarrow", "llama_cpp")
@@ -28,6 +30,14 @@ HEAVY = ("torch", "transformers", "trl", "peft", "datasets", "numpy", "pandas", 
 def test_the_rail_has_the_pages_that_exist_and_no_other(window):
     assert list(window.rail.buttons) == [spec.name for spec in SPECS if spec.exists]
     assert {"home", "kits", "workflow", "runs"} <= set(window.rail.buttons)
+
+
+def test_the_first_window_is_no_larger_than_the_screen(qtbot, profile):
+    made = Window(Background(profile), start_service=False)
+    qtbot.addWidget(made)
+    room = made.screen().availableSize()
+    assert room.height() < 900  # or this would show nothing
+    assert made.size() == QSize(1440, 900).boundedTo(room).expandedTo(made.minimumSize())
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])

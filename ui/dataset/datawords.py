@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import TYPE_CHECKING
 
 from app.data.reasons import reason_words
@@ -26,8 +27,8 @@ FIELD_WORDS = {"system": "System", "user": "Question", "assistant": "Answer", "t
                "rejected": "Rejected answer"}
 KIND_WORDS = {"removed": "removed", "changed": "changed", "flagged": "flagged", "added": "added", "restored": "restored",
               "back": "restored", "gone": "gone"}
-SHARED_FROM = 24
-"""A shorter common start of all questions is shown with each."""
+SHARED_FROM, SHARED_BY = 24, 0.75
+"""A shorter start that questions have in common is shown with each, and one that fewer of them have."""
 
 
 def state_words(one: RowView | WholeRow) -> str:
@@ -40,14 +41,14 @@ def state_words(one: RowView | WholeRow) -> str:
 
 
 class RowCells:
-    """Rows as cells; what all questions of a page have in common is left out (Row, Question, Answer, Use, Quality, State)."""
+    """Rows as cells; what most questions of a page begin with is left out (Row, Question, Answer, Use, Quality, State)."""
 
     columns = (Column("Row", 84, right=True), Column("Question"), Column("Answer"), Column("Use", 112), Column("Quality", 76, right=True),
                Column("State", 168))
     QUESTION, ANSWER, USE, QUALITY = 1, 2, 3, 4
 
     def __init__(self) -> None:
-        self._shared: int | None = None
+        self._shared: str | None = None
 
     def begin(self) -> None:
         """Other rows come."""
@@ -59,13 +60,13 @@ class RowCells:
             self._shared = shared_start([one.prompt for one in found if one.prompt][:40])
 
     def __call__(self, one: RowView) -> list[Cell]:
-        return row_cells(one, self._shared or 0)
+        return row_cells(one, self._shared or "")
 
 
-def row_cells(one: RowView, shared: int = 0) -> list[Cell]:
-    """One row of the table; ``shared``: how much of the question all rows shown have in common."""
+def row_cells(one: RowView, shared: str = "") -> list[Cell]:
+    """One row of the table; ``shared``: what most questions begin with."""
     gone = one.state in ("removed", "set_aside")
-    text = f"… {one.prompt[shared:]}" if shared else one.prompt
+    text = f"… {one.prompt[len(shared):]}" if shared and one.prompt.startswith(shared) else one.prompt
     score = "" if one.score is None else f"{one.score:.2f}" if abs(one.score) < 100 else f"{one.score:,.0f}"
     tone = "danger" if one.score is not None and one.score < 0.5 else "text"
     rating = "" if one.rating is None else f"{tr(RATING_WORDS[one.rating])}, "
@@ -78,14 +79,19 @@ def row_cells(one: RowView, shared: int = 0) -> list[Cell]:
             Cell(tr(SPLIT_WORDS.get(one.split, one.split)) if one.state != "set_aside" else "", "textSecondary"), Cell(score, tone), state]
 
 
-def shared_start(texts: list[str]) -> int:
-    """Characters that all texts begin with, up to a word's end; 0 where that is too little to leave out."""
+def shared_start(texts: list[str]) -> str:
+    """What most texts begin with, up to a word's end; "" where that is too little to leave out."""
     if len(texts) < 2:
-        return 0
-    first, last = min(texts), max(texts)  # what these two share, all share
-    start = next((n for n, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), min(len(first), len(last)))
-    cut = first.rfind(" ", 0, start) + 1
-    return cut if cut >= SHARED_FROM else 0
+        return ""
+    middle = sorted(texts)[len(texts) // 2]  # texts with the same start lie side by side: what over half of them share, this one has
+    alike = sorted((_alike(middle, one) for one in texts), reverse=True)
+    cut = middle.rfind(" ", 0, alike[ceil(SHARED_BY * len(texts)) - 1]) + 1
+    return middle[:cut] if cut >= SHARED_FROM else ""
+
+
+def _alike(one: str, other: str) -> int:
+    """How many letters two texts begin with in common."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def version_words(one: VersionView) -> str:

@@ -249,7 +249,7 @@ def _steps(card: Any) -> QWidget:
     for number, node in enumerate(card.steps, start=1):
         name, what = words.STEP_WORDS.get(node, (node.rpartition(".")[2].capitalize(), ""))
         layout.addLayout(column(Label(str(number), "small", "tertiary"), Label(name, "strong", elide=True),
-                                Label(what, "small", "tertiary", wrap=True), None), 1)
+                                Label(what, "small", "tertiary", wrap=True), None), 4 + len(tr(name)))  # more room for a longer word
     foot.setLayout(layout)
     return foot
 

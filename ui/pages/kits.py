@@ -71,8 +71,8 @@ class KitsPage(Page):
         self._empty = EmptyState("No kit matches. Kits are folders in “kits”, or files that others share with you.", "library-big")
         self.body.addWidget(self._empty)
         self.body.addStretch(1)
-        note = ("Measured on rows held back from training, by the score named on the card. The bar is the 95 % margin of "
-                "the difference, drawn at tuned.")
+        note = ("Points are percent right on rows held back from training. The bar is the 95 % margin of the difference, drawn at "
+                "tuned.")
         self._legend = QWidget()
         legend = row(Ring("base"), Label("base", "small", "secondary"), 4, Ring("tuned"),
                      Label("tuned", "small", "secondary"), 10, Label(note, "small", "tertiary", elide=True), gap=6)

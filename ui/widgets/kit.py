@@ -108,7 +108,7 @@ class KitCardWidget(Card):
         self.name, self._run = card.name, run
         self.setAccessibleName(tr(f"{card.title}. {card.description}"))
         self.setAcceptDrops(bool(card.needs_data))
-        about = Label(words.first_sentence(card.description, MOST_WORDS), "body", "secondary", wrap=True)
+        about = Label(words.first_sentence(tr(card.description), MOST_WORDS), "body", "secondary", wrap=True)
         about.setToolTip(tr(card.description))
         about.setMinimumHeight(40)
         about.setMaximumHeight(60)

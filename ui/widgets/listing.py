@@ -83,7 +83,7 @@ class FigureStrip(Card):
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
-        self._cells = [(Label("", "answer", elide=True), Label("", "small", "tertiary", elide=True)) for _ in names]
+        self._cells = [(Label("", "answer", elide=True), Label("", "small", "tertiary", wrap=True)) for _ in names]
         layout = row(gap=0)
         for number, (name, (figure, note)) in enumerate(zip(names, self._cells, strict=True)):
             if number:

@@ -28,7 +28,7 @@ class Answers(QFrame):
         for number, (icon, question) in enumerate(_QUESTIONS):
             if number:
                 layout.addWidget(Line("v"))
-            answer, evidence = Label("", size, elide=True), Label("", "small", "secondary", wrap=True)
+            answer, evidence = Label("", size, wrap=True), Label("", "small", "secondary", wrap=True)
             part = QWidget()
             part.setLayout(column(row(Icon(icon), Label(question, "smallstrong", "tertiary"), None, gap=6), 3, answer, 2,
                                   evidence, None, margins=(18, 14, 18, 14)))
