@@ -60,16 +60,24 @@ class Pool:
 
     async def _sync(self) -> None:
         rows = {row["alias"]: row for row in self._store.rows("SELECT * FROM deployments WHERE state != 'stopped'")}
-        for alias, served in list(self.served.items()):
-            if alias not in rows or served.key != self._of(rows[alias]).key:
-                del self.served[alias]
-                await served.unload("stopped" if alias not in rows else "starting")
+        for alias in set(self.served) - set(rows):
+            await self.served.pop(alias).retire("stopped")
         for alias, row in rows.items():
-            served = self.served.setdefault(alias, self._of(row))
+            served = await self._kept_or_switched(alias, row)
             if row["state"] == "starting" and not served.starting:
                 task = asyncio.create_task(self._load(served))
                 self._loading.add(task)
                 task.add_done_callback(self._loading.discard)
+
+    async def _kept_or_switched(self, alias: str, row: dict[str, object]) -> Served:
+        """What answers to a name.  The new one stands there before the old one ends, so that the name is never unknown meanwhile."""
+        wanted, known = self._of(row), self.served.get(alias)
+        if known is not None and known.key == wanted.key:
+            return known
+        self.served[alias] = wanted
+        if known is not None:
+            await known.retire("starting")
+        return wanted
 
     def _of(self, row: dict[str, object]) -> Served:
         return Served(self._store, row, self._limits, self._worker)

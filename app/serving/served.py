@@ -35,7 +35,7 @@ class Resting(ServingError):
     def __init__(self, alias: str, seconds: float, why: str) -> None:
         super().__init__(
             "engine.resting",
-            f"The model {alias!r} has crashed twice and rests.",
+            f"The model {alias!r} ended or failed to load twice and rests.",
             why=why,
             remedy=f"It is started again at most once a minute: try again in {max(1, round(seconds))} seconds.",
         )
@@ -56,6 +56,7 @@ class Served:
         self._crashes = 0
         self._failed = ""
         self._restarted: float | None = None
+        self._retired = False
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -79,6 +80,9 @@ class Served:
         """The loaded engine; loading is done once for all who wait.  Raises ServingError."""
         if self.engine is not None and not self.engine.dead:
             return self.engine
+        if self._retired:
+            raise ServingError("engine.replaced", f"The model {self.alias!r} was switched over or stopped while the request waited.",
+                               remedy="Ask again.")
         self.notice_crash()
         if self._starting is None or self._starting.done():
             self._allow_restart()
@@ -150,6 +154,11 @@ class Served:
             if not engine.dead:
                 return engine
             engine.free.release()
+
+    async def retire(self, state: str) -> None:
+        """End for good: another one has its name, or none.  Who still waits here is told; nothing is started for them."""
+        self._retired = True
+        await self.unload(state)
 
     async def unload(self, state: str = "idle") -> None:
         """Free the memory; the next request loads it again."""

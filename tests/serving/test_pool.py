@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -69,6 +70,35 @@ def test_another_deployment_of_a_name_replaces_the_engine_and_stopping_ends_it(s
     gone = serving.chat("count 1 every 0")
     assert (gone.status_code, gone.json()["error"]["code"], gone.json()["error"]["param"]) == (404, "model_not_found", "model")
     assert row(store)["state"] == "stopped"
+
+
+def test_a_name_is_known_while_its_engine_is_switched_over(serving: Endpoint, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    serving.chat("count 1 every 0")
+    seen: list[bool] = []
+    old = serving.pool.served["m"]
+    unload = old.unload
+
+    async def watched(state: str = "idle") -> None:
+        seen.append("m" in serving.pool.served)
+        await unload(state)
+
+    monkeypatch.setattr(old, "unload", watched)
+    deploy(store, path="another")
+    until(lambda: serving.pool.served["m"] is not old and seen, 5)
+    assert seen == [True]
+
+
+def test_who_waits_for_an_engine_that_is_switched_over_starts_no_second_one(store: Store) -> None:
+    deploy(store, slots=1)
+    with endpoint(store, worker=FAKE) as serving, ThreadPoolExecutor(3) as clients:
+        asked = [clients.submit(serving.chat, "count 50 every 0.1") for _ in range(3)]
+        old = serving.pool.served["m"]
+        until(lambda: (old.running, old.waiting) == (1, 2), 10)
+        deploy(store, path="another", slots=1)
+        codes = sorted(one.result().json()["error"]["code"] for one in asked)
+        assert codes == ["engine.replaced", "engine.replaced", "engine_crashed"]
+        assert old.engine is None
+        assert serving.chat("count 1 every 0").status_code == 200
 
 
 @pytest.mark.parametrize(("order", "status", "code"), [("broken", 500, "engine_error"), ("refuse", 400, "engine_refused")])
