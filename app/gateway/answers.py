@@ -11,7 +11,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
-from app.gateway import shapes
+from app.gateway import checks, shapes
 from app.gateway.errors import ApiError
 from app.gateway.exchange import Exchange
 from app.serving.process import EngineProcess, Silent
@@ -19,7 +19,7 @@ from app.serving.served import QueueFull, Resting, Served
 
 Json = dict[str, Any]
 TOO_LONG = "context_length_exceeded"
-REFUSALS = {"request": (400, "engine_refused"), "too_long": (400, TOO_LONG)}
+REFUSALS = {"request": (400, "engine_refused"), "too_long": (400, TOO_LONG), "schema": (400, "invalid_value")}
 """Kind of an engine's error: the status and code that it becomes; any other is a fault of the engine."""
 PROMPTS = {"chat": "messages", "completion": "prompt", "embed": "input"}
 OBJECTS = {("chat", True): "chat.completion.chunk", ("chat", False): "chat.completion"}
@@ -54,8 +54,10 @@ async def messages(engine: EngineProcess, op: str, body: Json) -> AsyncGenerator
             if message.get("crashed"):
                 raise ApiError(503, "The engine ended unexpectedly; it is started again.", code="engine_crashed", headers=_after(1))
             if "error" in message:
-                status, code = REFUSALS.get(str(message.get("kind")), (500, "engine_error"))
-                raise ApiError(status, str(message["error"]), code=code, param=PROMPTS.get(op) if code == TOO_LONG else None)
+                kind = str(message.get("kind"))
+                status, code = REFUSALS.get(kind, (500, "engine_error"))
+                param = {"too_long": PROMPTS[op], "schema": checks.SCHEMA}.get(kind)
+                raise ApiError(status, str(message["error"]), code=code, param=param)
             yield message
 
 

@@ -6,8 +6,9 @@ Bounds are what a workstation can answer; a schema is bounded so that compiling 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -18,8 +19,9 @@ MOST_MESSAGES, MOST_TEXT = 512, 400_000
 MOST_TOKENS = 32_768
 MOST_STOPS, LONGEST_STOP = 4, 256
 MOST_INPUTS = 64
-SCHEMA_BYTES, SCHEMA_DEPTH, SCHEMA_ENUM, SCHEMA_PROPERTIES = 16_384, 12, 256, 128
+SCHEMA_BYTES, SCHEMA_ENUM, SCHEMA_PROPERTIES, SCHEMA_PARTS, DEEPEST = 16_384, 256, 128, 4_096, 24
 BANNED_IN_SCHEMA = ("pattern", "patternProperties", "$ref", "format")
+SCHEMA = "response_format.json_schema.schema"
 ROLES = ("system", "developer", "user", "assistant", "tool")
 CHAT = {
     "model",
@@ -71,6 +73,8 @@ COMPLETION = {
 }
 EMBEDDING = {"model", "input", "encoding_format", "dimensions", "user"}
 
+_TOKEN = re.compile("[0-9]{1,7}")  # str.isdigit takes signs that int() does not
+
 
 def bad(param: str, message: str, code: str = "invalid_value") -> ApiError:
     """A 400 about one field."""
@@ -95,6 +99,12 @@ def number(body: Json, name: str, low: float, high: float, *, whole: bool = Fals
     if not low <= value <= high:
         raise bad(name, f"{name} must be between {low} and {high}; it is {value}.")
     return value
+
+
+def only_one(body: Json, name: str) -> None:
+    """Refuse a count of answers other than 1."""
+    if number(body, name, -math.inf, math.inf, whole=True) not in (None, 1):
+        raise bad(name, f"{name} must be 1: this endpoint gives one answer a request.")
 
 
 def flag(body: Json, name: str) -> bool:
@@ -188,7 +198,7 @@ def common(body: Json) -> Json:
             found[name] = value % 2**32 if name == "seed" else value
     if words := stops(body):
         found["stop"] = words
-    number(body, "n", 1, 1, whole=True)
+    only_one(body, "n")
     if (bias := body.get("logit_bias")) is not None:
         found["logit_bias"] = _bias(bias)
     _stream_options(body)
@@ -209,7 +219,8 @@ def _bias(bias: Any) -> list[list[float]]:
         raise bad("logit_bias", "logit_bias must be an object of at most 300 tokens.")
     found = []
     for token, value in bias.items():
-        if not token.isdigit() or int(token) >= 2**20 or number({"logit_bias": value}, "logit_bias", -100, 100) is None:
+        known = _TOKEN.fullmatch(token) is not None and int(token) < 2**20
+        if not known or number({"logit_bias": value}, "logit_bias", -100, 100) is None:
             raise bad("logit_bias", f"logit_bias has no such token: {token[:20]!r}.")
         found.append([int(token), float(value)])
     return found
@@ -220,6 +231,8 @@ def chat(body: Json) -> Json:
     known(body, CHAT)
     if body.get("tools"):
         raise bad("tools", "Tools are not supported by this endpoint.", "unsupported_value")
+    if body.get("tool_choice") not in (None, "none", "auto"):
+        raise bad("tool_choice", "tool_choice is only allowed when tools are given, and tools are not supported.", "unsupported_value")
     found = common(body) | {"messages": messages(body)}
     limit = number(body, "max_completion_tokens", 1, MOST_TOKENS, whole=True)
     limit = limit if limit is not None else number(body, "max_tokens", 1, MOST_TOKENS, whole=True)
@@ -240,7 +253,7 @@ def completion(body: Json) -> Json:
     for name in ("suffix", "echo"):
         if body.get(name):
             raise bad(name, f"{name} is not supported.", "unsupported_value")
-    number(body, "best_of", 1, 1, whole=True)
+    only_one(body, "best_of")
     prompt = body.get("prompt")
     if isinstance(prompt, list) and len(prompt) == 1:
         prompt = prompt[0]
@@ -260,7 +273,7 @@ def embedding(body: Json) -> tuple[list[str], bool]:
     known(body, EMBEDDING)
     if body.get("dimensions") is not None:
         raise bad("dimensions", "dimensions is not supported.", "unsupported_value")
-    form = body.get("encoding_format", "float")
+    form = "float" if body.get("encoding_format") is None else body["encoding_format"]
     if form not in ("float", "base64"):
         raise bad("encoding_format", "encoding_format must be float or base64.")
     given = body.get("input")
@@ -287,39 +300,69 @@ def response_format(form: Any) -> Json:
     wrapped = form.get("json_schema")
     schema = wrapped.get("schema") if isinstance(wrapped, dict) else None
     if not isinstance(schema, dict):
-        raise bad("response_format.json_schema.schema", "response_format.json_schema.schema must be an object.")
+        raise bad(SCHEMA, f"{SCHEMA} must be an object.")
+    schema = written_out(schema)
     check_schema(schema)
     return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}}
 
 
-def check_schema(schema: Json) -> None:
-    """Refuse a schema that would be slow to compile, or that needs regular expressions or references."""
-    name = "response_format.json_schema.schema"
-    if len(orjson.dumps(schema)) > SCHEMA_BYTES:
-        raise bad(name, f"The schema is larger than {SCHEMA_BYTES:,} bytes.")
+def written_out(schema: Json) -> Json:
+    """The schema with what stands in its $defs written where it is referred to, as pydantic makes them of a model in a model.
+
+    Raises ApiError for one that refers to itself or to another place, is nested too deeply or grows beyond measure.
+    """
+    parts = {f"#/{group}/{key}": value for group in ("$defs", "definitions") if isinstance(schema.get(group), dict)
+             for key, value in schema[group].items()}
     count = 0
 
-    def look(value: Any, depth: int, inside_properties: bool) -> None:
+    def copy(value: Any, depth: int, inside: tuple[str, ...]) -> Any:
         nonlocal count
-        if depth > SCHEMA_DEPTH * 2:
-            raise bad(name, "The schema is nested too deeply.")
+        count += 1
+        if count > SCHEMA_PARTS:
+            raise bad(SCHEMA, "The schema is too large once its references are written out.")
+        if depth > DEEPEST:
+            raise bad(SCHEMA, "The schema is nested too deeply.")
+        if isinstance(value, list):
+            return [copy(one, depth + 1, inside) for one in value]
+        if not isinstance(value, dict):
+            return value
+        place = value.get("$ref")
+        if not isinstance(place, str):
+            return {key: copy(one, depth + 1, inside) for key, one in value.items()}
+        if place in inside or place not in parts:
+            raise bad(SCHEMA, f"$ref {place[:100]!r} cannot be followed: only $defs of the schema itself, none inside itself.")
+        beside = {key: one for key, one in value.items() if key != "$ref"}
+        found = copy(parts[place], depth, (*inside, place))
+        return {**found, **copy(beside, depth, inside)} if isinstance(found, dict) else found
+
+    return cast(Json, copy({key: one for key, one in schema.items() if key not in ("$defs", "definitions")}, 0, ()))
+
+
+def check_schema(schema: Json) -> None:
+    """Refuse a schema that would be slow to compile, or that needs regular expressions."""
+    if len(orjson.dumps(schema)) > SCHEMA_BYTES:
+        raise bad(SCHEMA, f"The schema is larger than {SCHEMA_BYTES:,} bytes.")
+    count = 0
+
+    def look(value: Any, inside_properties: bool) -> None:
+        nonlocal count
         if isinstance(value, dict):
             for key, inner in value.items():
                 count += inside_properties
                 if key in BANNED_IN_SCHEMA and not inside_properties:
-                    raise bad(name, f"{key} is not supported in a schema.", "unsupported_value")
+                    raise bad(SCHEMA, f"{key} is not supported in a schema.", "unsupported_value")
                 if key == "enum" and not inside_properties and isinstance(inner, list) and len(inner) > SCHEMA_ENUM:
-                    raise bad(name, f"An enum has {len(inner):,} values; at most {SCHEMA_ENUM} are read.")
+                    raise bad(SCHEMA, f"An enum has {len(inner):,} values; at most {SCHEMA_ENUM} are read.")
                 if key in ("maxItems", "minItems", "maxLength", "minLength") and isinstance(inner, int) and inner > 4096:
-                    raise bad(name, f"{key} is too large.")
-                look(inner, depth + 1, key == "properties" and not inside_properties)
+                    raise bad(SCHEMA, f"{key} is too large.")
+                look(inner, key == "properties" and not inside_properties)
         elif isinstance(value, list):
             for inner in value:
-                look(inner, depth + 1, False)
+                look(inner, False)
 
-    look(schema, 0, False)
+    look(schema, False)
     if count > SCHEMA_PROPERTIES:
-        raise bad(name, f"The schema has {count} properties; at most {SCHEMA_PROPERTIES} are read.")
+        raise bad(SCHEMA, f"The schema has {count} properties; at most {SCHEMA_PROPERTIES} are read.")
 
 
 Check = Callable[[Json], Json]

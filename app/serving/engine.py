@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
-from app.errors import ServingError
+from app.errors import Place, ServingError
 
 ENGINES = {"llama.cpp": "app.serving.llama_cpp", "transformers": "app.serving.transformers_engine"}
 Json = dict[str, Any]
@@ -36,10 +37,14 @@ class Assignment:
 
 
 class TooLong(ValueError):
-    """A prompt that the context cannot hold."""
+    """A prompt, or a text to embed, that the context cannot hold."""
 
     def __init__(self, tokens: int, context: int) -> None:
         super().__init__(f"The prompt has {tokens:,} tokens; the context holds {context:,} with the answer.")
+
+
+class BadSchema(ValueError):
+    """A JSON schema that the engine cannot make a grammar of."""
 
 
 class Engine(Protocol):
@@ -55,10 +60,14 @@ class Engine(Protocol):
 
 
 def load(assignment: Assignment) -> Engine:
-    """Load a model.  Raises ServingError engine.unknown for an engine that does not exist."""
+    """Load a model.  Raises ServingError engine.unknown for an engine that does not exist, engine.file_missing for a file."""
     if assignment.engine not in ENGINES:
         raise ServingError(
             "engine.unknown", f"There is no engine {assignment.engine!r}.", remedy=f"One of: {', '.join(ENGINES)}."
         )
+    for path in filter(None, (assignment.path, assignment.base)):
+        if not Path(path).exists():
+            raise ServingError("engine.file_missing", "The model's file is missing.", where=Place.of(path),
+                               remedy="Deploy the model again; if that fails too, export or import it again.")
     engine: Engine = importlib.import_module(ENGINES[assignment.engine]).load(assignment)
     return engine

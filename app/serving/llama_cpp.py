@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 from typing import Any
 
 from app.errors import ServingError
-from app.serving.engine import Assignment, Json, Send, TooLong
+from app.serving.engine import Assignment, BadSchema, Json, Send, TooLong
 
 CACHE_MB = 128
 """Prompt cache; the runtime's own default is 8 GB."""
 BATCH = 64
 """Tokens of a prompt taken at once: a client that hangs up in the middle of a prompt is noticed between two batches.  Of 256,
 prompts are read about a third faster, but on a busy core one batch takes 2.6 s."""
+
+_LONG_INPUT = re.compile(r"input \((\d+) tokens\) is too large to process.*batch size: (\d+)")
+_SCHEMA = re.compile(r"JSON schema error at (?:#: )?(.*)|failed to parse grammar")
+"""The runtime's words for what it gives no type of its own."""
 
 
 class LlamaCpp:
@@ -37,7 +42,10 @@ class LlamaCpp:
             return send(event)
 
         call = self._server.handle_chat_completions if kind == "chat" else self._server.handle_completions
-        answer = call({**request, "return_progress": True}, passed)
+        try:
+            answer = call({**request, "return_progress": True}, passed)
+        except ValueError as problem:  # what it finds wrong before it begins
+            raise _refusal(str(problem)) from problem
         _checked(refused[0] if refused else answer)
 
     def embed(self, text: str) -> tuple[list[float], int]:
@@ -89,8 +97,17 @@ def _checked(answer: Any) -> Json | None:
         error = answer["error"]
         if error.get("type") == "exceed_context_size_error":
             raise TooLong(int(error.get("n_prompt_tokens", 0)), int(error.get("n_ctx", 0)))
-        raise ValueError(str(error.get("message", "The engine refused the request.")))
+        raise _refusal(str(error.get("message", "The engine refused the request.")))
     return answer if isinstance(answer, dict) else None
+
+
+def _refusal(message: str) -> ValueError:
+    """The runtime's words as the error they stand for."""
+    if found := _LONG_INPUT.match(message):
+        return TooLong(int(found[1]), int(found[2]))
+    if found := _SCHEMA.search(message):
+        return BadSchema(f"The schema cannot be used: {found[1] or 'it is too large to be compiled'}.")
+    return ValueError(message)
 
 
 def load(assignment: Assignment) -> LlamaCpp:

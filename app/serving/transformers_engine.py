@@ -149,7 +149,7 @@ class Transformers:
         torch = self._torch
         ids = self._tokenizer(text, return_tensors="pt")["input_ids"]
         if not 0 < ids.shape[1] <= self._context:
-            raise ValueError(f"The text has {ids.shape[1]} tokens; the context holds {self._context}.")
+            raise TooLong(ids.shape[1], self._context)
         with self._lock, torch.inference_mode():
             hidden = self._model(input_ids=ids.to(self._model.device), output_hidden_states=True).hidden_states[-1][0].float()
         vector = torch.nn.functional.normalize(hidden.mean(dim=0), dim=0)

@@ -20,7 +20,10 @@ import orjson
 from app.config import offline
 from app.config.subprocess_tools import die_with_parent
 from app.errors import NeuroWeaverError
-from app.serving.engine import Assignment, Engine, TooLong, load
+from app.serving.engine import Assignment, BadSchema, Engine, TooLong, load
+
+KINDS: dict[type[Exception], str] = {TooLong: "too_long", BadSchema: "schema"}
+"""What the service calls a refusal; any other is a "request"."""
 
 
 class Worker:
@@ -80,7 +83,7 @@ class Worker:
         try:
             self._answer(identity, message)
         except ValueError as problem:
-            self.say({"id": identity, "error": str(problem)[:2000], "kind": "too_long" if isinstance(problem, TooLong) else "request"})
+            self.say({"id": identity, "error": str(problem)[:2000], "kind": KINDS.get(type(problem), "request")})
         except Exception as problem:  # the client gets words, the worker lives on
             self.say({"id": identity, "error": f"{type(problem).__name__}: {problem}"[:2000], "kind": "engine"})
         finally:

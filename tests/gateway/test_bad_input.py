@@ -41,6 +41,12 @@ def nested(depth: int) -> Any:
     return {"type": "object", "properties": {"a": nested(depth - 1)}} if depth else {"type": "string"}
 
 
+def doubling(times: int) -> Any:
+    """Definitions each of which holds the next one twice."""
+    held = {str(at): {"anyOf": [{"$ref": f"#/$defs/{at + 1}"}] * 2} for at in range(times)}
+    return {"$ref": "#/$defs/0", "$defs": {**held, str(times): {"type": "string"}}}
+
+
 @pytest.mark.parametrize(("changed", "param"), [
     *(pytest.param({"n": value}, "n", id=f"n {value!r}") for value in (1_000_000, -1, 0, 1.5, "1", True)),
     *(pytest.param({"max_tokens": value}, "max_tokens", id=f"max_tokens {value!r}") for value in (0, -1, 2**63, "8", 1.5)),
@@ -53,11 +59,18 @@ def nested(depth: int) -> Any:
     pytest.param({"n_discard": -1}, "n_discard", id="engine parameter"),
     pytest.param({"logit_bias": {str(at): 1 for at in range(100_000)}}, "logit_bias", id="bias on 100,000 tokens"),
     pytest.param({"logit_bias": {str(2**31): 1}}, "logit_bias", id="bias on no token"),
+    pytest.param({"logit_bias": {"\u00b2": 1}}, "logit_bias", id="bias on a digit that is no number"),
+    pytest.param({"tool_choice": "required"}, "tool_choice", id="tool choice without tools"),
     pytest.param({"stop": ""}, "stop", id="empty stop"),
     pytest.param({"stop": ["x"] * 10_000}, "stop", id="10,000 stops"),
     pytest.param({"stop": "x" * 10_000}, "stop", id="stop of 10,000 characters"),
     pytest.param(schema({"type": "string", "pattern": "(a+)+$"}), "response_format.json_schema.schema", id="slow expression"),
     pytest.param(schema({"$ref": "#"}), "response_format.json_schema.schema", id="schema of itself"),
+    pytest.param(schema({"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/a"}}}}), "response_format.json_schema.schema",
+                 id="definition of itself"),
+    pytest.param(schema({"$ref": "http://127.0.0.1/schema"}), "response_format.json_schema.schema", id="schema from elsewhere"),
+    pytest.param(schema(doubling(16)), "response_format.json_schema.schema", id="definitions that double"),
+    pytest.param(schema(nested(400)), "response_format.json_schema.schema", id="schema 800 levels deep"),
     pytest.param(schema(nested(40)), "response_format.json_schema.schema", id="deep schema"),
     pytest.param(schema({"enum": ["a"] * 300}), "response_format.json_schema.schema", id="huge enum"),
     pytest.param(schema("no object"), "response_format.json_schema.schema", id="schema as text"),

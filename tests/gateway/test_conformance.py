@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 import openai
+import pydantic
 import pytest
 
 from tests.gateway.conftest import Running
@@ -69,6 +70,20 @@ def test_json_mode_and_schema_give_json(client: openai.OpenAI) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "city", "schema": schema}}
     answer = ask(client, response_format=form, max_tokens=64).choices[0].message.content
     assert set(json.loads(answer)) == {"city"}
+
+
+class City(pydantic.BaseModel):
+    name: Literal["Rome", "Oslo"]
+
+
+class Journey(pydantic.BaseModel):
+    start: City
+    end: City
+
+
+def test_a_model_within_a_model_is_parsed(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.parse(model="starter", messages=ASK, response_format=Journey, max_tokens=128, temperature=0)
+    assert isinstance(answer.choices[0].message.parsed, Journey)
 
 
 def test_completions_continue_a_text(client: openai.OpenAI) -> None:

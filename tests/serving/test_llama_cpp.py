@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +78,29 @@ def test_a_prompt_that_does_not_fit_is_an_honest_400(serving: Endpoint) -> None:
     error = answer.json()["error"]
     assert (error["code"], error["param"]) == ("context_length_exceeded", "messages")
     assert re.fullmatch(r"The prompt has 4,\d\d\d tokens; the context holds [\d,]+ with the answer\.", error["message"])
+
+
+def test_a_text_to_embed_that_does_not_fit_is_told_like_a_prompt(serving: Endpoint) -> None:
+    error = serving.post("/v1/embeddings", {"model": "m", "input": "word " * 4000, "encoding_format": None}).json()["error"]
+    assert (error["code"], error["param"]) == ("context_length_exceeded", "input")
+
+
+def test_a_schema_that_cannot_be_used_is_told_by_its_field(serving: Endpoint) -> None:
+    wrong = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "wibble"}}}
+    error = serving.chat("Hello", response_format=wrong).json()["error"]
+    assert (error["code"], error["param"]) == ("invalid_value", "response_format.json_schema.schema")
+    assert error["message"] == "The schema cannot be used: unrecognized type wibble."
+
+
+def test_a_model_file_that_is_gone_is_named(store: Store, tmp_path: Path) -> None:
+    deploy(store, path=tmp_path / "gone.gguf")
+    with endpoint(store) as serving:
+        answer = serving.chat("Hello")
+        noted = store.row("SELECT state, why FROM deployments")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine.file_missing")
+    assert noted is not None
+    assert noted["state"] == "failed"
+    assert "gone.gguf" in noted["why"]
 
 
 def burn(stop: threading.Event) -> None:
