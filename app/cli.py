@@ -408,27 +408,38 @@ def _deploy(given: argparse.Namespace) -> int:
 
 
 def _chat(given: argparse.Namespace) -> int:
-    from app.config.presence import find_service
+    """One question a line of standard input; answers are written as they come, with --json all together at the end."""
     from app.gateway import keys
-    from app.gateway.client import stream_chat
+    from app.registry import api
     from app.workflow import follow
 
-    with Store.open() as store, follow.service_for(store) as keeper:
-        presence = find_service(store.profile)
-        if presence is None or presence.base_url is None:
-            raise UsageError("endpoint.off", "The endpoint is switched off.", remedy="Switch it on in Settings.")
-        key = keys.ensure(store)
-        messages: list[dict[str, str]] = []
-        for line in filter(str.strip, sys.stdin):
-            messages.append({"role": "user", "content": line.strip()})
-            words = []
-            for piece in stream_chat(presence.base_url, key, given.model, messages, temperature=0.0, max_tokens=256):
-                words.append(piece.text)
-                print(piece.text, end="", flush=True)
-            print(flush=True)
-            messages.append({"role": "assistant", "content": "".join(words)})
-        keeper.wait_for_others(store, say)
+    as_json = getattr(given, "json", False)
+    with Store.open() as store:
+        api.check_served(store, given.model)
+        with follow.service_for(store) as keeper:
+            if keeper.presence.base_url is None:
+                raise UsageError("endpoint.off", "The endpoint is switched off.", remedy="Switch it on in Settings.")
+            answers = _conversation(keeper.presence.base_url, keys.ensure(store), given.model, aloud=not as_json)
+            if as_json:
+                show(given, {"model": given.model, "answers": answers}, ())
+                sys.stdout.flush()
+            keeper.wait_for_others(store, say)
     return 0
+
+
+def _conversation(base_url: str, key: str, model: str, *, aloud: bool) -> list[dict[str, str]]:
+    from app.gateway.client import stream_chat
+
+    messages: list[dict[str, str]] = []
+    for line in filter(str.strip, sys.stdin):
+        messages.append({"role": "user", "content": line.strip()})
+        words = []
+        for piece in stream_chat(base_url, key, model, messages, temperature=0.0, max_tokens=256):
+            words.append(piece.text)
+            if aloud:
+                print(piece.text, end="" if not piece.done else "\n", flush=True)
+        messages.append({"role": "assistant", "content": "".join(words)})
+    return [{"question": asked["content"], "answer": said["content"]} for asked, said in zip(messages[::2], messages[1::2], strict=True)]
 
 
 # ---- service, doctor ----------------------------------------------------------------------------------------------

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from app.cli import main, overrides
+from app.config.presence import Presence
 from app.errors import UsageError
+from app.store import Store
 from app.store.profile import project_dir
+from tests.serving.harness import FAKE, deploy, endpoint
 
 
 def window(arguments: list[str]) -> int:
@@ -48,6 +54,35 @@ def test_bad_input_gives_one_error_object_and_exit_code_two(
     assert code == 2
     assert found["error"]["type"].startswith(kind)
     assert part in json.dumps(found["error"])
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_chat_with_what_is_not_served_says_so_before_a_service_is_started(
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, stopped: bool) -> None:
+    monkeypatch.setattr("app.workflow.follow.service_for", lambda store: 1 / 0)
+    with Store.open() as store:
+        deploy(store, alias="other")
+        if stopped:
+            deploy(store, alias="mine")
+            store.db.execute("UPDATE deployments SET state = 'stopped' WHERE alias = 'mine'")
+    code, found = told(capsys, "chat", "mine")
+    assert (code, found["error"]["type"]) == (2, "deploy.unknown")
+    assert found["error"]["message"] == "Nothing is served as 'mine'. Served: other."
+
+
+def test_chat_answers_line_by_line_and_with_json_in_one_object(
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
+    deploy(store)
+    with endpoint(store, worker=FAKE) as serving:
+        keeper = SimpleNamespace(presence=Presence(1, 1.0, f"{serving.root}/v1"), wait_for_others=lambda *_: None)
+        monkeypatch.setattr("app.workflow.follow.service_for", lambda store: contextlib.nullcontext(keeper))
+        monkeypatch.setattr("sys.stdin", io.StringIO("count 2 every 0\n\ncount 1 every 0\n"))
+        code, found = told(capsys, "chat", "m")
+        assert (code, found) == (0, {"model": "m", "answers": [{"question": "count 2 every 0", "answer": "0 1 "},
+                                                               {"question": "count 1 every 0", "answer": "0 "}]})
+        monkeypatch.setattr("sys.stdin", io.StringIO("count 2 every 0\n"))
+        assert main(["chat", "m"], window) == 0
+    assert capsys.readouterr().out == "0 1 \n"
 
 
 def test_without_json_an_error_goes_to_standard_error_only(capsys: pytest.CaptureFixture[str]) -> None:

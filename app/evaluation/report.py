@@ -15,7 +15,7 @@ from app.evaluation.statistics import FEWEST, Paired, paired, wilson
 from app.store import Store
 
 SAMPLES = 20
-VERDICT_WORDS = {"better": "better", "worse": "worse", "no_difference": "no difference shown"}
+_AGAINST = {"better": "the tuned model is better", "worse": "the tuned model is worse", "no_difference": "no difference is shown"}
 
 
 def summarise(questions: Questions, arms: list[Arm], seed: int) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def notes(questions: Questions, arms: dict[str, Arm], versus: dict[str, Paired],
     if "base_examples" in versus:
         pair = versus["base_examples"]
         said.append(
-            f"Against the base with examples in its prompt the tuned model is {VERDICT_WORDS[pair.verdict()]}: "
+            f"Against the base with examples in its prompt {_AGAINST[pair.verdict()]}: "
             f"{100 * pair.difference:+.1f} points ({100 * pair.low:.1f} to {100 * pair.high:.1f})."
         )
     if "classic" in arms:

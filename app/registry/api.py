@@ -13,7 +13,7 @@ import orjson
 
 from app.config.artifacts import Model
 from app.errors import Place, RegistryError, UsageError
-from app.registry.deployments import Deployment, check_proof, deploy, ensure_base_deployment, undeploy, wait_ready
+from app.registry.deployments import Deployment, check_proof, check_served, deploy, ensure_base_deployment, undeploy, wait_ready
 from app.registry.files import Tick, link_or_copy, sha256
 from app.registry.importer import import_model
 from app.registry.lineage import trace
@@ -21,8 +21,8 @@ from app.registry.versions import Version, all_versions, find_version, newest_ve
 from app.store import Store
 
 __all__ = [
-    "Deployment", "ModelEntry", "Version", "deploy", "ensure_base_deployment", "find_version", "import_model", "list_models",
-    "newest_version", "promote", "register", "release", "roll_back", "undeploy", "wait_ready",
+    "Deployment", "ModelEntry", "Version", "check_served", "deploy", "ensure_base_deployment", "find_version", "import_model",
+    "list_models", "newest_version", "promote", "register", "release", "roll_back", "undeploy", "wait_ready",
 ]
 
 

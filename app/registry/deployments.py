@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from app.config.models import packaged
 from app.errors import NeuroWeaverError, Place, RegistryError, UsageError, from_record
 from app.registry.bases import base_file
 from app.registry.versions import Version, find_version, slug
@@ -38,6 +39,14 @@ def find_deployment(store: Store, alias: str) -> Deployment | None:
     """The deployment of a name, or None."""
     row = store.row("SELECT alias, model_version, engine, path, state, why FROM deployments WHERE alias = ?", (alias,))
     return Deployment(**row) if row else None
+
+
+def check_served(store: Store, alias: str) -> None:
+    """Raise UsageError deploy.unknown, with what is served, for a name that is not."""
+    names = [row["alias"] for row in store.rows("SELECT alias FROM deployments WHERE state != 'stopped' ORDER BY alias")]
+    if alias not in names:
+        raise UsageError("deploy.unknown", f"Nothing is served as {alias!r}.", where=Place.of(field="alias"),
+                         why=f"Served: {', '.join(names) or 'none yet'}.", remedy="Serve a model with: main.py deploy MODEL")
 
 
 def check_proof(version: Version, require_proof: bool = True) -> None:
@@ -125,8 +134,11 @@ def ensure_base_deployment(store: Store, base: str, *, tick: Callable[[], None] 
     The starter model's own GGUF is used where it is the base; another base is converted to q8_0 once and kept in the
     profile's models folder (some seconds for each 100M parameters).  Raises RegistryError export.* if it cannot be converted.
     """
-    file = base_file(store, Path(base), tick=tick)
-    name = slug(Path(base).name)
+    folder = Path(base)
+    if not folder.is_dir():  # a packaged model lies elsewhere once the program was moved or installed anew
+        folder = packaged().get(folder.name, folder)
+    file = base_file(store, folder, tick=tick)
+    name = slug(folder.name)
     return write_deployment(store, f"{name}-base", f"base:{name}", "llama.cpp", str(file), {})
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from app.errors import NeuroWeaverError
 from app.store import Store
 
 
@@ -49,7 +51,8 @@ def import_file(store: Store, path: Path, name: str | None, split_field: str | N
 def deploy(store: Store, model: str, alias: str | None) -> str:
     """Release a version (its id, or a model's name), serve it, and its base beside it; returns its alias.
 
-    A model that came with the program is served as what it is, a base; nothing is released then.
+    A model that came with the program is served as what it is, a base; nothing is released then.  A base that cannot be served
+    costs the comparison, not the release.
     """
     from app.config.models import packaged
     from app.registry import api
@@ -59,7 +62,8 @@ def deploy(store: Store, model: str, alias: str | None) -> str:
     chosen = api.find_version(store, model)
     api.release(store, chosen, alias=alias)
     if chosen.base:
-        api.ensure_base_deployment(store, chosen.base)
+        with contextlib.suppress(NeuroWeaverError):
+            api.ensure_base_deployment(store, chosen.base)
     return alias or str(chosen.model)
 
 

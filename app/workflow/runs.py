@@ -192,7 +192,7 @@ def find_run(store: Store, run: str | None) -> dict[str, Any]:
         raise UsageError(
             "run.unknown",
             f"There is no run {run!r}." if run else "Nothing has run yet.",
-            remedy="List the runs with: main.py status",
+            remedy="The newest one is told by: main.py status" if run else "Start one with: main.py run legal",
         )
     return row
 
@@ -210,8 +210,8 @@ def cancel(store: Store, run: str, mode: str = "save") -> None:
     """Ask a run to stop.  mode: save (keep what was reached), discard, pause.  A run that has ended stays as it is."""
     if mode not in CANCEL_MODES:
         raise UsageError("run.cancel_mode", f"A run cannot be stopped by {mode!r}.", remedy=f"One of: {', '.join(CANCEL_MODES)}.")
-    row = find_run(store, run)
     with store.write() as db:
+        row = find_run(store, run)  # inside: the service may start it this moment
         if row["state"] == "paused" and mode != "pause":
             db.execute("UPDATE runs SET state = 'cancelled', ended = ? WHERE id = ?", (time.time(), row["id"]))
             db.execute("UPDATE steps SET state = 'cancelled' WHERE run = ? AND state IN ('queued', 'paused')", (row["id"],))

@@ -12,6 +12,7 @@ import pytest
 
 from app.config.presence import STEP_HEADER
 from app.store import Store
+from app.workflow import doors as workflow_doors
 from tests.serving.harness import FAKE, chat_body, deploy, endpoint
 
 
@@ -64,6 +65,20 @@ def test_deploy_releases_the_version_under_its_alias(store: Store, tmp_path: Pat
         assert row == {"model_version": "mine@1"}
         live = store.row("SELECT live FROM models")
         assert live == {"live": "mine@1"}
+
+
+def test_a_base_that_is_gone_costs_no_release_and_a_packaged_one_is_found_where_it_is_now(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "model.gguf"
+    file.write_bytes(b"GGUF")
+    store.db.execute("INSERT INTO models (id, name, created) VALUES ('mine', 'mine', 1)")
+    for number, base in enumerate(("/gone/own-base", "/gone/smollm2-135m-instruct"), 1):
+        store.db.execute("INSERT INTO model_versions (id, model, version, state, format, path, base, proof, content_hash, created) "
+                         "VALUES (?, 'mine', ?, 'registered', 'gguf', ?, ?, '{\"passed\": true}', ?, 1)",
+                         (f"mine@{number}", number, str(file), base, str(number)))
+        assert workflow_doors.deploy(store, f"mine@{number}", None) == "mine"
+    served = store.rows("SELECT alias, model_version FROM deployments ORDER BY alias")
+    assert served == [{"alias": "mine", "model_version": "mine@2"},
+                      {"alias": "smollm2-135m-instruct-base", "model_version": "base:smollm2-135m-instruct"}]
 
 
 def test_a_packaged_base_is_served_and_nothing_is_released(store: Store) -> None:
