@@ -35,6 +35,9 @@ from app.workflow.runs import find_run
 UNSTATED = "NOASSERTION"
 """SPDX's word for a licence that nobody stated."""
 _SOURCE = "dataset.import"
+_OWN_LICENCE = re.compile(r"(?:DocumentRef-[A-Za-z0-9.\-]+:)?LicenseRef-[A-Za-z0-9.\-]+")
+"""How SPDX names a licence that is not on its list."""
+_LONGEST_LICENCE = 400
 _COLUMNS = ("split_field", "group_field", "stratify_field", "by")
 """Parameters that name a column or a field of the answer."""
 __all__ = ["UNSTATED", "About", "MadeKit", "export_kit", "make_kit", "slug"]
@@ -89,7 +92,7 @@ def make_kit(store: Store, run: str, about: About | None = None) -> MadeKit:
         "domain": about.domain.strip() or "own",
         "version": about.version,
         "summary": about.summary.strip() or _summary(making, found),
-        "licence": about.licence.strip() or UNSTATED,
+        "licence": _licence(about.licence.strip()),
         "rows": _rows(store, str(row["id"])),
         "needs_data": making.needs,
         "base_parameters": _parameters(store, base),
@@ -250,6 +253,30 @@ def _measured(row: Mapping[str, Any], found: Verdict) -> dict[str, Any]:
         "refused_wrongly": [wrongly["count"], wrongly["items"]] if wrongly else None,
     }
     return {key: value for key, value in figures.items() if value not in (None, {})}
+
+
+def _licence(said: str) -> str:
+    """What the user said, as an SPDX expression ("mit" is MIT).  Raises UsageError kit.licence."""
+    if said in ("", UNSTATED):
+        return UNSTATED
+    expression, fault = _spdx(said) if len(said) <= _LONGEST_LICENCE else ("", f"It has more than {_LONGEST_LICENCE} characters.")
+    if fault:
+        raise UsageError("kit.licence", f"{said[:60]!r} is no SPDX expression; no kit was made.", where=Place(field="licence"), why=fault,
+                         remedy="Write for example CC-BY-4.0, MIT AND CC0-1.0, or LicenseRef-NAME for one of your own; or leave it empty.")
+    return expression
+
+
+def _spdx(said: str) -> tuple[str, str]:
+    """(the expression in its usual letters, what is wrong with it)."""
+    from license_expression import ExpressionError, get_spdx_licensing
+
+    licensing = get_spdx_licensing()
+    try:
+        parsed = licensing.parse(said, strict=True)
+    except (ExpressionError, IndexError):  # "()" is too much for the library
+        return "", "It breaks off, or no AND or OR stands between two licences."
+    unknown = [key for key in licensing.unknown_license_keys(parsed) if not _OWN_LICENCE.fullmatch(key)]
+    return str(parsed), f"{unknown[0]!r} is not on SPDX's list." if unknown else ""
 
 
 def _summary(making: _Making, found: Verdict | None) -> str:

@@ -200,6 +200,22 @@ def test_words_that_do_not_fit_are_told_before_anything_is_written(store, run, t
     assert not (tmp_path / "kit.nwkit").exists()
 
 
+@pytest.mark.parametrize(("said", "stated"), [
+    ("", "NOASSERTION"), ("mit", "MIT"), ("cc0-1.0 and (MIT or GPL-2.0+)", "CC0-1.0 AND (MIT OR GPL-2.0-or-later)"),
+    ("LicenseRef-our-house AND MIT", "LicenseRef-our-house AND MIT"), ("DocumentRef-x:LicenseRef-y", "DocumentRef-x:LicenseRef-y")])
+def test_a_licence_is_stated_as_spdx_writes_it(store, run, said, stated):
+    assert yaml.safe_load(parts(make_kit(store, run, About(licence=said)).content)["kit.yaml"])["kit"]["licence"] == stated
+
+
+@pytest.mark.parametrize(("said", "why"), [
+    ("All rights reserved", "'All rights reserved' is not on SPDX's list"), ("MIT AND", "breaks off"), ("MIT, CC0-1.0", "breaks off"),
+    ("(MIT", "breaks off"), ("()", "breaks off"), ("MIT WITH MIT", "breaks off"), ("LicenseRef-", "not on SPDX's list"), ("MIT AND " * 60 + "MIT", "more than 400 characters")])
+def test_what_is_no_spdx_expression_makes_no_kit(store, run, said, why):
+    with pytest.raises(UsageError, match="is no SPDX expression") as told:
+        make_kit(store, run, About(licence=said))
+    assert why in told.value.why
+
+
 def test_what_is_left_out_is_named_even_inside_a_parameter():
     assert list(_lost({"a": {"b": {"c": 1, "d": "x", "e": ""}}, "f": "y", "g": []}, {"a": {"b": {"c": 1}}})) == ["a.b.d", "f"]
 
