@@ -58,6 +58,9 @@ class SelectParams(Params):
     base_model: str | None = Field(None, description="Model for tokens and likeness; none: the document's base_model")
 
 
+_SCORES_MARK = "SELECT count(*), total(value), total(value * (row % 9973)) FROM scores WHERE name = ?"
+
+
 @node("data.select", version=3, title="Select")
 class Select(Node[SelectParams]):
     """Makes a version that keeps the chosen training rows; the others can be taken back.  Held-out rows are not touched."""
@@ -68,7 +71,25 @@ class Select(Node[SelectParams]):
     accelerator = True
 
     def heeds(self, store: Store, inputs: Mapping[str, Artifact]) -> str:
-        """The rows of the dataset that the query set is taken from, where it is another one."""
+        """The scores that decide, and the rows of the dataset that the query set is taken from, where it is another one."""
+        rows = inputs["rows"]
+        assert isinstance(rows, Rows)
+        return self._scores_now(store, rows) + self._queries_now(store)
+
+    def _scores_now(self, store: Store, rows: Rows) -> str:
+        """A mark of the scores that the parameters name: a row may be assessed anew without becoming another row."""
+        given = self.params
+        names = {*given.at_least, *given.at_most, *((given.difficulty.score,) if given.method == "difficulty" else ()),
+                 *((given.order_by,) if given.order != "as_is" else ())}
+        if not names:
+            return ""
+        from app.store.datasets import open_dataset
+
+        with open_dataset(store, rows.dataset) as db:
+            marks = [(name, *db.conn.execute(_SCORES_MARK, (name,)).fetchone()) for name in sorted(names)]
+        return repr(marks)
+
+    def _queries_now(self, store: Store) -> str:
         if self.params.method != "similar" or self.params.like == "calibration":
             return ""
         from app.data.export import find_version
@@ -91,7 +112,7 @@ class Select(Node[SelectParams]):
             return resolve_base(ctx.store, params.base_model or ctx.base_model)
 
         assessed = ctx.input("assessment").content_hash if ctx.has_input("assessment") else ""
-        named = {**params.model_dump(mode="json"), "assessment": assessed}
+        named = {**params.model_dump(mode="json"), "assessment": assessed, "scores": self._scores_now(ctx.store, rows)}
         with Derivation(ctx, rows, node="data.select", note="Selected", params=named) as making:
             choice = Selection(ctx, making.db, rows.version, params, base).choose()
             chosen = choice.marked()

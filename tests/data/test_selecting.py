@@ -126,6 +126,24 @@ def test_a_limit_takes_out_what_is_under_it_and_says_so_and_lets_pass_what_has_n
     assert found == ("not_selected", "quality 0.02 is under 0.5")
 
 
+@pytest.mark.parametrize("named", [
+    {"at_least": {"s": 40}}, {"at_most": {"s": 40}}, {"method": "difficulty", "difficulty": {"score": "s"}},
+    {"order": "easy_first", "order_by": "s"}], ids=["at least", "at most", "difficulty", "order"])
+def test_a_new_assessment_is_seen_by_the_step_cache(bench: Bench, named: dict[str, Any]) -> None:
+    def mark(**params: Any) -> str:
+        return Select(SelectParams.model_validate(params)).heeds(bench.store, {"rows": bench.source})
+
+    def marks() -> tuple[str, str]:
+        return mark(**named), mark(budget={"rows": 5})
+
+    bench.score("s", lambda position: position)
+    first = marks()
+    bench.score("other", lambda position: position)
+    assert marks() == first
+    bench.score("s", lambda position: 101 - position)  # the same values on other rows
+    assert (marks()[0] != first[0], marks()[1] == first[1]) == (True, True)
+
+
 def test_difficulty_takes_the_middle(bench: Bench) -> None:
     bench.score("ifd", lambda position: position)
     rows, _ = bench.run(method="difficulty", difficulty={"low": 0.5, "high": 0.75})
