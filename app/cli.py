@@ -61,7 +61,8 @@ def parser() -> argparse.ArgumentParser:
     add("chat", _chat, "ask a served model").add_argument("model")
     service = add("service", _service, "run scheduler and endpoint until SIGTERM")
     service.add_argument("--port", type=_port, help="0 to 65535; 0: any free one")
-    add("doctor", _doctor, "check this machine")
+    doctor = add("doctor", _doctor, "check this machine")
+    doctor.add_argument("--restore", action="store_true", help="put the newest backup in the place of a damaged database, which is kept")
     return top
 
 
@@ -466,6 +467,8 @@ def _service(given: argparse.Namespace) -> int:
 def _doctor(given: argparse.Namespace) -> int:
     from app.doctor import checks
 
+    if given.restore:
+        return _restore(given)
     found = checks()
     marks = {"ok": "ok      ", "warning": "warning ", "error": "error   "}
     lines = [
@@ -474,3 +477,13 @@ def _doctor(given: argparse.Namespace) -> int:
     ]
     show(given, {"checks": found}, lines)
     return 1 if any(one["status"] == "error" for one in found) else 0
+
+
+def _restore(given: argparse.Namespace) -> int:
+    from app.store.backup import restore_damaged
+    from app.store.key import obtain_key
+
+    profile = Profile.default()
+    copy, kept = restore_damaged(profile, obtain_key(profile))
+    return show(given, {"restored": str(copy), "kept": str(kept)},
+                [f"{copy.name} is in place again; what was done since is not in it. The damaged file is kept as {kept}"])

@@ -125,15 +125,24 @@ def _machine() -> Iterator[Check]:
 
 
 def _store() -> Iterator[Check]:
+    from app.store.faults import copy_back
+    from app.store.integrity import check_catalogue
+
     try:
         with Store.open() as store:
             version = store.db.execute("SELECT sqlite_version()").fetchone()[0]
             cipher = store.db.execute("PRAGMA cipher_version").fetchone()[0]
             storage = store.key.storage
+            findings, profile = check_catalogue(store), store.profile
     except NeuroWeaverError as problem:
         yield "Store", "error", problem.message, problem.remedy
         return
     yield "SQLite", "ok", f"{version}, SQLCipher {cipher}", ""
+    yield (
+        ("Database", "error", findings[0], copy_back(profile.backups))
+        if findings
+        else ("Database", "ok", f"whole; {_newest(profile)}", "")
+    )
     words = {
         "keyring": "in the system keyring",
         "passphrase": "made from your passphrase",
@@ -145,6 +154,16 @@ def _store() -> Iterator[Check]:
         else ""
     )
     yield "Key storage", "warning" if storage == "file" else "ok", words, hint
+
+
+def _newest(profile: Profile) -> str:
+    import time
+
+    from app.store.backup import backups
+
+    copies = backups(profile)
+    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(copies[0].stat().st_mtime)) if copies else ""
+    return f"newest backup {made}" if made else "no backup yet, the service makes one a day"
 
 
 def _engines() -> Iterator[Check]:

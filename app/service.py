@@ -1,13 +1,14 @@
 """The service: scheduler, engine pool, gateway and monitors, in one process without Qt and without torch.
 
-Start: lock, store, scheduler, sampler, pool, gateway, announce.  Stop: gateway, pool, scheduler (running work saves and
-pauses), sampler, withdraw.  One service a profile; the others recognise it by service.json.
+Start: lock, store, scheduler, sampler, pool, copies, gateway, announce.  Stop: gateway, pool, scheduler (running work saves
+and pauses), sampler, copies, withdraw.  One service a profile; the others recognise it by service.json.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -18,11 +19,17 @@ from filelock import FileLock, Timeout
 from app.config import offline
 from app.config.presence import Presence, announce, find_service, withdraw
 from app.config.subprocess_tools import started_at
-from app.errors import UsageError
+from app.errors import NeuroWeaverError, UsageError
 from app.store import Profile, Store, settings
+from app.store.backup import backup_if_older
 from app.store.watcher import Watcher, to_tick
 
 LOOK_SECONDS = 0.5
+COPY_SECONDS, COPY_LOOK_SECONDS = 24 * 3600.0, 3600.0
+"""A copy of the catalogue is made when the newest is this old, and how often that is looked at."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class Service:
@@ -70,17 +77,30 @@ class Service:
         scheduler.start()
         sampler.start()
         await pool.start()
+        copies = asyncio.create_task(self._keep_copies(store))
         try:
             await self._keep_gateway(store, pool)
             if self._told is not None:
                 self._told(self._presence())
             await self._until_stopped(store, pool)
         finally:
+            self._halt.set()
             await self._stop_gateway()
             await pool.stop()
             await asyncio.to_thread(scheduler.stop)
             sampler.stop()
+            await copies
             withdraw(self._profile)
+
+    async def _keep_copies(self, store: Store) -> None:
+        """One copy of the catalogue a day; a disk that has no room for it today is asked again in an hour."""
+        while not self._halt.is_set():
+            try:
+                await asyncio.to_thread(backup_if_older, store, COPY_SECONDS)
+            except (NeuroWeaverError, OSError) as problem:
+                _log.warning("No copy of the catalogue was made: %s", problem)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._halt.wait(), COPY_LOOK_SECONDS)
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlcipher3 import dbapi2 as sqlcipher
 
-from app.errors import Place, UsageError
+from app.errors import Place, StoreError, UsageError
 from app.store.connection import Store
 from app.store.faults import damaged, translate
 from app.store.key import CatalogueKey
@@ -58,6 +58,17 @@ def backup_if_older(store: Store, seconds: float) -> Path | None:
     return backup(store)
 
 
+def renew(store: Store) -> None:
+    """One copy of now in place of all: what was erased, keys above all, stays in none.  A full disk costs the new copy alone."""
+    earlier = backups(store.profile)
+    if not earlier:
+        return
+    with contextlib.suppress(StoreError):
+        backup(store)
+    for copy in earlier:
+        copy.unlink(missing_ok=True)
+
+
 def _copy(store: Store, target: Path) -> None:
     copy = open_encrypted(target, store.key.hex, (), 10_000)
     try:
@@ -83,6 +94,28 @@ def _sweep(folder: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > 3600:
                 left.unlink()
+
+
+def restore_damaged(profile: Profile, key: CatalogueKey) -> tuple[Path, Path]:
+    """(the copy, where the damaged file lies now), as :func:`restore`.  Raises UsageError store.sound for a catalogue that is whole."""
+    copy = next(iter(backups(profile)), None)
+    if _is_sound(profile):
+        raise UsageError("store.sound", "The database is whole; nothing was put in its place.", where=Place.of(profile.catalogue))
+    aside = restore(profile, key, copy)
+    assert copy is not None
+    return copy, aside
+
+
+def _is_sound(profile: Profile) -> bool:
+    from app.store.integrity import check_catalogue
+
+    try:
+        with Store.open(profile) as store:
+            return not check_catalogue(store)
+    except StoreError as problem:
+        if problem.code in ("store.damaged", "store.missing"):
+            return False
+        raise
 
 
 def restore(profile: Profile, key: CatalogueKey, chosen: Path | None = None) -> Path:

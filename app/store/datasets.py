@@ -16,6 +16,7 @@ import orjson
 from sqlcipher3 import dbapi2 as sqlcipher
 
 from app.errors import DatasetError, Place, StoreError, UsageError
+from app.store.backup import renew
 from app.store.connection import Store, connect
 from app.store.records import Row, decode, encode
 
@@ -235,10 +236,11 @@ def _key(store: Store, dataset: str) -> str:
 
 
 def erase_dataset(store: Store, dataset: str) -> None:
-    """Erase a dataset for good: its key goes first, so that what is left of its file cannot be read by anybody."""
+    """Erase a dataset for good: its key goes first, from the copies too, so that what is left of its file cannot be read by anybody."""
     store.db.execute("UPDATE datasets SET key = NULL, erased = ? WHERE id = ?", (time.time(), dataset))
     store.idle.end(dataset)
     remove_files(store, dataset)
+    renew(store)
 
 
 def remove_files(store: Store, dataset: str) -> None:

@@ -21,7 +21,16 @@ LOOK_EVERY = 20_000
 def damaged(path: Path, why: str) -> StoreError:
     """The failure of a database whose pages do not check out."""
     return StoreError("store.damaged", "The database is damaged.", where=Place.of(path), why=f"{why.rstrip('.')}.",
-                      remedy=f"Keep the file and restore the newest backup in {path.parent / 'backups'}. Nothing was changed.")
+                      remedy=copy_back(path.parent / "backups") if path.name == "catalogue.db" else
+                      "Import its file again. Other datasets are untouched." if path.parent.name == "datasets" else
+                      "Keep the file. Nothing was changed.")
+
+
+def copy_back(backups: Path) -> str:
+    """What to do about a catalogue that is damaged or gone."""
+    if not any(backups.glob("catalogue-*.db")):
+        return "Keep the file, and name another folder in NEUROWEAVER_HOME: there is no backup yet. Nothing was changed."
+    return f"Put the newest backup of {backups} in its place: main.py doctor --restore, which keeps the file as it is. Nothing was changed."
 
 
 def wrong_key(path: Path) -> StoreError:

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from sqlcipher3 import dbapi2 as sqlcipher
 
 from app.errors import Place, StoreError
-from app.store.faults import Connection, damaged, unavailable
+from app.store.faults import Connection, copy_back, damaged, unavailable
 from app.store.lock import held, share
 from app.store.profile import Profile
 
@@ -72,8 +72,7 @@ def check_present(profile: Profile) -> bool:
     if left or (log.exists() and log.stat().st_size > 0):
         raise StoreError("store.missing", "The database is gone or empty, but data that belongs to it is here.",
                          where=Place.of(profile.catalogue), why=f"For example {(left or [log])[0].name}.",
-                         remedy=f"Restore the newest backup in {profile.backups}, or name another folder in "
-                                "NEUROWEAVER_HOME. Nothing was changed.")
+                         remedy=copy_back(profile.backups))
     return False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import resource
 import shutil
@@ -11,12 +12,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app.cli import main
 from app.errors import StoreError
 from app.store import Profile, Store, settings
-from app.store.backup import backup, restore
+from app.store.backup import backup, backups, restore
+from app.store.datasets import create_dataset, erase_dataset
 from app.store.integrity import check_all, check_catalogue
 from app.store.key import obtain_key
 from app.store.opening import wal
@@ -195,6 +199,45 @@ def test_damage_further_in_is_told_when_it_is_read_and_by_the_check(filled):
         assert caught.value.code == "store.damaged"
         assert check_all(store)["catalogue"]
     assert filled.catalogue.read_bytes() == before
+
+
+def _ours(command: str, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
+    code = main([command, *words, "--json"], lambda _: 1)
+    return code, json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("make", ["flipped", "flipped further in", "emptied"])
+def test_the_doctor_tells_damage_and_puts_the_newest_backup_in_its_place(filled, capsys, make):
+    spoil = {"flipped": lambda: flip(filled.catalogue, 100), "emptied": lambda: filled.catalogue.write_bytes(b""),
+             "flipped further in": lambda: flip(filled.catalogue, filled.catalogue.stat().st_size // 2)}
+    spoil[make]()
+    told = {check["name"]: check for check in _ours("doctor", capsys)[1]["checks"]}
+    assert "main.py doctor --restore" in (told.get("Store") or told["Database"])["hint"]
+    code, done = _ours("doctor", capsys, "--restore")
+    assert (code, Path(done["kept"]).parent) == (0, filled.home)
+    with Store.open(filled) as store:
+        assert store.row("SELECT count(*) AS n FROM settings")["n"] == 200
+    code, refused = _ours("doctor", capsys, "--restore")
+    assert (code, refused["error"]["type"]) == (2, "store.sound")
+
+
+def test_what_to_do_about_damage_without_a_backup_names_none(filled):
+    shutil.rmtree(filled.backups)
+    flip(filled.catalogue, 100)
+    with pytest.raises(StoreError) as caught:
+        Store.open(filled)
+    assert "there is no backup yet" in caught.value.remedy
+
+
+def test_an_erased_dataset_is_in_no_backup(profile):
+    with Store.open(profile) as store:
+        dataset = create_dataset(store, "d")
+        first = backup(store)
+        erase_dataset(store, dataset)
+        assert first not in backups(profile)
+    restore(profile, obtain_key(profile))
+    with Store.open(profile) as store:
+        assert store.rows("SELECT key FROM datasets") == [{"key": None}]
 
 
 def test_the_newest_backup_takes_the_place_of_a_damaged_file(filled):

@@ -13,6 +13,7 @@ import pytest
 
 from app.store import Profile, Store
 from tests.gateway.conftest import Running
+from tests.serving.harness import until
 
 CHAT = {"model": "starter", "messages": [{"role": "user", "content": "Count to one hundred."}], "max_tokens": 8}
 
@@ -82,6 +83,10 @@ def test_hanging_up_frees_the_engine_within_a_second(endpoint: Running) -> None:
     began = time.monotonic()
     assert call(endpoint, json={**CHAT, "max_tokens": 1}).status_code == 200
     assert time.monotonic() - began < 5  # four abandoned answers of 900 tokens would take far longer
+
+
+def test_the_service_makes_a_copy_of_the_catalogue(endpoint: Running) -> None:
+    until(lambda: any(file.name.startswith("catalogue-") for file in (endpoint.home / "backups").glob("*")), 20)
 
 
 def test_requests_are_metered(endpoint: Running) -> None:
