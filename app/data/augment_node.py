@@ -29,7 +29,7 @@ class AugmentParams(Params):
     max_tokens: int = Field(512, ge=16, le=8192, description="Longest paraphrase, tokens")
 
 
-@node("data.augment", version=1, title="Reword rows")
+@node("data.augment", version=2, title="Reword rows")
 class Augment(Node[AugmentParams]):
     """Adds rows and changes none; answers stay as they are, and what they quote stays in the question.  Put it behind Refine, which
     takes such rows for repeats."""

@@ -85,7 +85,12 @@ def places(words: str, text: str) -> Iterator[tuple[int, int]]:
 
 def lost(question: str, answer: str, changed: str) -> str | None:
     """The first word or quote that the answer needs and the changed question no longer has; None if all are there."""
-    return next((words for words in kept_words(question, answer) if words not in changed), None)
+    return next((words for words in kept_words(question, answer) if not _still(words, question, changed)), None)
+
+
+def _still(words: str, text: str, changed: str) -> bool:
+    """Whether words of a text stand in the changed one too, by themselves where they did: the 12 of "clause 12" is not in "clause 112"."""
+    return _stands(words, changed) if _stands(words, text) else words in changed
 
 
 def lost_number(text: str, changed: str) -> str | None:

@@ -53,7 +53,7 @@ class SynthesiseParams(Params):
     at_once: int = Field(0, ge=0, le=64, description="Questions asked together; 0: as many as the model answers at once")
 
 
-@node("data.synthesise", version=2, title="Make rows")
+@node("data.synthesise", version=3, title="Make rows")
 class Synthesise(Node[SynthesiseParams]):
     """Only rows for training are sources, and new rows are for training.  A stopped step keeps what it made and goes on there."""
 

@@ -102,6 +102,13 @@ def test_what_an_answer_needs_of_its_question_is_found(answer: str, kept: list[s
     assert preserving.kept_words("She wrote two words about E11.9 in Berlin; 2011.", answer) == kept
 
 
+@pytest.mark.parametrize(("changed", "lost"), [
+    pytest.param("What says clause 112?", "12", id="part of another number"), pytest.param("What says clause 12?", None, id="still there"),
+    pytest.param("What says clause XII?", "12", id="gone")])
+def test_what_an_answer_needs_must_stand_by_itself(changed: str, lost: str | None) -> None:
+    assert preserving.lost("What does clause 12 say?", "Clause 12 says that rent falls due monthly.", changed) == lost
+
+
 @pytest.mark.parametrize(("answer", "same"), [('{"b": 2, "a": "x"}', True), ('{"a": "x"}', False), ('{"a": 1, "b": 2}', False), ("text", False),
                                              ('{"a": "x", "b": 2', False), ('[1]', False)])
 def test_the_form_of_a_json_answer_is_its_keys_and_kinds(answer: str, same: bool) -> None:
