@@ -11,7 +11,8 @@ import re
 from typing import Any
 
 MARK = "neuroweaver_guard"
-_FORMULA = re.compile(rf"'*([=+\-@\t\r]|{MARK}\Z)")
+_FORMULA = re.compile(rf"'*(\n*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]|{MARK}\Z)")
+"""The full-width signs too, and behind empty lines: some spreadsheets take them for the same."""
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z")
 
 

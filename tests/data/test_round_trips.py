@@ -237,13 +237,13 @@ def test_no_formula_leaves_in_csv_and_none_is_changed_in_json_lines(tmp_path: Pa
     assert content(store, api.import_file(store, tmp_path / "out.jsonl", name="again")) == content(store, first)
 
 
-@pytest.mark.parametrize("value", ["=1", "+1", "-1+1", "-x", "@x", "\tx", "\rx", "'=1", "''=cmd()", MARK, f"'{MARK}"])
+@pytest.mark.parametrize("value", ["=1", "+1", "-1+1", "-x", "@x", "\tx", "\rx", "'=1", "''=cmd()", "\uff1d1", "\uff0b1", "\uff20x", "\n=1", MARK, f"'{MARK}"])
 def test_cell_that_begins_like_a_formula_is_guarded_and_freed_again(value: str) -> None:
     assert guarded(value) == f"'{value}"
     assert unguarded(guarded(value)) == value
 
 
-@pytest.mark.parametrize("value", ["", "x", "'x", "'", "-1", "-1.5e-3", f"{MARK}s", "a=b", " =1"])
+@pytest.mark.parametrize("value", ["", "x", "'x", "'", "-1", "-1.5e-3", f"{MARK}s", "a=b", " =1", "\nx"])
 def test_other_cells_are_not_guarded(value: str) -> None:
     assert guarded(value) == value
     assert unguarded(value) == value
