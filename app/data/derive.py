@@ -35,6 +35,8 @@ ITERATING = 0.9
 """Share of the progress bar that the rows take; the rest is for writing the version."""
 NOT_REDACTED = "not_redacted"
 _Statement = tuple[str, tuple[Any, ...]]
+_CARRIED = (("scores", "name, value"), ("ratings", "rating, note, at"))
+"""What is known of a row's content: the tables and their columns."""
 _INHERITED = ("file", "mapping", "split_field", "columns", "types")
 """What a version keeps of its parent's origin: where the rows came from."""
 
@@ -175,7 +177,7 @@ class Derivation:
     def carry(self, row: Row, new: Row) -> None:
         """What was measured and what a person said of a row holds for its new content too, where that says the same."""
         old, digest = (bytes.fromhex(row.hash) if row.hash else encode(row)[0]), encode(new)[0]
-        for table, columns in (("scores", "name, value"), ("ratings", "rating, note, at")):
+        for table, columns in _CARRIED:
             self._say(f"INSERT OR IGNORE INTO {table} (row, {columns}) SELECT n.id, {columns} FROM {table} t JOIN rows o ON o.id = t.row "
                       "JOIN rows n ON n.hash = ? WHERE o.hash = ?", digest, old)
 
@@ -440,6 +442,14 @@ def take_back(conn: Any, version: int, line: list[int], wanted: Iterable[int]) -
         split = now[2] or split or ("train" if divided and state == "kept" else "")
         conn.execute("UPDATE version_rows SET row = ?, state = ?, split = ?, reason = ?, detail = ? WHERE version = ? AND position = ?",
                      (row, state, split, reason, detail, version, position))
+
+
+def carry_over(conn: Any, parent: int, version: int, position: int) -> None:
+    """What is known of the content at a position of the parent holds for what stands there now too, where that says the same."""
+    for table, columns in _CARRIED:
+        conn.execute(f"INSERT OR IGNORE INTO {table} (row, {columns}) SELECT n.row, {columns} FROM version_rows o JOIN {table} t ON "
+                     "t.row = o.row JOIN version_rows n ON n.version = ? AND n.position = o.position WHERE o.version = ? AND "
+                     "o.position = ?", (version, parent, position))
 
 
 def redaction_in(store: Store, dataset: str, line: list[int]) -> tuple[int, list[int]] | None:

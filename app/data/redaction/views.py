@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import orjson
 
-from app.data.derive import Derived, copy_places, figures, inherited_origin, shape_of
+from app.data.derive import Derived, carry_over, copy_places, figures, inherited_origin, shape_of
 from app.data.redaction import rules
 from app.data.redaction.detect import Settings
 from app.data.redaction.entities import label
@@ -388,3 +388,4 @@ def _render(db: DatasetDb, conn: Any, version: int, target: int, base: int, posi
         "UPDATE version_rows SET row = (SELECT id FROM rows WHERE hash = ?), reason = ?, detail = ? WHERE version = ? AND position = ?",
         (digest, "redacted" if counts else None, detail or None, target, position),
     )
+    carry_over(conn, version, target, position)

@@ -144,6 +144,13 @@ def test_scores_and_ratings_of_a_row_hold_for_it_once_it_is_redacted(bench: Benc
     row = browse.whole_row(bench.store, given.dataset, made.version, 1, browse.RowFilter())
     assert row
     assert (row.state, row.rating, row.note, row.scores) == ("changed", 1, "well put", {"quality": 0.25})
+    finding = views.review_page(bench.store, made.dataset, made.version, only_open=False)[0].findings[0]
+    views.edit(bench.store, made.dataset, finding.id, "[SOMEBODY]")
+    reviewed = views.apply_decisions(bench.store, made.dataset, made.version)
+    row = browse.whole_row(bench.store, given.dataset, reviewed.version, 1, browse.RowFilter())
+    assert row
+    assert (row.rating, row.note, row.scores) == (1, "well put", {"quality": 0.25}), "and once it is reviewed"
+    assert "[SOMEBODY]" in bench.stored(reviewed)[0].messages[0]["content"]
 
 
 @pytest.mark.parametrize(("params", "left"), [
