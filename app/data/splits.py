@@ -7,7 +7,7 @@ has a split keeps it, and what goes together with it follows it.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ DOCUMENT = "document"
 """The column by which rows are grouped where none is named and there are groups enough."""
 FEWEST_GROUPS = 10
 MOST_STRATA = 1000
+FEWEST_ASKED = 20
+"""Rows of a split from which chance alone does not explain half or twice as many."""
 NO_SPLIT = ORDER.index("")
 
 
@@ -166,14 +168,26 @@ def _choose(rows: _Rows, together: Numbers, rules: SplitRules) -> Numbers:
 def _warnings(rows: _Rows, together: Numbers, chosen: Numbers, rules: SplitRules) -> list[str]:
     found = []
     before = np.array(rows.splits, np.int64)
-    if len(np.unique(together)) == 1 and (before == NO_SPLIT).all():
+    fresh = bool((before == NO_SPLIT).all())
+    if fresh and len(np.unique(together)) == 1:
         found.append(f"All rows belong to one {rules.group or 'group'}; nothing was held back.")
+    elif fresh:
+        found += _far_from_asked(chosen, rules.shares)
     lowest, highest = np.full(len(chosen), NO_SPLIT), np.zeros(len(chosen), np.int64)
     np.minimum.at(lowest, together, chosen)
     np.maximum.at(highest, together, chosen)
     if straddle := int(((lowest < highest) & (np.bincount(together, minlength=len(chosen)) > 0)).sum()):
         found.append(f"{straddle:,} groups straddle two splits, because the source splits them so. Refine with leaks removed.")
     return found
+
+
+def _far_from_asked(chosen: Numbers, shares: Mapping[str, float]) -> Iterator[str]:
+    """Splits with less than half, or more than twice, of the rows that were asked for."""
+    for name, share in shares.items():
+        asked, given = share * len(chosen), int((chosen == ORDER.index(name)).sum())
+        if name != TRAIN and asked >= FEWEST_ASKED and not asked / 2 <= given <= 2 * asked:
+            yield (f"{name} has {given:,} of {len(chosen):,} rows, where {share:.0%} were asked for: rows that are alike or of one group "
+                   "stay together, and some of these groups are large. Remove near duplicates before the split.")
 
 
 def split_words(splits: Iterable[tuple[str, Any]]) -> str:

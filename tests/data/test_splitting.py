@@ -137,6 +137,14 @@ def test_rows_are_divided_anew_where_asked(bench: Bench) -> None:
     assert Counter(places.values())["train"] > 70
 
 
+@pytest.mark.parametrize(("alike", "told"), [pytest.param(0, False, id="rows of their own"), pytest.param(150, True, id="large groups")])
+def test_a_split_far_from_its_share_is_told(bench: Bench, alike: int, told: bool) -> None:
+    rows = [Row("text", text=f"{text(number % 2).text} more{number}") for number in range(alike)]
+    places = Counter(bench.split([*rows, *(text(number) for number in range(10, 310 - alike))], shares={"test": 0.1}).values())
+    assert bench.ctx.said(f"test has {places['test']} of 300 rows, where 10% were asked for") == told
+    assert (15 <= places["test"] <= 60) != told
+
+
 def test_source_that_splits_a_group_is_told(bench: Bench) -> None:
     rows = [text(number, split="train") for number in range(20)]
     rows[7] = Row("text", text=rows[3].text + " more", split="test")
