@@ -101,6 +101,9 @@ def _machine() -> Iterator[Check]:
         gpu = found.gpus[0]
         yield "GPU", "ok", f"{gpu.name}, driver {gpu.driver}, CUDA capability {'.'.join(map(str, gpu.capability))}", ""
         yield "VRAM", "ok", f"{gpu.free / 1e9:.1f} of {gpu.total / 1e9:.1f} GB free", ""
+        if "+cpu" in (_version("torch") or ""):
+            hint = "The card is not used. Run packaging/setup.sh again: it now installs the CUDA build."
+            yield "CUDA", "warning", "torch is a build for processors alone", hint
     else:
         yield (
             "GPU",

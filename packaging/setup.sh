@@ -120,8 +120,14 @@ make_venv() {
   [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
 }
 
+driver_answers() {
+  command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1
+}
+
 install_torch() {
-  if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then
+  if driver_answers; then
+    # to pip a CPU build of the same version is good enough: one from before there was a driver has to go first
+    "$VENV/bin/pip" freeze 2>/dev/null | grep -q '^torch==.*+cpu' && "$VENV/bin/pip" uninstall --yes torch
     "$VENV/bin/pip" install --disable-pip-version-check "torch==$TORCH"
   elif [ -n "${NEUROWEAVER_TORCH_INDEX:-}" ]; then
     "$VENV/bin/pip" install --disable-pip-version-check --extra-index-url "$NEUROWEAVER_TORCH_INDEX" "torch==$TORCH+cpu"
@@ -162,7 +168,7 @@ install_converter() {
 # A native build crashes at its first decode on processors with AMX (measured), so build portably.
 llama_flags() {
   printf '%s' "-DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DLLAVA_BUILD=OFF -DMTMD_BUILD=OFF"
-  if command -v nvcc >/dev/null && command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then
+  if command -v nvcc >/dev/null && driver_answers; then
     printf '%s' " -DGGML_CUDA=ON"
   fi
 }
@@ -203,7 +209,7 @@ main() {
   system_libraries
   mkdir -p "$VENV"
   step "virtual environment" "$PYTHON" "Install Python's venv module (python3-venv)." make_venv
-  step "torch" "$TORCH ${NEUROWEAVER_TORCH_INDEX:-}" "Check the network and the free disk space (3 GB)." install_torch
+  step "torch" "$TORCH ${NEUROWEAVER_TORCH_INDEX:-}$(driver_answers && printf ' cuda')" "Check the network and the free disk space (3 GB)." install_torch
   step "packages" "$(cat packaging/bootstrap.lock packaging/requirements.lock)" \
     "Check the network and pip's configuration." install_locked
   step "starter model" "$(cat packaging/starter.lock packaging/build_starter_model.py)" \

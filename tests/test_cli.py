@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import subprocess
@@ -13,11 +14,13 @@ from typing import Any
 
 import pytest
 
+from app import doctor
 from app.cli import main, overrides
 from app.config.presence import Presence
 from app.errors import UsageError
 from app.store import Store
 from app.store.profile import project_dir
+from app.training import hardware
 from tests.serving.harness import FAKE, deploy, endpoint
 
 
@@ -117,6 +120,7 @@ def test_a_file_goes_in_and_comes_out_again(capsys: pytest.CaptureFixture[str], 
     code, listed = told(capsys, "datasets")
     assert listed["datasets"][0]["dataset"] == done["dataset"]
     assert set(listed["datasets"][0]) == {"dataset", "name", "versions"}
+    assert listed["datasets"][0]["versions"] == [{"version": 1, "rows": 2, "state": "ready"}]
     code, out = told(capsys, "datasets", "export", done["dataset"], "--to", str(back))
     assert code == 0
     assert out == {"dataset": done["dataset"], "version": 1, "rows": 2, "file": str(back)}
@@ -154,6 +158,15 @@ def test_the_doctor_checks_everything_and_never_imports_torch(capsys: pytest.Cap
         assert set(check) == {"name", "status", "detail", "hint"}
         assert check["status"] in ("ok", "warning", "error")
         assert check["hint"] or check["status"] == "ok", check
+
+
+@pytest.mark.parametrize(("build", "told_of"), [("2.13.0+cpu", True), ("2.13.0", False)])
+def test_the_doctor_tells_of_a_card_that_torch_cannot_use(monkeypatch: pytest.MonkeyPatch, build: str, told_of: bool) -> None:
+    card = hardware.Gpu("H100", 80 * 10**9, 70 * 10**9, "570", (9, 0))
+    machine = dataclasses.replace(hardware.probe(), gpus=(card,))
+    monkeypatch.setattr("app.training.hardware.probe", lambda *_: machine)
+    monkeypatch.setattr("app.doctor._version", lambda name: build)
+    assert ("CUDA" in [name for name, *_ in doctor._machine()]) == told_of
 
 
 def test_help_loads_nothing_heavy() -> None:
