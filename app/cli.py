@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     deploy = add("deploy", _deploy, "release a model version and serve it")
     deploy.add_argument("model")
     deploy.add_argument("--alias", help="name that clients put in “model”")
-    add("chat", _chat, "ask a served model").add_argument("model")
+    add("chat", _chat, "ask a served model: one question a line of standard input").add_argument("model")
     service = add("service", _service, "run scheduler and endpoint until SIGTERM")
     service.add_argument("--port", type=_port, help="0 to 65535; 0: any free one")
     doctor = add("doctor", _doctor, "check this machine")
@@ -96,19 +96,19 @@ def _datasets_parser(add: Callable[[str, Handler, str], argparse.ArgumentParser]
     datasets = add("datasets", _datasets, "list, import or export datasets")
     actions = datasets.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser)
     bring = actions.add_parser("import", help="import a file")
-    bring.add_argument("file", type=Path)
-    bring.add_argument("--name")
-    bring.add_argument("--split-field")
+    bring.add_argument("file", type=Path, help="CSV, TSV, JSON, JSONL, Parquet, XLSX, TXT, Markdown, PDF or DOCX; text ones also as .gz")
+    bring.add_argument("--name", help="name of the dataset (default: the file's)")
+    bring.add_argument("--split-field", metavar="COLUMN", help="column that says train, test or calibration")
     bring.add_argument("--map", action="append", default=[], metavar="PART=COLUMN", help="which column plays which part, where the names "
                        f"do not tell (repeatable); parts: {', '.join(PARTS)}")
     bring.set_defaults(handler=_datasets_import)
     out = actions.add_parser("export", help="export a version")
-    out.add_argument("dataset")
-    out.add_argument("--version", type=int)
-    out.add_argument("--to", type=Path, required=True)
+    out.add_argument("dataset", help="its id or name")
+    out.add_argument("--version", type=int, metavar="N", help="which version (default: the newest)")
+    out.add_argument("--to", type=Path, required=True, metavar="FILE", help="a name that ends in .jsonl, .csv or .parquet")
     out.set_defaults(handler=_datasets_export)
     for action in (bring, out):
-        action.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
+        action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON object on standard output")
 
 
 def _models_parser(add: Callable[[str, Handler, str], argparse.ArgumentParser]) -> None:
@@ -116,8 +116,8 @@ def _models_parser(add: Callable[[str, Handler, str], argparse.ArgumentParser]) 
     actions = models.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser)
     bring = actions.add_parser("import", help="import a GGUF file or a safetensors folder")
     bring.add_argument("path", type=Path)
-    bring.add_argument("--name")
-    bring.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
+    bring.add_argument("--name", help="name of the model (default: the file's or the folder's)")
+    bring.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON object on standard output")
     bring.set_defaults(handler=_models_import)
 
 
@@ -431,6 +431,8 @@ def _chat(given: argparse.Namespace) -> int:
 def _conversation(base_url: str, key: str, model: str, *, aloud: bool) -> list[dict[str, str]]:
     from app.gateway.client import stream_chat
 
+    if sys.stdin.isatty():
+        say("One question a line; Ctrl+D ends.")
     messages: list[dict[str, str]] = []
     for line in filter(str.strip, sys.stdin):
         messages.append({"role": "user", "content": line.strip()})

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from app.data.derive import Derived, undo
 from app.data.export import ExportResult, export_version, find_version
 from app.data.importer import ImportResult, import_file
@@ -36,10 +34,8 @@ def list_datasets(store: Store) -> list[dict[str, Any]]:
     recover(store)
     found = store.rows("SELECT id, name FROM datasets WHERE key IS NOT NULL ORDER BY created")
     versions: dict[str, list[dict[str, Any]]] = {}
-    for row in store.rows("SELECT dataset, version, rows, state, splits FROM dataset_versions ORDER BY version"):
-        versions.setdefault(row["dataset"], []).append(
-            {"version": row["version"], "rows": row["rows"], "state": row["state"], "splits": orjson.loads(row["splits"])}
-        )
+    for row in store.rows("SELECT dataset, version, rows, state FROM dataset_versions ORDER BY version"):
+        versions.setdefault(row.pop("dataset"), []).append(row)
     return [{"dataset": row["id"], "name": row["name"], "versions": versions.get(row["id"], [])} for row in found]
 
 

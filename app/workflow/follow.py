@@ -135,6 +135,7 @@ def follow(store: Store, run: str, say: Say) -> str:
             return str(row["state"])
         if find_service(store.profile) is None:  # it was killed: say so instead of waiting for ever
             runs.reconcile(store)
+            told.tell(store, run, states.steps_of(store, run), say, progress=False)
             return str(runs.find_run(store, run)["state"])
         for _ in range(10):
             time.sleep(0.1)

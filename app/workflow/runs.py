@@ -296,10 +296,16 @@ def result(store: Store, run: str) -> dict[str, Any]:
         ],
     }
     found |= _evaluation(steps) | _model(steps) | _endpoint(store, steps)
-    if row["state"] == "failed":
-        why = row["why"] or next((step["why"] for step in steps if step["why"]), None)
-        found["error"] = from_record(orjson.loads(why)).as_json() if why else {"type": "run.failed", "message": "The run failed."}
-    return found
+    return found | _error(row, steps)
+
+
+def _error(row: Mapping[str, Any], steps: list[dict[str, Any]]) -> dict[str, Any]:
+    """Why a run failed, or pauses without having been asked to."""
+    if row["state"] not in ("failed", "paused"):
+        return {}
+    if why := row["why"] or next((step["why"] for step in steps if step["why"]), None):
+        return {"error": from_record(orjson.loads(why)).as_json()}
+    return {"error": {"type": "run.failed", "message": "The run failed."}} if row["state"] == "failed" else {}
 
 
 def details(store: Store, run: str) -> dict[str, Any]:

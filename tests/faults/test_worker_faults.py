@@ -252,6 +252,7 @@ def test_a_lost_output_volume_pauses_the_run_and_names_the_path(store: Store, tm
         why = json.loads(step(store, run)["why"])
         assert why["code"] == "worker.volume_gone"
         assert why["where"]["file"] == str(store.profile.step_folder(run, "act"))
+        assert runs.result(store, run)["error"]["file"] == why["where"]["file"]
         (tmp_path / "elsewhere").rename(volume)
         store.db.execute("UPDATE steps SET params = ? WHERE run = ? AND id = 'act'", (json.dumps({"act": "pass", "seconds": 1}), run))
         runs.resume(store, run)

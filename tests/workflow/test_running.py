@@ -15,7 +15,7 @@ import pytest
 from app.config import offline
 from app.store import Store
 from app.store.profile import project_dir
-from app.workflow import runbook, runs, views
+from app.workflow import follow, runbook, runs, views
 from app.workflow.scheduler import Scheduler
 from tests.workflow.running import alive, document, ended, read, running, service, state, step, wait
 
@@ -71,6 +71,7 @@ def test_a_paused_run_goes_on_where_it_was(store: Store, scheduler: Scheduler) -
     running(store, run)
     runs.cancel(store, run, "pause")
     assert ended(store, run) == "paused"
+    assert "error" not in runs.result(store, run)  # it was asked to
     assert runs.resume(store, run) == run
     assert ended(store, run) == "done"
     assert step(store, run, "make")["attempt"] == 1
@@ -155,6 +156,9 @@ def test_a_killed_service_leaves_no_orphan_and_the_run_resumes(store: Store) -> 
     with service(store):
         assert wait(lambda: state(store, run) == "paused" and "paused")
         assert step(store, run, "make")["state"] == "done"
+    told = runs.result(store, run)
+    assert told["error"]["type"] == "run.interrupted"
+    assert "The service ended before the run was finished. Resume it" in follow.summary_lines(store, told)[-1]
     store.db.execute("UPDATE steps SET params = ? WHERE run = ? AND id = 'act'", (json.dumps({"act": "pass", "seconds": 1}), run))
     runs.resume(store, run)
     with service(store):
