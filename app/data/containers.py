@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import itertools
 import json
 import uuid
 import zipfile
@@ -14,15 +15,18 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from app.data.header import missing_header
+from app.data.header import is_column_name, missing_header
 from app.errors import DatasetError, Place
 
 Read = Iterator[tuple[int, Mapping[str, Any] | str, str]]
 """Readers take the file and a list to which they add what the user should know."""
+_Numbered = tuple[int, dict[int, Any]]
+"""A row of a sheet: its number, and its filled cells by their column."""
 MOST_UNPACKED = 1024 * 2**20
 MOST_RATIO = 200
 RATIO_FROM = 8 * 2**20
 MOST_COLUMNS = 1000
+MOST_TITLE_ROWS = 5
 BATCH = 2000
 HELD_WHOLE = {"xl/sharedStrings.xml": 48 * 2**20, "xl/styles.xml": 16 * 2**20, "word/document.xml": 48 * 2**20}
 """Bytes of the parts that the libraries hold in memory whole."""
@@ -164,10 +168,8 @@ def _unread(read: str, others: list[str]) -> list[str]:
 
 def _sheet_rows(rows: Iterator[tuple[int, list[dict[str, Any]]]], path: Path, notes: list[str]) -> Read:
     header: dict[int, str] = {}
-    for number, cells in rows:
-        values = {cell["column"]: _plain(cell["value"]) for cell in cells if cell["value"] is not None}
-        if not values:
-            continue
+    filled = ((number, {cell["column"]: _plain(cell["value"]) for cell in cells if cell["value"] is not None}) for number, cells in rows)
+    for number, values in _below_title(((number, values) for number, values in filled if values), notes):
         if not header:
             header = {column: str(value) for column, value in values.items()}
             if len(set(header.values())) < len(header):
@@ -185,6 +187,17 @@ def _sheet_rows(rows: Iterator[tuple[int, list[dict[str, Any]]]], path: Path, no
             )
         else:
             yield number, {name: values.get(column) for column, name in header.items()}, ""
+
+
+def _below_title(rows: Iterator[_Numbered], notes: list[str]) -> Iterator[_Numbered]:
+    """Without the title of a sheet: rows of one cell above the first with several, if that can be the names of the columns."""
+    first = list(itertools.islice(rows, MOST_TITLE_ROWS + 1))
+    title = next((place for place, (_, values) in enumerate(first) if len(values) > 1), 0)
+    names = list(first[title][1].values()) if title else []
+    if title and len(set(names)) == len(names) and all(isinstance(name, str) and is_column_name(name) for name in names):
+        notes.append(f"“{str(*first[0][1].values())[:40]}” above the names of the columns was taken for a title, and left out.")
+        first = first[title:]
+    return itertools.chain(first, rows)
 
 
 def document_rows(path: Path, _notes: list[str]) -> Read:

@@ -175,6 +175,31 @@ def test_sheets_that_are_not_read_are_named(tmp_path: Path, store: Store) -> Non
     assert done.warnings == ["Only the first sheet, “Cases”, was read; “More” was not. Save a sheet as a file of its own to import it."]
 
 
+@pytest.mark.parametrize(("above", "told"), [
+    pytest.param([("Questions of the firm",), (), ("March 2026",)], ["“Questions of the firm” above the names of the columns"], id="title"),
+    pytest.param([], [], id="none")])
+def test_a_title_above_the_names_of_the_columns_is_left_out(tmp_path: Path, store: Store, above: list[Any], told: list[str]) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for row in [*above, ("question", "answer"), ("q", "a"), ("only a question",)]:
+        book.active.append(row)
+    book.save(tmp_path / "t.xlsx")
+    done = api.import_file(store, tmp_path / "t.xlsx")
+    assert [[one["content"] for one in row.messages] for row in rows_of(store, done)] == [["q", "a"]]
+    assert [warning.partition(" was taken")[0] for warning in done.warnings] == told
+
+
+def test_a_sheet_of_one_column_keeps_its_rows_above_a_stray_cell(tmp_path: Path, store: Store) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for row in [("text",), ("one",), ("two", 7), ("three",)]:
+        book.active.append(row)
+    book.save(tmp_path / "t.xlsx")
+    assert [row.text for row in rows_of(store, api.import_file(store, tmp_path / "t.xlsx"))] == ["one", "three"]
+
+
 def test_a_message_that_calls_a_tool_is_set_aside(tmp_path: Path, store: Store) -> None:
     calling = [CHAT[0], {"role": "assistant", "content": "One moment.", "tool_calls": [{"id": "1"}]}, CHAT[0], CHAT[1]]
     done = api.import_file(store, lines(tmp_path / "a.jsonl", {"messages": CHAT}, {"messages": calling}))
