@@ -105,6 +105,7 @@ def use(name: str) -> None:
     holed.sort(key=lambda pair: (-len(_HOLE.sub("", pair[0])), pair[0].count("*")))  # the most exact one first
     _now.phrases = [_phrase(key, value) for key, value in holed]
     locale = QLocale(name)
+    QLocale.setDefault(locale)  # fields of figures take and show them with its signs
     _now.signs = str.maketrans(",.", locale.groupSeparator()[0] + locale.decimalPoint()[0])
     _translated.cache_clear()
     _use_standard(name)

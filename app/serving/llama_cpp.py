@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import threading
+from pathlib import Path
 from typing import Any
 
 from app.errors import ServingError
@@ -68,6 +69,8 @@ class LlamaCpp:
 def _server(assignment: Assignment, slots: int, batch: int, *, embedding: bool) -> Any:
     import xllamacpp
 
+    if not Path(assignment.path).is_file():
+        raise ServingError("engine.file_missing", "The model's file is missing.", remedy="Export or import the model again.")
     params = xllamacpp.CommonParams()
     params.model.path = assignment.path
     params.n_parallel = slots
@@ -87,7 +90,7 @@ def _server(assignment: Assignment, slots: int, batch: int, *, embedding: bool) 
         raise ServingError(
             "engine.load",
             "The model could not be loaded.",
-            why=f"{problem}.",
+            why=f"{str(problem).rstrip('.')}.",
             remedy="Check the file: export it again, or import another one.",
         ) from problem
 

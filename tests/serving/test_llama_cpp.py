@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import ServingError
 from app.registry.bases import packaged_file
+from app.serving import llama_cpp
+from app.serving.engine import Assignment
 from app.store import Store
 from tests.serving.harness import Endpoint, deploy, endpoint
 from tests.tiny import STARTER
@@ -29,6 +32,11 @@ def serving(shared_store: Store) -> Iterator[Endpoint]:
     with endpoint(shared_store) as running:
         assert running.chat("Hello", max_tokens=1).status_code == 200
         yield running
+
+
+def test_a_file_that_is_gone_is_named_as_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(ServingError, match="The model's file is missing"):
+        llama_cpp.load(Assignment("llama.cpp", str(tmp_path / "gone.gguf")))
 
 
 def timed_stream(serving: Endpoint, number: int) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 
+from app.errors import ServingError
 from app.registry.views import FileLine, compare, recommended
 from app.store import Store, settings
 from app.store.datasets import create_dataset, open_dataset
@@ -264,6 +265,9 @@ def test_playground_says_why_an_answer_was_refused(window: Window, qtbot: Any, u
     answer.ask(upstream, "key", "Which?", {})
     qtbot.waitUntil(lambda: "The queue is full." in answer._figures.words(), timeout=10_000)
     qtbot.waitUntil(lambda: not answer.busy, timeout=10_000)
+    answer._failed(ServingError("engine.load", "The model could not be loaded.", why="It is of another kind. " * 8))
+    qtbot.waitUntil(lambda: answer._figures.height() >= answer._figures.heightForWidth(answer._figures.width()) > 30, timeout=5_000)
+    assert abs(page.base.width() - page.tuned.width()) <= 1  # the longer words take no room from the other answer
 
 
 def test_rail_says_that_the_endpoint_serves(store: Store) -> None:

@@ -11,11 +11,12 @@ import pytest
 from PySide6.QtCore import QEvent, QLocale, QSize, Qt
 from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QDoubleSpinBox, QWidget
 
 from app import doctor
 from app.config import forms, views
 from app.errors import WorkflowError
+from app.gateway.client import Piece
 from app.store import Store, settings
 from app.store.profile import Profile
 from app.workflow import registry
@@ -25,6 +26,7 @@ from tests.ui.test_theme import contrast
 from ui import firstrun, language
 from ui.main import open_window
 from ui.pages.help import texts, title_of
+from ui.pages.playground import figures_of
 from ui.palette import Deed, matching
 from ui.shortcuts import PLACES, Shortcuts, keys, shortcuts
 from ui.theme import CONTRAST, theme, tokens
@@ -319,6 +321,19 @@ def test_what_steps_say_of_themselves_and_their_settings_is_translated(other):
     missing = [words for words in said if words and language.tr(words) == words]
     assert len(said) > 150
     assert len(missing) <= len(said) / 50, missing
+
+
+def test_fields_of_figures_have_the_language_s_signs(qtbot, other):
+    field = QDoubleSpinBox()
+    qtbot.addWidget(field)
+    field.setValue(0.25)
+    assert field.text() == QLocale(other).toString(0.25, "f", 2) == language.tr("0.25")
+
+
+def test_what_an_answer_took_is_told_in_the_language(other):
+    told = figures_of(Piece("", done=True, seconds=2.65, finish="length", first_seconds=1.65, tokens=25))
+    assert told.split("; ") == [language.tr(part) for part in ("1.65 s to first word", "24 word pieces/s", "cut at the length limit")]
+    assert not set(told.split("; ")) & {"1.65 s to first word", "24 word pieces/s", "cut at the length limit"}
 
 
 def test_each_kit_says_in_the_language_what_it_does(other):

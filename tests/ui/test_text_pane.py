@@ -8,6 +8,7 @@ from PySide6.QtTest import QTest
 
 from app.config import versions
 from app.config.templates import templates
+from app.workflow.canvas import Fault
 from ui.editor import pane as pane_module
 from ui.editor.field import PlainEditor, ScintillaEditor
 from ui.editor.find import FindBar
@@ -235,3 +236,18 @@ def test_a_replacement_that_is_none_changes_nothing(bar):
     bar.replace_all()
     assert bar._editor.text().startswith("größe")
     assert bar._count.words() == "Not a replacement"
+
+
+def test_what_is_said_under_the_last_line_is_scrolled_to(page, side):
+    text = FLOW + "# more\n" * 60 + "wrong: 1"
+    put(page, text)
+    page.editor.select(len(text), len(text))
+    field = side.editor.field
+    side.editor.show_problems([Fault(len(text.splitlines()), 1, "Unknown key 'wrong'", "")])
+    last = field.visibleFromDocLine(field.lineCount() - 1) + field.annotationLines(field.lineCount() - 1)
+    assert field.annotationLines(field.lineCount() - 1) > 0
+    assert last < field.firstVisibleLine() + field.linesOnScreen()
+    field.lineScroll(0, -30)
+    top = field.firstVisibleLine()
+    side.editor.show_problems([Fault(len(text.splitlines()), 1, "Unknown key 'wrong'", "")])
+    assert field.firstVisibleLine() == top  # who looks elsewhere stays there

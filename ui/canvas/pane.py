@@ -27,13 +27,13 @@ _KINDS = ("rows", "model", "report", "file")
 
 
 class Strip(QFrame):
-    """One line over the canvas: why something was refused, or that the text cannot be read."""
+    """A line or two over the canvas: why something was refused, or that the text cannot be read."""
 
     def __init__(self, over: QWidget) -> None:
         super().__init__(over)
         self._over = over
         self.setProperty("banner", "danger")
-        self._icon, self.label = Icon("circle-alert", "danger"), Label("", "small", "danger", elide=True)
+        self._icon, self.label = Icon("circle-alert", "danger"), Label("", "small", "danger", wrap=True)
         self.go = Button("Show the line", "link", size="small")
         self.setLayout(row(self._icon, self.label, self.go, gap=8, margins=(10, 4, 6, 4)))
         self.hide()
@@ -47,10 +47,11 @@ class Strip(QFrame):
         self.raise_()
 
     def fit(self, room: int) -> None:
-        """As wide as the words, where there is room for them."""
-        words = self.label.fontMetrics().horizontalAdvance(self.label.words())
+        """As wide as the words, where there is room for them, else in more lines: a reason that is cut is none."""
+        words = self.label.fontMetrics().horizontalAdvance(self.label.accessibleName())
         button = self.go.sizeHint().width() + 8 if self.go.isVisibleTo(self) else 0
-        self.resize(min(words + button + 48, max(room - 24, 100)), self.sizeHint().height())
+        width = min(words + button + 48, max(room - 24, 100))
+        self.resize(width, self.layout().totalHeightForWidth(width))
 
 
 class CanvasPane(QWidget):

@@ -195,7 +195,7 @@ def row_pieces(found: WholeRow | None, measures: Sequence[Measure]) -> list[Piec
         pieces += [("heading", "Note of the rating"), ("same", found.note)]
     if found.scores:
         titles = {measure.name: measure.title for measure in measures}
-        said = ", ".join(f"{tr(titles.get(name, name))} {value:.3g}" for name, value in found.scores.items())
+        said = ", ".join(f"{tr(titles.get(name, name))} {tr(f'{value:.3g}')}" for name, value in found.scores.items())
         pieces += [("heading", "Scores"), ("muted", said)]
     if found.row.meta:
         pieces += [("heading", "Kept with it"), ("muted", "\n".join(f"{name}: {value}" for name, value in found.row.meta.items()))]

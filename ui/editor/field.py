@@ -233,6 +233,15 @@ class ScintillaEditor(Editor):
             self.field.annotationSetText(line, "\n".join(part for text in said for part in textwrap.wrap(text, room)))
             self.field.annotationSetStyle(line, _ANNOTATION)
             self.field.markerAdd(line, _MARK)
+        self._show_said()
+
+    def _show_said(self) -> None:
+        """Scroll to what is said under the caret's line, where that line is the last one that is seen."""
+        line = self.field.lineFromPosition(self.field.currentPos())
+        place = self.field.visibleFromDocLine(line) - self.field.firstVisibleLine()
+        below = place + self.field.annotationLines(line) + 1 - self.field.linesOnScreen()
+        if 0 <= place < self.field.linesOnScreen() and below > 0:
+            self.field.lineScroll(0, below)
 
     def annotation(self, line: int) -> str:
         length = self.field.annotationLines(line - 1)

@@ -78,7 +78,7 @@ class TextPane(QWidget):
         self._words.setSingleShot(True)
         self._words.setInterval(WORDS_MS)
         self._words.timeout.connect(self.ask_words)
-        self.editor.moved.connect(lambda line, col: self.place.say(f"Line {line}, column {col}   YAML"))
+        self.editor.moved.connect(lambda line, col: self.place.say(f"Line {line}, column {col}"))
         self.editor.wants_words.connect(lambda *_: self._words.start())
         self.editor.hovers.connect(self._hover)
         self.finder.replaced.connect(self.edited)

@@ -75,13 +75,16 @@ class Answer(Card):
         who = "tuned model" if side == "tuned" else "base model"
         self.text.setAccessibleName(tr(f"Answer of the {who}"))
         self.text.setPlaceholderText(tr(f"The {who}'s answer appears here as it is written."))
-        self._figures = Label("", "small", "secondary")
+        self._figures = Label("", "small", "secondary", wrap=True)
         copy = Button("", "quiet", "copy", size="small", tooltip="Copy the answer", clicked=self._copy)
         head = row(Ring(side), Label("Tuned" if side == "tuned" else "Base", "bold"), self._name, self._state, gap=8,
                    margins=(16, 10, 12, 10))
         head.setStretch(2, 1)
+        foot = row(self._figures, copy, margins=(16, 6, 8, 6))
+        foot.setStretch(0, 1)
         self.setLayout(column(head, Line(), column(self.text, margins=(8, 6, 8, 6)), Line(),
-                              row(self._figures, None, copy, margins=(16, 6, 8, 6))))
+                              foot))
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # both are equally wide, whatever one says
 
     def serve(self, model: str) -> None:
         """Which model answers on this side."""
@@ -136,7 +139,7 @@ def figures_of(piece: Piece) -> str:
     parts = [f"{piece.first_seconds:.2f} s to first word" if piece.first_seconds is not None else "no words",
              f"{piece.tokens_per_second:.0f} word pieces/s" if piece.tokens_per_second else "",
              "cut at the length limit" if piece.finish == "length" else ""]
-    return "     ".join(part for part in parts if part)
+    return "; ".join(tr(part) for part in parts if part)
 
 
 def _write(line: _Line, base_url: str, key: str, model: str, question: str, stop: threading.Event,

@@ -50,7 +50,8 @@ class Label(QLabel):
         self.setAccessibleName(shown)
         if self._wrap:
             body = html.escape(shown).replace("\n", "<br>")
-            self.setText(f'<p style="line-height:{self._line}px;margin:0">{body}</p>' if text else "")
+            way = "" if self._own else ' dir="ltr"'  # a sentence keeps its order also where it begins with a name written the other way
+            self.setText(f'<p{way} style="line-height:{self._line}px;margin:0">{body}</p>' if text else "")
         elif self._elide:
             self._fit()
         else:
