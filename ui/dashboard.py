@@ -128,7 +128,7 @@ class DashboardView(QWidget):
             bar = Bar(4)
             bar.show_fraction(line.progress)
             name = Link(f"{line.name}, run {line.number}", clicked=partial(self._shell.go, "runs", line.id))
-            doing = Label(f"{line.step}, {100 * line.progress:.0f} %", "small", "secondary", elide=True)
+            doing = Label(words.reached(line), "small", "secondary", elide=True)
             self._work.addLayout(column(name, doing, bar, gap=4))
         waits = len(found.waiting)
         if waits:

@@ -1,4 +1,4 @@
-"""Runs that wait, in the order in which they will start; drag them, or move them by keys."""
+"""Runs that wait, in the order in which they will start or go on; drag them, or move them by keys."""
 
 from __future__ import annotations
 

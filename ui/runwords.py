@@ -24,6 +24,8 @@ def subtitle(view: Any) -> str:
     line, model = view.line, words.model_name(view.base_model)
     cores = view.machine.get("cores")
     place = f" on {cores} cores" if cores and not view.machine.get("gpus") else ""
+    if line.waits_for:
+        return "Waits for its turn"
     if line.state == "running":
         return f"{line.step or 'Starting'}{', ' + model if model else ''}{place}"
     return {"queued": "Waits for its turn", "paused": "Paused. You can continue.", "failed": f"Failed at {line.step}",
@@ -48,6 +50,8 @@ def _running(view: Any, now: float) -> tuple[str, str]:
     step = next((step for step in view.steps if step.state == "running"), None)
     if view.cancel:
         return "Stopping", "saving what it has reached"
+    if view.line.waits_for:
+        return "Waiting", f"for run {view.line.waits_for}, which is at work on this computer"
     if step is None:
         return "Starting", "preparing the next step"
     if step.eta is None or step.started is None or now - step.started < _EVIDENCE_SECONDS:

@@ -11,6 +11,7 @@ from app.config.verdicts import score as score  # one way to print a score, for 
 
 if TYPE_CHECKING:
     from app.gateway.views import Served
+    from app.workflow.views import RunLine
 
 _CURRENCY = {"EUR": "€", "USD": "$", "GBP": "£", "CHF": "CHF ", "SEK": "SEK "}
 STATES = {"queued": "Waiting", "running": "Running", "paused": "Paused", "failed": "Failed", "cancelled": "Stopped",
@@ -189,6 +190,11 @@ def short(name: str, most: int = 36) -> str:
 def model_name(name: str) -> str:
     """A base model's name for people."""
     return {"smollm2-135m-instruct": "SmolLM2 135M"}.get(name, name.rpartition("/")[2] or name)
+
+
+def reached(line: RunLine) -> str:
+    """The step that a run is at, and how much of all is done: "Train, 37 %"; between two steps the percent alone."""
+    return f"{line.step}, {100 * line.progress:.0f} %" if line.step else f"{100 * line.progress:.0f} %"
 
 
 def metric_name(name: str) -> str:

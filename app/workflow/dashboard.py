@@ -149,9 +149,9 @@ def _alerts(store: Store, lines: list[views.RunLine], models: tuple[ModelHealth,
 
 def _next(store: Store, lines: list[views.RunLine], models: tuple[ModelHealth, ...]) -> NextStep:
     """One thing, the first that applies."""
-    going = next((line for line in lines if line.state == "running"), None)
+    going = next((line for line in lines if line.state == "running" and not line.waits_for), None)
     if going is not None:
-        return NextStep(f"{going.name} is being made: {going.step}.", "Watch it", "runs", going.id)
+        return NextStep(f"{going.name} is being made{': ' if going.step else ''}{going.step}.", "Watch it", "runs", going.id)
     stopped = next((line for line in lines[:1] if line.state in ("failed", "paused")), None)
     if stopped is not None:
         return NextStep(f"{stopped.name} stopped at {stopped.step}. It can go on from there.", "Look at it", "runs", stopped.id)

@@ -51,9 +51,9 @@ def _update(store: Store, run: str, column: str, value: str) -> None:
 def reorder(store: Store, wanted: Sequence[str]) -> None:
     """Put waiting runs into an order, the first to start first.  Runs that wait no longer, or are not named, keep their place."""
     with store.write() as db:
-        waiting = {row["id"] for row in store.rows("SELECT id FROM runs WHERE state = 'queued'")}
+        waiting = {row["id"] for row in store.rows(f"SELECT id FROM runs WHERE {views.WAIT}")}
         order = [run for run in wanted if run in waiting]
-        top = max((row["priority"] for row in store.rows("SELECT priority FROM runs WHERE state = 'queued'")), default=0)
+        top = max((row["priority"] for row in store.rows(f"SELECT priority FROM runs WHERE {views.WAIT}")), default=0)
         for place, run in enumerate(order):
             db.execute("UPDATE runs SET priority = ? WHERE id = ?", (max(top, len(order)) - place, run))
 

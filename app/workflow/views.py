@@ -82,6 +82,8 @@ class RunLine:
     tags: tuple[str, ...] = ()
     note: str = ""
     idle: float = 0.0
+    waits_for: int = 0
+    """Number of the run that holds up its next step; 0 where none does."""
 
     @property
     def seconds(self) -> float | None:
@@ -133,14 +135,22 @@ def runs(store: Store, limit: int = NEWEST) -> list[RunLine]:
     return [_line(store, row) for row in found]
 
 
+_HELD_UP = ("(runs.state = 'running' AND runs.cancel IS NULL AND EXISTS (SELECT 1 FROM steps WHERE state = 'running') "
+            "AND NOT EXISTS (SELECT 1 FROM steps WHERE run = runs.id AND state = 'running'))")
+"""A run between two steps, while another run is in one: as a rule both want the processor or the card for themselves."""
+WAIT = f"(runs.state = 'queued' OR {_HELD_UP})"
+"""Runs that can go on only when another one lets them."""
+
+
 def going(store: Store) -> list[RunLine]:
-    """Runs that run now, however old they are."""
-    return [_line(store, row) for row in store.rows("SELECT * FROM runs WHERE state = 'running' ORDER BY number")]
+    """Runs that are in a step now or between two, however old they are; not those that wait for another one."""
+    found = store.rows(f"SELECT * FROM runs WHERE state = 'running' AND NOT {WAIT} ORDER BY number")
+    return [_line(store, row) for row in found]
 
 
 def waiting(store: Store) -> list[RunLine]:
-    """Runs that wait, in the order in which they will start."""
-    found = store.rows("SELECT * FROM runs WHERE state = 'queued' ORDER BY priority DESC, number")
+    """Runs that wait, in the order in which they will start or go on."""
+    found = store.rows(f"SELECT * FROM runs WHERE {WAIT} ORDER BY priority DESC, number")
     return [_line(store, row) for row in found]
 
 
@@ -153,7 +163,13 @@ def _line(store: Store, row: Mapping[str, Any]) -> RunLine:
         created=row["created"], started=row["started"], ended=row["ended"],
         progress=done / len(steps) if steps else 0.0, step=now, verdict=verdict(store, row["id"]),
         cost=cost(store, row["id"]), kit_version=row["kit_version"], kit_hash=row["kit_hash"] or "",
-        tags=tuple(_json(row["tags"], [])), note=row["note"], idle=row["idle"])
+        tags=tuple(_json(row["tags"], [])), note=row["note"], idle=row["idle"], waits_for=_waits_for(store, row["id"]))
+
+
+def _waits_for(store: Store, run: str) -> int:
+    found = store.row("SELECT min(other.number) AS number FROM runs, steps JOIN runs AS other ON other.id = steps.run "
+                      f"WHERE runs.id = ? AND {_HELD_UP} AND steps.state = 'running'", (run,))
+    return int(found["number"] or 0) if found else 0
 
 
 def cost(store: Store, run: str) -> Money | None:

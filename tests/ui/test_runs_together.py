@@ -83,6 +83,21 @@ def test_waiting_runs_are_put_in_another_order(qtbot, page, by):
     assert page.queue.order() == ["run_q2", "run_q0", "run_q1"]
 
 
+def test_a_run_between_two_steps_says_which_run_it_waits_for(qtbot, page):
+    store = page.background.store
+    queued(page, 1)
+    store.db.execute("UPDATE runs SET state = 'running', started = 2.0 WHERE id = 'run_q0'")
+    busy = store.row("SELECT runs.number FROM runs JOIN steps ON steps.run = runs.id WHERE steps.state = 'running'")["number"]
+    qtbot.waitUntil(lambda: len(names(page)) == 4, timeout=5000)
+    cells = next(row for key, row in page.table._table.rows if key == "run_q0")
+    assert [cells[2].text, cells[3].text] == ["Waiting", f"Waits for run {busy}"]
+    page.open("run_q0")
+    qtbot.waitUntil(lambda: page.pane._left.words() == "Waiting", timeout=5000)
+    assert page.pane._view.line.waits_for == busy
+    store.db.execute("UPDATE steps SET state = 'done' WHERE state = 'running'")
+    qtbot.waitUntil(lambda: page.pane._left.words() == "Starting", timeout=5000)
+
+
 def test_a_single_waiting_run_needs_no_order(qtbot, page):
     queued(page, 1)
     qtbot.waitUntil(lambda: len(names(page)) == 4, timeout=5000)

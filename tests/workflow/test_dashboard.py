@@ -58,10 +58,16 @@ def test_little_room_on_the_disk_a_dead_engine_and_a_half_made_version_are_told(
                            "Contracts, version 3, is half done; resume the run that makes it."]
 
 
-@pytest.mark.parametrize(("state", "words"), [("running", "is being made"), ("paused", "It can go on"), ("done", "Nothing is served")])
+@pytest.mark.parametrize(("state", "words"), [("running", "is being made: Train."), ("paused", "It can go on"), ("done", "Nothing is served")])
 def test_the_next_step_follows_what_happened(store: Store, state: str, words: str) -> None:
     run(store, "Notices", state, 1)
     assert words in dashboard(store).next.words
+
+
+def test_between_two_steps_the_next_step_names_none(store: Store) -> None:
+    run(store, "Notices", "running", 1)
+    store.db.execute("UPDATE steps SET state = 'done'")
+    assert dashboard(store).next.words == "Notices is being made."
 
 
 def test_history_is_there_after_a_restart(profile: Profile) -> None:

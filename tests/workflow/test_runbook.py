@@ -68,6 +68,21 @@ def test_waiting_runs_start_in_the_order_given(store: Store) -> None:
     assert [line.id for line in views.waiting(store)] == [fourth, third, first, second]
 
 
+def test_a_run_that_another_one_holds_up_waits_and_can_be_moved(store: Store) -> None:
+    busy, held, fresh = (queue(store, name) for name in ("a", "b", "c"))
+    for run in (busy, held):
+        states.mark_running(store, run)
+    number = store.row("SELECT number FROM runs WHERE id = ?", (busy,))["number"]
+    assert [line.id for line in views.going(store)] == [busy, held]  # nothing is in a step yet: both are about to be
+    store.db.execute("UPDATE steps SET state = 'running' WHERE run = ? AND id = 'refine'", (busy,))
+    assert [line.waits_for for line in views.runs(store)] == [0, number, 0]
+    assert [line.id for line in views.going(store)] == [busy]
+    runbook.reorder(store, [fresh, held])
+    assert [line.id for line in views.waiting(store)] == [fresh, held]
+    store.db.execute("UPDATE runs SET cancel = 'save' WHERE id = ?", (held,))
+    assert [line.id for line in views.waiting(store)] == [fresh]  # it stops, and waits for nothing
+
+
 def test_a_run_that_has_begun_is_not_moved(store: Store) -> None:
     first, second = queue(store, "a"), queue(store, "b")
     states.mark_running(store, first)

@@ -217,13 +217,15 @@ class RunsPage(Page):
 
 
 def _cells(line: Any, *, chosen: bool = False) -> list[Cell]:
-    doing = f"{line.step}, {100 * line.progress:.0f} %" if line.state in ("running", "paused", "failed") else ""
+    doing, state = words.reached(line) if line.state in ("running", "paused", "failed") else "", line.state
+    if line.waits_for:
+        doing, state = f"Waits for run {line.waits_for}", "queued"
     found = line.verdict
     word = words.VERDICTS[found.verdict][0] if found else ""
     margin = f" {words.change(found.metric, found.difference)}" if found else ""
     return [Cell(str(line.number), "textTertiary", dot="accent" if chosen else ""),
             Cell(" · ".join([line.name, *line.tags]), strong=True, own=True),
-            Cell(words.STATES.get(line.state, line.state), dot=words.STATE_TOKENS.get(line.state, "textDisabled")),
+            Cell(words.STATES.get(state, state), dot=words.STATE_TOKENS.get(state, "textDisabled")),
             Cell(doing, "textSecondary"), Cell(word + margin),
             Cell(words.duration(line.seconds) if line.seconds is not None else "", "textSecondary"),
             Cell(words.money(line.cost.total, line.cost.currency) if line.cost else "", "textSecondary"),
