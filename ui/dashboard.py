@@ -27,7 +27,9 @@ class _GaugeCard(Card):
         self._figure = Label("", "figure2")
         self._chart = Chart(gauge.words)
         self._chart.setMinimumHeight(64)
-        self.setLayout(column(row(Label(gauge.words, "strong"), None, self._figure), self._chart, gap=4, margins=(14, 10, 14, 4)))
+        head = row(Label(gauge.words, "strong", elide=True), self._figure)
+        head.setStretch(0, 1)
+        self.setLayout(column(head, self._chart, gap=4, margins=(14, 10, 14, 4)))
         self.show_gauge(gauge)
 
     def show_gauge(self, gauge: Any) -> None:

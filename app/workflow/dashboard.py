@@ -136,7 +136,7 @@ def _alerts(store: Store, lines: list[views.RunLine], models: tuple[ModelHealth,
     for line in newest.values():
         if line.state in ("failed", "paused") and now - (line.ended or line.created) < FAILED_SECONDS:
             word = "failed" if line.state == "failed" else "is paused"
-            yield Alert("danger" if line.state == "failed" else "warning", f"{line.name}, run {line.number}, {word} at {line.step}.",
+            yield Alert("danger" if line.state == "failed" else "warning", f"{line.name}, run {line.number}, {word}{_at(line)}.",
                         "runs", line.id)
     for row in store.rows("SELECT v.dataset, v.version, d.name FROM dataset_versions v JOIN datasets d ON d.id = v.dataset "
                           "WHERE v.state = 'paused' AND d.key IS NOT NULL"):
@@ -147,6 +147,11 @@ def _alerts(store: Store, lines: list[views.RunLine], models: tuple[ModelHealth,
         yield Alert("warning", f"Offline mode refused {count:,} connection{'s' if count != 1 else ''} to other computers.", "settings")
 
 
+def _at(line: views.RunLine) -> str:
+    """The step it stopped at; nothing where that was between two."""
+    return f" at {line.step}" if line.step else ""
+
+
 def _next(store: Store, lines: list[views.RunLine], models: tuple[ModelHealth, ...]) -> NextStep:
     """One thing, the first that applies."""
     going = next((line for line in lines if line.state == "running" and not line.waits_for), None)
@@ -154,7 +159,7 @@ def _next(store: Store, lines: list[views.RunLine], models: tuple[ModelHealth, .
         return NextStep(f"{going.name} is being made{': ' if going.step else ''}{going.step}.", "Watch it", "runs", going.id)
     stopped = next((line for line in lines[:1] if line.state in ("failed", "paused")), None)
     if stopped is not None:
-        return NextStep(f"{stopped.name} stopped at {stopped.step}. It can go on from there.", "Look at it", "runs", stopped.id)
+        return NextStep(f"{stopped.name} stopped{_at(stopped)}. It can go on from there.", "Look at it", "runs", stopped.id)
     if not lines:
         return NextStep("Run a kit once: it shows the whole way, from data to an answer.", "Open kits", "kits")
     if not any(model.state in ("ready", "idle", "starting") for model in models):

@@ -9,7 +9,10 @@ from PySide6.QtCore import QEvent, QObject
 from PySide6.QtWidgets import QWidget
 
 from app.store import settings
+from app.workflow.dashboard import Gauge
+from ui.dashboard import _GaugeCard
 from ui.widgets.buttons import Button
+from ui.widgets.text import Label
 
 
 @pytest.fixture
@@ -52,6 +55,16 @@ def test_gauges_keep_their_place_when_figures_arrive(qtbot, window, view):
     window._pages["home"].mark_stale()
     qtbot.waitUntil(lambda: view._cards["system.cpu_percent"]._figure.words() == "12 %", timeout=10_000)
     assert view._cards == before
+
+
+def test_a_gauge_shows_its_figure_whole_also_beside_a_long_name(qtbot):
+    card = _GaugeCard(Gauge("system.disk", "Free on the disk that holds the data", "GB", 1056.2, ()))
+    qtbot.addWidget(card)
+    card.resize(150, 120)
+    card.show()
+    assert card.width() == 150
+    name = next(label for label in card.findChildren(Label) if label.words().startswith("Free"))
+    assert (card._figure.width() >= card._figure.sizeHint().width(), name.text().endswith("…")) == (True, True)
 
 
 def test_an_alert_leads_to_its_page(qtbot, window, view):

@@ -85,6 +85,17 @@ def test_two_hundred_models_scroll_and_leave_the_window_its_size(qtbot, profile,
 # ---- words too long for their place ----------------------------------------------------------------------------------------
 
 
+def test_a_choice_shows_its_longest_entry_whole_where_it_may(qtbot, qapp):
+    choice = Choice("Language")
+    qtbot.addWidget(choice)
+    choice.addItems(["English", "Deutsch", "SmolLM2 135M"])
+    theme.dress(choice)
+    choice.resize(choice.sizeHint())
+    for number in range(choice.count()):
+        choice.setCurrentIndex(number)
+        assert choice._cut() == choice.currentText()
+
+
 def test_a_choice_of_a_long_name_pushes_nothing_aside_and_says_it_whole_in_the_tooltip(qtbot, qapp):
     choice = Choice("Model")
     qtbot.addWidget(choice)

@@ -6,6 +6,7 @@ import pytest
 
 from ui import words
 from ui.runwords import answers, power_source, time_left
+from ui.widgets.verdict import APART, side_by_side
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "under 1 s"), (14, "14 s"), (60, "1 min"), (700, "11 min 40 s"),
@@ -110,3 +111,14 @@ def test_marks_of_the_rail(store, runs):
                                              ("a" * 34 + " word", "a" * 34 + "…")])
 def test_a_long_name_is_short_in_a_title(name, shown):
     assert words.short(name) == shown
+
+
+@pytest.mark.parametrize("room", [130.0, 200.0])
+@pytest.mark.parametrize("marks", [(10, 60), (10, 12), (60, 10), (190, 195), (100, 100), (10, 190)], ids=str)
+def test_captions_of_base_and_tuned_never_lie_over_one_another(room, marks):
+    widths = [50, 70]
+    lefts = side_by_side([float(min(mark, room - 10)) for mark in marks], widths, room)
+    assert min(lefts) >= 0
+    assert all(left + width <= room for left, width in zip(lefts, widths, strict=True))
+    first, second = sorted(range(2), key=lambda n: lefts[n])
+    assert lefts[second] >= lefts[first] + widths[first] + APART

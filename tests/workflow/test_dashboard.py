@@ -70,6 +70,14 @@ def test_between_two_steps_the_next_step_names_none(store: Store) -> None:
     assert dashboard(store).next.words == "Notices is being made."
 
 
+def test_a_run_that_was_stopped_between_two_steps_is_told_without_one(store: Store) -> None:
+    run(store, "Notices", "paused", 1)
+    store.db.execute("UPDATE steps SET state = 'queued'")
+    found = dashboard(store)
+    assert found.next.words == "Notices stopped. It can go on from there."
+    assert "Notices, run 1, is paused." in [alert.words for alert in found.alerts]
+
+
 def test_history_is_there_after_a_restart(profile: Profile) -> None:
     with Store.open(profile) as store:
         for second in range(20):

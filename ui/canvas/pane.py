@@ -35,7 +35,8 @@ class Strip(QFrame):
         self.setProperty("banner", "danger")
         self._icon, self.label = Icon("circle-alert", "danger"), Label("", "small", "danger", wrap=True)
         self.go = Button("Show the line", "link", size="small")
-        self.setLayout(row(self._icon, self.label, self.go, gap=8, margins=(10, 4, 6, 4)))
+        self._line = row(self._icon, self.label, self.go, gap=8, margins=(10, 4, 6, 4))
+        self.setLayout(self._line)
         self.hide()
 
     def say(self, words: str, *, leads: bool = False) -> None:
@@ -51,7 +52,7 @@ class Strip(QFrame):
         words = self.label.fontMetrics().horizontalAdvance(self.label.accessibleName())
         button = self.go.sizeHint().width() + 8 if self.go.isVisibleTo(self) else 0
         width = min(words + button + 48, max(room - 24, 100))
-        self.resize(width, self.layout().totalHeightForWidth(width))
+        self.resize(width, self._line.totalHeightForWidth(width))
 
 
 class CanvasPane(QWidget):

@@ -226,8 +226,10 @@ class Choice(QComboBox):
         self.currentTextChanged.connect(lambda _text: self._tell_whole())
 
     def sizeHint(self) -> QSize:
-        """As wide as its longest entry, but not so wide that it pushes others aside."""
-        return super().sizeHint().boundedTo(QSize(WIDEST, super().sizeHint().height()))
+        """As wide as its longest entry (Qt counts less for the frame than is drawn), but not so wide that it pushes others aside."""
+        longest = max((self.fontMetrics().horizontalAdvance(self.itemText(number)) for number in range(self.count())), default=0)
+        asked = super().sizeHint()
+        return QSize(min(max(asked.width(), longest + ARROW + 1), WIDEST), asked.height())
 
     def minimumSizeHint(self) -> QSize:
         """The same: layouts must not give it more than that for a long entry."""

@@ -184,8 +184,8 @@ def _facts(card: Any, last: Any) -> QGridLayout:
 def _takes(card: Any, last: Any) -> str:
     """Time and money of the newest run here, else the time that its author measured."""
     if last is not None and last.seconds is not None:
-        money = f", {words.money(last.cost.total, last.cost.currency)}" if last.cost else ""
-        return f"{words.about(last.seconds)}{money}"
+        money = [words.money(last.cost.total, last.cost.currency)] if last.cost else []
+        return ", ".join(map(tr, [words.about(last.seconds), *money]))
     seconds = card.measured.get("seconds")
     return words.about(float(seconds)) if seconds else "not measured"
 

@@ -88,7 +88,7 @@ class FigureStrip(Card):
         for number, (name, (figure, note)) in enumerate(zip(names, self._cells, strict=True)):
             if number:
                 layout.addWidget(Line("v"))
-            layout.addLayout(column(Label(name, "small", "tertiary"), 4, figure, 2, note, margins=(18, 12, 14, 12)), 1)
+            layout.addLayout(column(Label(name, "small", "tertiary"), 4, figure, 2, note, None, margins=(18, 12, 14, 12)), 1)
         self.setLayout(layout)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 

@@ -14,6 +14,8 @@ from ui.theme import font, theme
 from ui.widgets.text import Badge, Icon, Label, Line, column, row
 
 _QUESTIONS = (("badge-check", "Is it better?"), ("shield-check", "Is it safe?"), ("coins", "What does it cost?"))
+APART = 4
+"""px between two captions."""
 
 
 class Answers(QFrame):
@@ -123,11 +125,17 @@ class Interval(QWidget):
         metrics = painter.fontMetrics()
         widths = [metrics.horizontalAdvance(text) + 4 for *_, text in self._marks]
         centres = [self._x(value) for value, *_ in self._marks]
-        apart = (widths[0] + widths[1]) / 2 + 4
-        if abs(centres[1] - centres[0]) < apart:
-            middle, sign = sum(centres) / 2, 1 if centres[1] >= centres[0] else -1
-            centres = [middle - sign * apart / 2, middle + sign * apart / 2]
-        for (*_, text), width, centre, token in zip(self._marks, widths, centres, ("textTertiary", "text"), strict=True):
-            left = min(max(centre - width / 2, 0), self.width() - width)
+        lefts = side_by_side(centres, widths, self.width())
+        for (*_, text), width, left, token in zip(self._marks, widths, lefts, ("textTertiary", "text"), strict=True):
             painter.setPen(theme.color(token))
             painter.drawText(QRectF(left, y + 6, width, 16), Qt.AlignmentFlag.AlignCenter, text)
+
+
+def side_by_side(centres: list[float], widths: list[int], room: float) -> list[float]:
+    """Where two captions begin: under their marks, inside 0 to ``room``, and apart, as long as there is room for both; px."""
+    first, second = (0, 1) if centres[0] <= centres[1] else (1, 0)
+    apart = (widths[0] + widths[1]) / 2 + APART
+    push = max(apart - (centres[second] - centres[first]), 0) / 2
+    left = min(max(centres[first] - push - widths[first] / 2, 0), room - widths[0] - widths[1] - APART)
+    right = min(max(centres[second] + push - widths[second] / 2, left + widths[first] + APART), room - widths[second])
+    return [left, right] if first == 0 else [right, left]
