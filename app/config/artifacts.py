@@ -24,13 +24,21 @@ class Artifact(BaseModel):
 
 
 class Rows(Artifact):
-    """One version of a dataset in the store.  ``splits`` counts the kept rows of each split."""
+    """One version of a dataset in the store.  ``splits`` counts the kept rows of each split.
+
+    ``content_hash`` is the version's; behind a "+" stands what else was decided about its rows (a learning order).
+    """
 
     kind: Literal["rows"] = "rows"
     dataset: str
     version: int
     rows: int
     splits: dict[str, int] = Field(default_factory=dict)
+
+    @property
+    def version_hash(self) -> str:
+        """The content hash that the version has in the store."""
+        return self.content_hash.partition("+")[0]
 
 
 class Model(Artifact):

@@ -85,7 +85,7 @@ def _rows_missing(store: Store, made: Rows) -> str | None:
         return f"version {made.version} of dataset {made.dataset} was erased"
     if row["state"] != "ready":
         return f"version {made.version} of dataset {made.dataset} is not ready ({row['state']})"
-    if row["content_hash"] != made.content_hash:
+    if row["content_hash"] != made.version_hash:
         return f"version {made.version} of dataset {made.dataset} has changed"
     if not (store.profile.datasets / f"{made.dataset}.db").exists():
         return f"the file of dataset {made.dataset} does not exist"

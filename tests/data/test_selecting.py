@@ -16,6 +16,7 @@ from app.errors import Cancelled, UsageError
 from app.store import Store
 from app.store.datasets import open_dataset, order_name
 from app.store.records import Row
+from app.workflow.planner import missing
 from tests.context import FakeContext, make_rows
 from tests.tiny import tiny_llama
 
@@ -209,6 +210,9 @@ def test_the_learning_order_follows_the_score_and_is_part_of_what_the_rows_are(b
     with open_dataset(bench.store, easy.dataset) as db:
         assert db.scores_of(easy.version, order_name(easy.version)) == {position: 81 - position for position in range(1, 81)}
         assert db.scores_of(hard.version, order_name(hard.version)) == {position: position for position in range(1, 81)}
+    assert missing(bench.store, easy) is None, "the step is answered from the cache, and a run that trains on it can be resumed"
+    bench.store.db.execute("UPDATE dataset_versions SET content_hash = 'other' WHERE version = ?", (easy.version,))
+    assert "has changed" in str(missing(bench.store, easy))
 
 
 @pytest.mark.parametrize(("params", "words"), [
