@@ -35,16 +35,18 @@ class LlamaCpp:
     def generate(self, kind: str, request: Json, send: Send) -> None:
         """See Engine.generate."""
         refused: list[Json] = []
+        alternatives = "top_logprobs" if kind == "chat" else "logprobs"
+        alone = request.get(alternatives) == 0  # each token's own likelihood: asked for no alternative, the runtime gives none at all
 
         def passed(event: Json) -> bool:
             if "error" in event:
                 refused.append(event)
                 return True
-            return send(event)
+            return send(_without_alternatives(event) if alone else event)
 
         call = self._server.handle_chat_completions if kind == "chat" else self._server.handle_completions
         try:
-            answer = call({**request, "return_progress": True}, passed)
+            answer = call({**request, **({alternatives: 1} if alone else {}), "return_progress": True}, passed)
         except ValueError as problem:  # what it finds wrong before it begins
             raise _refusal(str(problem)) from problem
         _checked(refused[0] if refused else answer)
@@ -93,6 +95,13 @@ def _server(assignment: Assignment, slots: int, batch: int, *, embedding: bool) 
             why=f"{str(problem).rstrip('.')}.",
             remedy="Check the file: export it again, or import another one.",
         ) from problem
+
+
+def _without_alternatives(event: Json) -> Json:
+    for choice in event.get("choices", ()):
+        for token in (choice.get("logprobs") or {}).get("content") or ():
+            token["top_logprobs"] = []
+    return event
 
 
 def _checked(answer: Any) -> Json | None:

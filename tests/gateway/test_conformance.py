@@ -64,6 +64,15 @@ def test_logprobs_have_their_alternatives(client: openai.OpenAI) -> None:
     assert all(len(token.top_logprobs) == 3 and token.logprob <= 0 for token in content)
 
 
+def test_logprobs_alone_have_none(client: openai.OpenAI) -> None:
+    content = ask(client, logprobs=True).choices[0].logprobs.content
+    assert content
+    assert all(token.top_logprobs == [] and token.logprob <= 0 for token in content)
+    given = client.completions.create(model="starter", prompt="Once upon a", max_tokens=4, temperature=0, logprobs=0).choices[0].logprobs
+    assert len(given.token_logprobs) == 4
+    assert given.top_logprobs == [{}] * 4
+
+
 def test_json_mode_and_schema_give_json(client: openai.OpenAI) -> None:
     schema = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 12}}, "required": ["city"],
               "additionalProperties": False}
