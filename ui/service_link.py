@@ -30,7 +30,7 @@ def attach(store: Store) -> Presence:
 
     Raises WorkflowError service.not_started with the end of its log when it does not come up.
     """
-    from app.config.presence import find_service
+    from app.config.presence import FOUND_ANOTHER, find_service
 
     found = find_service(store.profile)
     if found is not None:
@@ -44,7 +44,7 @@ def attach(store: Store) -> Presence:
     while time.monotonic() < limit:
         if (found := find_service(store.profile)) is not None:
             return found
-        if process.poll() is not None:
+        if process.poll() not in (None, FOUND_ANOTHER):
             break
         time.sleep(_POLL)
     raise WorkflowError("service.not_started", "The service that does the work did not start.", where=Place.of(log),

@@ -13,6 +13,9 @@ from app.store.profile import Profile
 STEP_HEADER = "x-neuroweaver-step"
 """By it a request names the step ("run/step") that makes it: the step is charged for the machine, so the request is not."""
 
+FOUND_ANOTHER = 2
+"""Exit code of a service that found another one for its profile; that one may still be about to announce itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Presence:

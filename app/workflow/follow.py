@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from app.config.presence import Presence, find_service
+from app.config.presence import FOUND_ANOTHER, Presence, find_service
 from app.config.subprocess_tools import start_child
 from app.config.verdicts import margin, score
 from app.errors import Place, WorkflowError, as_installed
-from app.store import Store
+from app.store import Store, settings
 from app.store.profile import project_dir
 from app.store.watcher import Watcher
 from app.workflow import runs, states
@@ -92,7 +92,8 @@ def service_for(store: Store) -> Iterator[Keeper]:
         process = start_child(
             [sys.executable, project_dir() / "main.py", "service"], need="loopback", cwd=project_dir(), stdout=output, stderr=output
         )
-    keeper = Keeper(_await_start(store, process, log), process)
+    found = _await_start(store, process, log)
+    keeper = Keeper(found, process if process.poll() is None else None)  # two commands began at once: the other's service is up
     try:
         yield keeper
     finally:
@@ -103,13 +104,12 @@ def _await_start(store: Store, process: Any, log: Any) -> Presence:
     limit = time.monotonic() + START_SECONDS
     while time.monotonic() < limit:
         found = find_service(store.profile)
-        if found is not None and found.base_url is not None:
+        if found is not None and (found.base_url is not None or not settings.get(store, "endpoint.enabled")):
             return found
-        if process.poll() is not None:
+        if process.poll() not in (None, FOUND_ANOTHER):
             break
         time.sleep(0.1)
-    found = find_service(store.profile)
-    if found is not None:  # the endpoint is switched off
+    if (found := find_service(store.profile)) is not None:  # its endpoint is late; runs do not need it
         return found
     process.kill()
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
