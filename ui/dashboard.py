@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QWidget
 
 from ui import words
@@ -14,7 +15,8 @@ from ui.widgets.chart import Axes, Chart, Series
 from ui.widgets.feedback import Bar
 from ui.widgets.text import Card, Dot, Icon, Label, clear, column, row
 
-ACROSS, MOST_MODELS = 4, 5
+ACROSS, MOST_MODELS, GAUGE = 4, 5, 150
+"""Gauges in a line; models named; px below which a gauge has no room for its name: then half as many stand in a line."""
 STATES = {"ready": ("served", "success"), "idle": ("on demand", "success"), "starting": ("starting", "accentText"),
           "failed": ("failed", "danger"), "stopped": ("stopped", "textDisabled")}
 
@@ -109,10 +111,19 @@ class DashboardView(QWidget):
         if names != list(self._cards):
             clear(self._gauges)
             self._cards = {gauge.name: _GaugeCard(gauge) for gauge in gauges}
-            for number, card in enumerate(self._cards.values()):
-                self._gauges.addWidget(card, number // ACROSS, number % ACROSS)
+            self._place_gauges()
         for gauge in gauges:
             self._cards[gauge.name].show_gauge(gauge)
+
+    def _place_gauges(self) -> None:
+        across = ACROSS if self.width() >= ACROSS * (GAUGE + self._gauges.spacing()) else ACROSS // 2
+        for number, card in enumerate(self._cards.values()):
+            self._gauges.addWidget(card, number // across, number % across)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Two lines of gauges where four have no room side by side."""
+        super().resizeEvent(event)
+        self._place_gauges()
 
     def _alert(self, alert: Any) -> QWidget:
         line = Card()

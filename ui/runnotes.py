@@ -22,7 +22,7 @@ class RunNotes(Card):
         self.tags, self.note = _field("For example pilot, v2", "Tags, with commas between them"), _field("A note for later", "Note")
         self.tags.editingFinished.connect(lambda: self._keep("tags", self.tags.text()))
         self.note.editingFinished.connect(lambda: self._keep("note", self.note.text()))
-        self._kept = {"tags": "", "note": ""}
+        self._kept, self._stored = {"tags": "", "note": ""}, {"tags": "", "note": ""}
         again = Button("Change and run again", "outline", "copy", size="small", tooltip="Open a copy of its workflow", clicked=self._clone)
         copy = Button("Copy command", "outline", "copy", size="small", tooltip="A command line that makes the same run", clicked=self._copy)
         fields = row(Label("Tags", "strong"), self.tags, 12, Label("Note", "strong"), self.note, 12, again, copy, gap=8)
@@ -31,12 +31,12 @@ class RunNotes(Card):
         self.setLayout(column(fields, margins=(16, 10, 16, 10)))
 
     def show_line(self, line: Any) -> None:
-        """Another run, or the same one again; what is being written is not touched."""
+        """Another run, or the same one again; what is being written, and what was refused, is not touched."""
         same, self._run = line.id == self._run, line.id
         for name, field, text in (("tags", self.tags, ", ".join(line.tags)), ("note", self.note, line.note)):
-            if not (same and field.hasFocus()):
+            if not same or (text != self._stored[name] and not field.hasFocus()):
                 field.setText(text)
-                self._kept[name] = text
+                self._kept[name] = self._stored[name] = text
 
     def _keep(self, name: str, text: str) -> None:
         from app.workflow import runbook

@@ -67,6 +67,13 @@ def test_a_gauge_shows_its_figure_whole_also_beside_a_long_name(qtbot):
     assert (card._figure.width() >= card._figure.sizeHint().width(), name.text().endswith("…")) == (True, True)
 
 
+@pytest.mark.parametrize("width", [1440, 1024])
+def test_gauges_have_room_for_their_names_in_every_window(qtbot, window, view, width):
+    window.resize(width, 900)
+    names = [next(label for label in card.findChildren(Label) if label is not card._figure) for card in view._cards.values()]
+    qtbot.waitUntil(lambda: window.width() == width and not any(name.text().endswith("…") for name in names), timeout=5000)
+
+
 def test_an_alert_leads_to_its_page(qtbot, window, view):
     store = window.background.store
     store.db.execute("UPDATE deployments SET state = 'failed', why = NULL")

@@ -121,10 +121,17 @@ def test_tags_and_note_are_kept_when_the_field_is_left(qtbot, page, one):
         "tags": '["paper","final"]', "note": "the one we use"}, timeout=5000)
 
 
-def test_tags_that_cannot_be_kept_say_why(qtbot, page, one):
-    one.tags.setText("x" * 60)
+def test_tags_that_cannot_be_kept_say_why_and_stay_to_be_mended(qtbot, page, one):
+    one.tags.setText("good, " + "x" * 60)
     one.tags.editingFinished.emit()
     qtbot.waitUntil(lambda: page.banner.isVisible(), timeout=5000)
+    one.note.setText("a note")  # which the store tells back, with the tags as they were
+    one.note.editingFinished.emit()
+    qtbot.waitUntil(lambda: one._stored["note"] == "a note", timeout=5000)
+    assert one.tags.text() == "good, " + "x" * 60
+    one.tags.setText("good")
+    one.tags.editingFinished.emit()
+    qtbot.waitUntil(lambda: one._stored["tags"] == "good", timeout=5000)
 
 
 def test_the_command_of_a_run_is_copied_and_its_copy_is_saved_where_the_user_says(qtbot, page, one, monkeypatch):
