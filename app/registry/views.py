@@ -61,6 +61,8 @@ class VersionView:
     served_as: str
     cost: float | None
     currency: str
+    before: str
+    """The version that a roll back would serve again; "" where none was live before."""
 
 
 def versions(store: Store) -> list[VersionLine]:
@@ -73,8 +75,8 @@ def versions(store: Store) -> list[VersionLine]:
 
 def version(store: Store, identity: str) -> VersionView | None:
     """One version, or None if there is none of that id."""
-    row = store.row("SELECT v.*, m.name AS model_name, m.live FROM model_versions v JOIN models m ON m.id = v.model "
-                    "WHERE v.id = ?", (identity,))
+    row = store.row("SELECT v.*, m.name AS model_name, m.live, earlier.id AS before FROM model_versions v JOIN models m ON m.id = v.model "
+                    "LEFT JOIN model_versions earlier ON earlier.id = m.previous WHERE v.id = ?", (identity,))
     if row is None:
         return None
     line = VersionLine(row["id"], row["model_name"], row["version"], row["state"], row["live"] == row["id"], row["run"] or "",
@@ -87,7 +89,7 @@ def version(store: Store, identity: str) -> VersionView | None:
         line=line, format=row["format"], path=row["path"], size=row["size"], measured=verdict(store, row["run"]), proof=proof,
         files=_files(row, proof), lineage=graph(store, row),
         served_as=served["alias"] if served else "", cost=money["cost"] if money else None,
-        currency=(money["currency"] if money else None) or "EUR")
+        currency=(money["currency"] if money else None) or "EUR", before=row["before"] or "")
 
 
 @dataclass(frozen=True, slots=True)

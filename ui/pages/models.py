@@ -42,6 +42,7 @@ LIST_WIDTH, BESIDE = 192, 1120
 """Of the list; and from which width of the page on proof and gate stand side by side."""
 BASE = "base:"
 """Before the name of a base model in the list's keys."""
+BACK = "Serve the version before this one again"
 STATES = {"registered": ("New", "accent"), "released": ("", "neutral"), "retired": ("Retired", "neutral"),
           "refused": ("Refused", "danger")}
 
@@ -63,8 +64,7 @@ class ModelsPage(Page):
         self._bases: list[Any] = []
         self._fits: dict[str, Any] = {}
         self._beside = Button("Compare", "quiet", "scale", tooltip="Lay another version beside this one", clicked=self._compare_menu)
-        self._back = Button("Roll back", "quiet", "rotate-ccw", tooltip="Serve the version before this one again",
-                            clicked=self._roll_back)
+        self._back = Button("Roll back", "quiet", "rotate-ccw", tooltip=BACK, clicked=self._roll_back)
         self._try = Button("Try it", "outline", "message-square", clicked=self._try_it)
         self._export = Button("Export", "quiet", "download", tooltip="Save a file of this version, or make another one",
                               clicked=self.export)
@@ -264,6 +264,7 @@ class ModelsPage(Page):
             return
         self._try.allow("" if view.served_as else "Try it: release it first", "Ask it in the Playground")
         self._back.setVisible(view.line.live)
+        self._back.allow("" if view.before else "No version was released before this one", BACK)
         self._release.allow(release_fault(view), "Serve this version under its model's name")
 
     def _show_evaluation(self, view: VersionView) -> None:
