@@ -26,7 +26,8 @@ _TITLE = Quick(re.compile(
     rf"(?:(?:Dr|Prof|med|jur|Dra|h\.c)\.?[ ]+){{0,3}}(?P<x>(?:{_INITIAL}[ ]?){{0,3}}(?:{PARTICLE})?{_NAME})"
 ))
 _LABEL_WORDS = (
-    r"(?:full |last |first |sur|nach|vor)?name|nombre(?: y apellidos)?|apellidos|namn|patient(?:in|en)?|client|mandant(?:in)?|"
+    r"(?:full |last |first |family |given |middle |maiden |sur|fore|nach|vor|ruf|familien|geburts)?name|nombre(?: y apellidos)?|apellidos?|"
+    r"(?:för|efter|tilltals|släkt)?namn|patient(?:in|en)?|client|mandant(?:in)?|"
     r"paciente|cliente|kund(?:e|in|en)?|versicherte[rn]?|kläger(?:in)?s?|beklagte[rn]?|plaintiffs?|defendants?|"
     r"claimant|applicant|petitioner|respondent|mieter(?:in)?|vermieter(?:in)?|tenant|landlord|demandante|demandad[oa]|käranden?|"
     r"svaranden?|sökanden?|contact(?: person)?|attn|attention|ansprechpartner(?:in)?|signed(?: by)?|"
@@ -48,6 +49,11 @@ NEXT_TO = 16
 """Characters between two words of a name at most: a comma, an initial, "van der"."""
 _NO_NAME = re.compile(r"[\d_]")
 _CAPITALISED = re.compile(rf"[{CAPITAL}](?<![\w'’\-].)[\w'’\-]*")
+_OF_A_PERSON = re.compile(
+    r"(?i)(?:(?:last|first|family|given|middle|maiden) |sur|fore|nach|vor|ruf|familien|geburts)name|apellidos?|"
+    r"(?:för|efter|tilltals|släkt)namn"
+)
+"""Labels that only a person's name has behind it; a product has a "name" too."""
 _PARTY = re.compile(
     r"(?i)(?:patient(?:in|en)?|paciente|client|mandant(?:in)?|kläger(?:in)?|beklagte[rn]?|plaintiff|defendant|"
     r"claimant|witness|zeug(?:e|in|en)|testigo|vittnet|demandante|demandad[oa]|sökanden|svaranden|käranden|"
@@ -280,7 +286,8 @@ def _with_label(text: str) -> Iterator[Candidate]:
         start += skip.end() if skip else 0
         end = _cut(text, start, match.end("x"))
         tokens = text[start:end].replace(",", " ").split() if end else []
-        if ":" in match.group("colon") and end and (len(tokens) >= 2 or (tokens and is_given(tokens[0]))):
+        alone = tokens and (is_given(tokens[0]) or _OF_A_PERSON.match(match.group()))
+        if ":" in match.group("colon") and end and (len(tokens) >= 2 or alone):
             yield Candidate(start, end, "PERSON", 0.88, "label")
         elif len(tokens) >= 2 and (is_given(tokens[0]) or is_given(tokens[-1])):
             yield Candidate(start, end, "PERSON", 0.9, "label")

@@ -26,6 +26,10 @@ REMEMBERED = 100_000
 """Names and numbers kept in memory; the others are read again.  Far more than are ever unwritten."""
 SHORT_PERSONNUMMER = 10
 """Digits of a Swedish personal number that everybody writes; some put the century before them."""
+_DAY = re.compile(
+    r"(?P<y>\d{4})-(?P<m>\d{1,2})-(?P<d>\d{1,2})(?:[T ]00:00(?::00(?:\.0+)?)?Z?)?|(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4})"
+)
+"""A day whose order is certain; a sheet writes midnight behind it."""
 LONG_AMERICAN = 11
 """Digits of an American phone number with the 1 before it."""
 _TABLES = (
@@ -97,6 +101,9 @@ def canonical(entity: str, found: str) -> str:
         return text.casefold().strip()
     if entity == "PHONE":
         return _national(text)
+    if entity == "BIRTH_DATE" and (day := _DAY.fullmatch(text.strip())):
+        parts = day.group("y", "m", "d") if day.group("y") else day.group("year", "month", "day")
+        return "".join(part.zfill(2) for part in parts)
     signs = "".join(sign for sign in text.upper() if sign.isalnum())
     return signs[-SHORT_PERSONNUMMER:] if entity == "SE_PERSONNUMMER" else signs
 

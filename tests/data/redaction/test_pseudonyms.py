@@ -70,6 +70,7 @@ def test_spellings_of_a_number_are_one(db: DatasetDb) -> None:
     assert {given.of_row([("CREDIT_CARD", card)])["CREDIT_CARD", card] for card in cards} == {"[CREDIT_CARD_1]"}
     for entity, spellings in {
         "PHONE": ["+49 89 1234567", "089 / 123 45 67", "0049 89 1234567", "+49 (0)89 1234567"],
+        "BIRTH_DATE": ["1958-04-02", "1958-04-02T00:00:00", "2.4.1958", "02.04.1958"],
         "SE_PERSONNUMMER": ["811218-9876", "19811218-9876", "8112189876"],
     }.items():
         assert {given.of_row([(entity, one)])[entity, one] for one in spellings} == {f"[{entity}_1]"}
