@@ -145,9 +145,9 @@ class RunCharts(QWidget):
         self._arrange(any(step.node.startswith("train.") for step in view.steps))
         planned = found.get("train.total_steps", [])
         x_end = planned[-1][1] if planned else None
-        self.turns.begin(lambda: self._loss(found, x_end), lambda: self._rate(found, x_end), lambda: self._norm(found, x_end),
-                         lambda: self._speed(found), lambda: self._device(found, view), lambda: self._power(found, view),
-                         lambda: self._cost(found, view))
+        self.turns.begin(lambda: self._loss(found, x_end, view.line.state), lambda: self._rate(found, x_end),
+                         lambda: self._norm(found, x_end), lambda: self._speed(found), lambda: self._device(found, view),
+                         lambda: self._power(found, view), lambda: self._cost(found, view))
 
     def _arrange(self, trains: bool) -> None:
         """Only the cards that this run has something for."""
@@ -182,10 +182,11 @@ class RunCharts(QWidget):
         spec = next(spec for spec in _SPECS if spec.key == key)
         self.cards[key].chart.show_part(*part, spec.series(found))
 
-    def _loss(self, found: Curves, x_end: float | None) -> None:
+    def _loss(self, found: Curves, x_end: float | None, state: str) -> None:
         train, unseen = found.get("train.loss", []), found.get("train.eval_loss", [])
         best = min(unseen, key=lambda point: point[1], default=None)
-        note = (best[0], best[1], f"best so far, step {best[0]:.0f}") if best else None
+        word = "best" if state == "done" else "best so far"
+        note = (best[0], best[1], f"{word}, step {best[0]:.0f}") if best else None
         newest = unseen or train
         which = "on unseen answers" if unseen else "on training answers" if train else ""
         self._show("loss", found, Axes("steps", x_end, note=note), f"{newest[-1][1]:.2f}" if newest else "", which)

@@ -212,6 +212,29 @@ def test_a_chart_without_points_says_so_and_one_with_a_point_draws(qtbot, qapp):
     QApplication.processEvents()
 
 
+def test_the_crosshair_tells_what_was_measured_and_where_and_goes_when_the_page_scrolls(qtbot, qapp):
+    chart = Chart("Mistakes")
+    qtbot.addWidget(chart)
+    chart.resize(300, 180)
+    chart.show()
+    curves = [Series("training", [(float(step), 2.0) for step in range(0, 400, 10)]), Series("unseen", [(0.0, 3.0), (360.0, 1.5)])]
+    chart.show_series(curves, Axes("steps", 400))
+    assert chart._told(curves, 388.4) == ["steps 390", "training 2", "unseen 1.5 (360)"]
+    assert chart._told([Series("training", [])], 5.0) == []
+    QTest.mouseMove(chart, QPoint(200, 90))
+    qtbot.waitUntil(lambda: chart._cursor is not None, timeout=3000)
+    down = QPoint(0, -120)
+    chart.wheelEvent(QWheelEvent(QPointF(200, 90), QPointF(200, 90), down, down, Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier,
+                                 Qt.ScrollPhase.NoScrollPhase, False))
+    assert chart._cursor is None
+
+
+@pytest.mark.parametrize(("run", "words"), [("done", "best, step "), ("running", "best so far, step ")])
+def test_the_best_point_of_a_finished_run_is_the_best(qtbot, window, runs, run, words):
+    pane = _opened(qtbot, window, runs[run])
+    assert pane.charts.cards["loss"].chart._axes.note[2].startswith(words)
+
+
 @pytest.mark.parametrize("top", [0.0098, 0.012, 0.7, 3, 97, 12_500])
 def test_no_two_ticks_have_the_same_label(top: float) -> None:
     labels = tick_labels(nice_ticks(top))

@@ -358,16 +358,30 @@ class Chart(QWidget):
         if self._cursor is None or not frame.left() <= self._cursor <= frame.right():
             return
         at = place.value(self._cursor)
-        lines = [tr(f"{self._axes.x_unit} {at:,.1f}")]
+        lines = [tr(line) for line in self._told(drawn, at)]
+        if not lines:
+            return
         for series in drawn:
             if near := self._nearest(series, at):
-                lines.append(tr(f"{series.name} {near[1]:,.4g}"))
                 painter.setBrush(theme.color(series.token))
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.drawEllipse(place.point(near), 3.5, 3.5)
         painter.setPen(QPen(theme.color("borderStrong"), 1, Qt.PenStyle.DashLine))
         painter.drawLine(QPointF(self._cursor, frame.top()), QPointF(self._cursor, frame.bottom()))
         self._bubble(painter, lines)
+
+    def _told(self, drawn: list[Series], at: float) -> list[str]:
+        """The nearest place where something was measured, and the value of each series there, or nearest to it and where that is."""
+        found = [(series.name, near) for series in drawn if (near := self._nearest(series, at))]
+        if not found:
+            return []
+        places = "{:,.0f}" if self._axes.x_unit == "steps" else "{:,.1f}"
+        here = places.format(min((near[0] for _, near in found), key=lambda x: abs(x - at)))
+        lines = [f"{self._axes.x_unit} {here}"]
+        for name, (x, y) in found:
+            there = places.format(x)
+            lines.append(f"{name} {y:,.4g}" + (f" ({there})" if there != here else ""))
+        return lines
 
     @staticmethod
     def _nearest(series: Series, at: float) -> tuple[float, float] | None:
@@ -397,6 +411,7 @@ class Chart(QWidget):
             self.zoom(1.0015 ** (event.angleDelta().y() or event.angleDelta().x()), self._under(event.position().x()))
             event.accept()
         else:
+            self.leaveEvent(event)  # it scrolls away from under the pointer, of which Qt tells only when that moves
             event.ignore()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
