@@ -39,6 +39,7 @@ def told(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any]:
     pytest.param(["run", "x.yaml", "--frob"], "usage", "--frob", id="unknown flag"),
     pytest.param(["run", "nosuch"], "workflow.not_found", "nosuch", id="unknown kit"),
     pytest.param(["run", "legal", "--set", "epochs"], "usage.set", "a.b=c", id="override without a value"),
+    pytest.param(["run", "legal", "--set", "extends=kits/finance"], "config.override", "decides its keys", id="override of what it extends"),
     pytest.param(["service", "--port", "many"], "usage", "'many' is not a port", id="port that is no number"),
     pytest.param(["service", "--port", "99999"], "usage", "from 0 to 65535", id="port beyond all ports"),
     pytest.param(["service", "--port=-1"], "usage", "from 0 to 65535", id="negative port"),
@@ -57,6 +58,21 @@ def test_bad_input_gives_one_error_object_and_exit_code_two(
     assert code == 2
     assert found["error"]["type"].startswith(kind)
     assert part in json.dumps(found["error"])
+
+
+@pytest.mark.parametrize(("base", "kind", "place"), [
+    pytest.param("smollm2-135m-instrct", "model.unknown", {"line": 1, "column": 1, "field": "base_model"}, id="misspelt"),
+    pytest.param("/nowhere/model", "model.not_a_folder", {"file": "/nowhere/model"}, id="no such folder"),
+])
+def test_a_base_model_that_is_not_there_is_bad_input_and_no_run(
+        capsys: pytest.CaptureFixture[str], tmp_path: Path, base: str, kind: str, place: dict[str, Any]) -> None:
+    file = tmp_path / "w.yaml"
+    file.write_text(f"base_model: {base}\nsteps:\n  source: {{node: dataset.import, path: x.jsonl}}\n")
+    code, found = told(capsys, "run", str(file))
+    assert (code, found["error"]["type"]) == (2, kind)
+    assert place.items() <= found["error"].items()
+    with Store.open() as store:
+        assert store.rows("SELECT id FROM runs") == []
 
 
 @pytest.mark.parametrize("stopped", [False, True])

@@ -230,7 +230,9 @@ def _target(name: str, layers: Layers) -> tuple[str, ...]:
         raise _bad_override(name, "It has an empty part.", "Write step.parameter=value.")
     if parts[0] in ids and (len(parts) > 1 or parts[0] not in TOP):
         return ("steps", *parts)
-    if parts[0] not in TOP or parts[0] == "extends":
+    if parts[0] == "extends":
+        raise _bad_override(name, "What a document extends decides its keys.", "Run the other one, or write a file that extends it.")
+    if parts[0] not in TOP:
         raise _bad_override(name, f"There is no step and no key {parts[0]!r} to set.", nearest(parts[0], [*ids, *TOP]))
     return parts
 

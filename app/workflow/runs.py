@@ -51,11 +51,14 @@ def submit(
 ) -> str:
     """Check a kit or a workflow file and queue its run; returns the run's id.  Nothing is queued if it has a fault.
 
-    data: the user's own file, for a kit that carries no rows.  Raises UsageError kit.needs_data, kit.has_data.
+    data: the user's own file, for a kit that carries no rows.  Raises UsageError kit.needs_data, kit.has_data; ConfigError or
+    ModelFileError for a base model that is not there or cannot be trained.
     """
     file = find_document(str(source))
     given = {**_own_data(file, overrides or {}, data), **(overrides or {})}
-    return queue(store, load(file, registry.find, overrides=given, environment=environment))
+    document = load(file, registry.find, overrides=given, environment=environment)
+    _check_base(store, document)
+    return queue(store, document)
 
 
 def submit_with_data(store: Store, source: str, data: str) -> str:
@@ -108,6 +111,19 @@ def _graph(document: Document) -> tuple[list[str], dict[str, Step], dict[str, No
         return order(steps), steps, classes, bind(steps, classes)
     except ConfigError as fault:
         fault.where = document.place(tuple((fault.where.field or "").split(".")))
+        raise
+
+
+def _check_base(store: Store, document: Document) -> None:
+    """Raises what resolve_base raises, with the line that names the base model: each step needs it, the first one too."""
+    if not (name := document.resolved.get("base_model")):
+        return
+    from app.config.models import resolve_base
+
+    try:
+        resolve_base(store, name)
+    except ConfigError as fault:
+        fault.where = document.place(("base_model",))
         raise
 
 
@@ -321,7 +337,7 @@ def details(store: Store, run: str) -> dict[str, Any]:
 
 
 def _seconds(step: Mapping[str, Any]) -> float:
-    return round((step["ended"] or step["started"] or 0) - (step["started"] or 0), 3) if step["ended"] else 0.0
+    return round(step["ended"] - step["started"], 3) if step["ended"] and step["started"] else 0.0  # it may have failed before it began
 
 
 def _outputs(steps: list[dict[str, Any]], node: str, port: str) -> dict[str, Any] | None:

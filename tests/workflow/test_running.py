@@ -13,9 +13,10 @@ import psutil
 import pytest
 
 from app.config import offline
+from app.errors import WorkflowError
 from app.store import Store
 from app.store.profile import project_dir
-from app.workflow import follow, runbook, runs, views
+from app.workflow import follow, runbook, runs, states, views
 from app.workflow.scheduler import Scheduler
 from tests.workflow.running import alive, document, ended, read, running, service, state, step, wait
 
@@ -64,6 +65,12 @@ def test_a_run_is_cancelled_within_ten_seconds(store: Store, scheduler: Schedule
     runs.cancel(store, run, mode)
     assert ended(store, run, seconds) == "cancelled"
     assert not psutil.pid_exists(step(store, run)["pid"])
+
+
+def test_a_step_that_fails_before_it_begins_took_no_time(store: Store) -> None:
+    run = runs.submit_text(store, document("pass"))
+    states.fail_step(store, run, "act", WorkflowError("x.y", "It cannot be planned."))
+    assert {one["id"]: one["seconds"] for one in runs.result(store, run)["steps"]} == {"make": 0.0, "act": 0.0}
 
 
 def test_a_paused_run_goes_on_where_it_was(store: Store, scheduler: Scheduler) -> None:
