@@ -92,6 +92,9 @@ _PHONE_WORDS = words(
 )
 
 
+_A_DAY = re.compile(
+    r"(?:[0-3]?\d([./\-])[0-3]?\d\1(?:19|20)\d{2}|(?:19|20)\d{2}([./\-])[01]?\d\2[0-3]?\d)(?!\d|[./\-]\d)"
+)
 _ZIP = re.compile(r"\d{5}-\d{4}")
 _DIALLED = re.compile(r"[+(\d](?<!\w[+(\d])")
 
@@ -114,7 +117,7 @@ class Phone:
             start, end = match.span()
             found = match.group()
             digits = sum(sign.isdigit() for sign in found)
-            if 7 <= digits <= 17 and not _ZIP.fullmatch(found):
+            if 7 <= digits <= 17 and not _ZIP.fullmatch(found) and not _A_DAY.match(found):
                 if start and text[start - 1] == "(":
                     start -= ")" in found
                 score, how = self._judge(text, re.split(r"(?i)ext|x|dur|dw|ank", found)[0], start, end)

@@ -227,6 +227,7 @@ _BRACKETED = re.compile(r"[(\[{<]\s*(?:at|ät|@|dot|punkt|punto|\.)", re.IGNOREC
 _AT_WORDS = ("arroba", "snabel", "dot", "punkt", "punto")
 """Signs of a hidden @ or dot that are quick to look for."""
 _LETTER_DIGITS = re.compile(r"(?<![\w])(?:\d|[OolI|](?! ))[0-9OolI|.\- /]{5,24}(?:\d|(?<! )[OolI|])(?![\w])")
+_LONE_LETTER = re.compile(r" [OolI|] ")
 _AS_DIGIT = str.maketrans("OolI|", "00111")
 
 
@@ -290,6 +291,8 @@ def _spaced(match: re.Match[str]) -> list[Piece]:
 def _letter_digits(match: re.Match[str]) -> list[Piece] | None:
     """Letters that stand for digits ("O" for 0), in something that is mostly digits."""
     found = match.group()
+    if _LONE_LETTER.search(found):  # "2.40 | 5.76" are two amounts
+        return None
     letters = sum(sign in "OolI|" for sign in found)
     digits = sum(sign.isdigit() for sign in found)
     if not letters or digits < 3 * letters:

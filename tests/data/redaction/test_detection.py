@@ -165,6 +165,8 @@ def test_it_is_found_and_the_span_is_the_original(plain: Detector, text: str, en
     "Section 4.2.1.3 and release v10.2.1.7", "The Licensee shall indemnify the Licensor.", "Population 8,123,456 on 31 December 2023.",
     "Welche Frist gilt für die Kündigung?", "Wer trägt die Kosten der Reparatur laut Vertrag?", "Was bedeutet Untervermietung?",
     "Er entschied am LG Köln, Az. 5 O 12/19.",
+    "Accounts: Equipment Hire; Machine Maintenance; Laundry; Water Rates\nLine: Telephone / 06/08/2024 / Total 2639.24",
+    "Call charges | 2025-11-10 | 0.96 | 5.76",
     "ISBN 978-3-16-148410-0", "NDC 0002-8215-01, CPT 99213, LOINC 17856-6", "one two three, he counted", "Regulation (EU) 2016/679"])
 def test_what_only_looks_like_private_data_is_left_alone(whole: Detector, text: str) -> None:
     assert said(whole, text) == []
