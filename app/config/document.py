@@ -29,6 +29,8 @@ __all__ = ["Checked", "Document", "Find", "StepSpec", "check", "document_schema"
            "who_set"]
 
 DEFAULT = "default"
+_UNREAD = {"config.number", "config.tag", "config.recursive", "config.merge_key"}
+"""What could not be read was given a value that the user never wrote: faults of that value are not the user's."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,13 @@ def check(
     steps = check_steps(layers, find, faults)
     name = name_of(layers, path)
     if faults:
-        return Checked(name, fault=join_faults(faults))
+        return Checked(name, fault=join_faults(_without_echoes(faults)))
     return Checked(name, _document(text, path, folder, source, layers, base_model, steps))
+
+
+def _without_echoes(faults: Faults) -> Faults:
+    unread = {fault.where.field for fault in faults if fault.code in _UNREAD}
+    return [fault for fault in faults if fault.code in _UNREAD or fault.where.field not in unread]
 
 
 def home_folder(path: Path | None) -> Path:

@@ -10,7 +10,7 @@ import pytest
 from app.config.checks import STEP
 from app.config.document import document_schema, load_text, who_set
 from app.config.merging import TOP
-from app.errors import UsageError
+from app.errors import ConfigError, UsageError
 from tests.config.conftest import NODES, find
 
 GOOD = """\
@@ -34,6 +34,17 @@ def test_a_good_document_is_complete(read, tmp_path):
     assert document.steps["train"].needs == ("refine",)
     assert document.steps["source"].params["path"] == str(tmp_path / "data" / "rows.jsonl")
     assert (document.name, document.seed, document.base_dir) == ("Small", 3, str(tmp_path))
+
+
+@pytest.mark.parametrize(("text", "code"), [
+    pytest.param("steps:\n  train: {node: t.train, epochs: .nan}", "config.number", id="number"),
+    pytest.param("steps:\n  train: !!python/object/apply:os.system [ls]", "config.tag", id="tag"),
+    pytest.param("steps:\n  a: &b {node: t.train}\n  c: {<<: *b}", "config.merge_key", id="merge key"),
+])
+def test_what_cannot_be_read_is_the_only_fault_at_its_place(read, text, code):
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    assert [fault.code for fault in (caught.value, *caught.value.others)] == [code]
 
 
 def one(param: str) -> str:
