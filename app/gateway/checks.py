@@ -42,6 +42,8 @@ CHAT = {
     "frequency_penalty",
     "logit_bias",
     "user",
+    "safety_identifier",
+    "prompt_cache_key",
     "metadata",
     "store",
     "service_tier",
@@ -255,8 +257,10 @@ def completion(body: Json) -> Json:
             raise bad(name, f"{name} is not supported.", "unsupported_value")
     only_one(body, "best_of")
     prompt = body.get("prompt")
-    if isinstance(prompt, list) and len(prompt) == 1:
+    if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str):
         prompt = prompt[0]
+    if isinstance(prompt, list):
+        raise bad("prompt", "prompt must be one string: this endpoint answers one prompt a request, given as text.", "unsupported_value")
     if prompt is None:
         raise bad("prompt", "you must provide a prompt parameter", "missing_required_parameter")
     if not text(prompt, "prompt"):

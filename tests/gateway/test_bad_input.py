@@ -139,6 +139,9 @@ def test_a_document_that_is_wrong_is_a_422_and_an_unknown_model_a_404(serving: E
 
 
 def test_an_empty_prompt_and_a_seed_beyond_64_bits_are_told_in_figures(serving: Endpoint) -> None:
+    for several in (["a", "b"], [1, 2], [[1]]):
+        told = serving.post("/v1/completions", {"model": "m", "prompt": several}).json()["error"]
+        assert (told["param"], "one prompt a request" in told["message"]) == ("prompt", True)
     empty = serving.post("/v1/completions", {"model": "m", "prompt": ""}).json()["error"]
     assert (empty["param"], empty["message"]) == ("prompt", "prompt cannot be an empty string.")
     seed = serving.post("/v1/chat/completions", {**chat_body("count 1 every 0"), "seed": 2**63}).json()["error"]
