@@ -167,6 +167,9 @@ def test_it_is_found_and_the_span_is_the_original(plain: Detector, text: str, en
     "Er entschied am LG Köln, Az. 5 O 12/19.",
     "Accounts: Equipment Hire; Machine Maintenance; Laundry; Water Rates\nLine: Telephone / 06/08/2024 / Total 2639.24",
     "Call charges | 2025-11-10 | 0.96 | 5.76",
+    "Sammelkonto Debitoren; Geringwertige Wirtschaftsgüter; Gezeichnetes Kapital; Retained Earnings",
+    "472 Hacienda Pública, IVA soportado; la Reserva Legal, según la Agencia Tributaria",
+    "Dx: Type 2 Diabetes Mellitus, Major Depressive Disorder. Diagnosen: Arterielle Hypertonie. Diagnóstico: Hipertensión Arterial",
     "ISBN 978-3-16-148410-0", "NDC 0002-8215-01, CPT 99213, LOINC 17856-6", "one two three, he counted", "Regulation (EU) 2016/679"])
 def test_what_only_looks_like_private_data_is_left_alone(whole: Detector, text: str) -> None:
     assert said(whole, text) == []
