@@ -34,13 +34,14 @@ def run_window(argv: Sequence[str]) -> int:
     """Show the window until it closes; 0.  A second start brings the first one's window forward and ends."""
     sys.setswitchinterval(SWITCH_SECONDS)
     app = make_application(argv)
+    language.use(language.chosen(Profile.default()))
     if is_first_start():
         from ui.firstrun import ask_home
 
         if not ask_home():
             return 0
+        language.use(language.chosen(Profile.default()))  # the folder may be one that was used before
     profile = Profile.default()
-    language.use(language.chosen(profile))
     name = server_name(profile)
     if called_first(name, argv):
         return 0

@@ -23,7 +23,7 @@ from app.workflow import registry
 from app.workflow.views import EndedRun
 from tests.ui.conftest import shut
 from tests.ui.test_theme import contrast
-from ui import firstrun, language
+from ui import firstrun, language, main
 from ui.main import open_window
 from ui.pages.help import texts, title_of
 from ui.pages.playground import figures_of
@@ -321,6 +321,19 @@ def test_what_steps_say_of_themselves_and_their_settings_is_translated(other):
     missing = [words for words in said if words and language.tr(words) == words]
     assert len(said) > 150
     assert len(missing) <= len(said) / 50, missing
+
+
+def test_the_very_first_question_is_asked_in_the_language_of_the_computer(qapp, monkeypatch):
+    asked = []
+    monkeypatch.setattr(language.QLocale, "system", lambda: QLocale("de"))
+    monkeypatch.setattr(main, "is_first_start", lambda: True)
+    monkeypatch.setattr(main.sys, "setswitchinterval", lambda _seconds: None)
+    monkeypatch.setattr(firstrun, "ask_home", lambda: asked.append(language.current()))
+    try:
+        assert main.run_window(["neuroweaver"]) == 0  # it was put off
+    finally:
+        language.use("en")
+    assert asked == ["de"]
 
 
 def test_fields_of_figures_have_the_language_s_signs(qtbot, other):
