@@ -56,15 +56,18 @@ class DashboardView(QWidget):
         self._alerts, self._work, self._models = column(gap=6), column(gap=6), column(gap=6)
         self._gauges = QGridLayout()
         self._gauges.setSpacing(12)
-        self._today, self._month, self._budget = Label("", "figure2"), Label("", "figure2"), Label("", "small", "tertiary", wrap=True)
+        self._today, self._month, self._budget = (Label("", role, tone, wrap=True) for role, tone in (
+            ("figure2", ""), ("figure2", ""), ("small", "tertiary")))
         self._spent = Bar(6)
         ahead = row(Icon("arrow-right", "accentText"), self._next, self._next_button, gap=10, margins=(16, 12, 16, 12))
         ahead.setStretch(1, 1)
         first = Card()
         first.setLayout(ahead)
-        money = column(row(column(Label("Today", "small", "tertiary"), self._today), column(Label("This month", "small", "tertiary"),
-                                                                                            self._month), None, gap=28),
-                       8, self._spent, self._budget, gap=2)
+        sums = row(column(Label("Today", "small", "tertiary"), self._today, None),
+                   column(Label("This month", "small", "tertiary"), self._month, None), gap=12)
+        for place in range(2):
+            sums.setStretch(place, 1)
+        money = column(sums, 8, self._spent, self._budget, gap=2)
         cards = row(_card("Work", self._work), _card("Models", self._models), _card("Spent", money), gap=12)
         for place in range(3):
             cards.setStretch(place, 1)

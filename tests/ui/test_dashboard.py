@@ -74,6 +74,15 @@ def test_gauges_have_room_for_their_names_in_every_window(qtbot, window, view, w
     qtbot.waitUntil(lambda: window.width() == width and not any(name.text().endswith("…") for name in names), timeout=5000)
 
 
+def test_small_sums_are_whole_in_the_smallest_window(qtbot, window, view):
+    window.resize(1024, 680)
+    for label in (view._today, view._month):
+        label.say("under €0.001")
+    words = view._today.fontMetrics().horizontalAdvance("€0.001")
+    qtbot.waitUntil(lambda: window.width() == 1024 and all(label.width() >= words and label.height() >= label.heightForWidth(label.width())
+                                                           for label in (view._today, view._month)), timeout=5000)
+
+
 def test_an_alert_leads_to_its_page(qtbot, window, view):
     store = window.background.store
     store.db.execute("UPDATE deployments SET state = 'failed', why = NULL")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QTextDocument
 
 from tests.ui.conftest import shut
 from ui.main import open_window
@@ -13,6 +14,7 @@ from ui.theme import CONTRAST, theme
 from ui.widgets.buttons import ARROW, WIDEST, Choice
 from ui.widgets.sidelist import SideLine, SideList
 from ui.widgets.table import Cell, Column, Table
+from ui.widgets.text import Label
 
 LONG = "x" * 120
 
@@ -83,6 +85,18 @@ def test_two_hundred_models_scroll_and_leave_the_window_its_size(qtbot, profile,
 
 
 # ---- words too long for their place ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+@pytest.mark.parametrize(("words", "own", "way"), [
+    ("שלום, run 1", False, Qt.LayoutDirection.LeftToRight), ("שלום", True, Qt.LayoutDirection.RightToLeft),
+    ("Run 1 of שלום", False, Qt.LayoutDirection.LeftToRight)])
+def test_a_sentence_keeps_its_order_beside_a_name_written_from_right_to_left(qtbot, qapp, words, own, way, wrap):
+    label = Label(words, wrap=wrap, own=own)
+    qtbot.addWidget(label)
+    text = QTextDocument()
+    text.setHtml(label.text()) if wrap else text.setPlainText(label.text())
+    assert text.firstBlock().textDirection() == way
 
 
 def test_a_choice_shows_its_longest_entry_whole_where_it_may(qtbot, qapp):

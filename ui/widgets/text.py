@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 from typing import TypeVar
+from unicodedata import bidirectional
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
@@ -50,15 +51,14 @@ class Label(QLabel):
         self.setAccessibleName(shown)
         if self._wrap:
             body = html.escape(shown).replace("\n", "<br>")
-            way = "" if self._own else ' dir="ltr"'  # a sentence keeps its order also where it begins with a name written the other way
-            self.setText(f'<p{way} style="line-height:{self._line}px;margin:0">{body}</p>' if text else "")
+            self.setText(f'<p style="line-height:{self._line}px;margin:0">{body}</p>' if text else "")
         elif self._elide:
             self._fit()
         else:
             self.setText(shown)
 
     def _shown(self, text: str) -> str:
-        return text if self._own else tr(text)
+        return text if self._own else left_to_right(tr(text))
 
     def words(self) -> str:
         """The text as given."""
@@ -82,6 +82,12 @@ class Label(QLabel):
         super().resizeEvent(event)
         if self._elide:
             self._fit()
+
+
+def left_to_right(text: str) -> str:
+    """A sentence of ours in its order also where it begins with a user's name that is written from right to left."""
+    first = next((way for letter in text if (way := bidirectional(letter)) in ("L", "R", "AL")), "L")
+    return text if first == "L" else f"\u200e{text}"
 
 
 class Icon(QWidget):
