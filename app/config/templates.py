@@ -12,6 +12,9 @@ from app.store.profile import project_dir
 if TYPE_CHECKING:
     from app.store import Store
 
+SAMPLE = "five-minute-sample"
+"""The template that shows the whole way, from data to an answer, in the least time: the starter kit in short."""
+
 
 @dataclass(frozen=True, slots=True)
 class Template:
@@ -25,6 +28,11 @@ class Template:
     def text(self) -> str:
         """The document."""
         return read_text(self.path)
+
+
+def file_of(name: str) -> Path:
+    """The file of a template by its name."""
+    return project_dir() / "resources" / "templates" / f"{name}.yaml"
 
 
 def templates(_store: Store | None = None) -> list[Template]:

@@ -278,9 +278,10 @@ def rail_marks(store: Store) -> dict[str, tuple[str, str]]:
 def last_of_kits(store: Store) -> dict[str, RunLine]:
     """The newest finished run of each kit on this computer that did all its work itself, by kit.
 
-    One that took results of earlier runs says nothing about what the kit's run takes.
+    One that took results of earlier runs, or of a document that extends the kit, says nothing about what the kit's run takes.
     """
     found = store.rows("WITH whole AS (SELECT * FROM runs WHERE state = 'done' AND kit IS NOT NULL AND NOT EXISTS "
-                       "(SELECT 1 FROM steps WHERE run = runs.id AND cached = 1)) "
+                       "(SELECT 1 FROM steps WHERE run = runs.id AND cached = 1) "
+                       "AND char(10) || document NOT LIKE '%' || char(10) || 'extends:%') "
                        "SELECT * FROM whole WHERE number IN (SELECT max(number) FROM whole GROUP BY kit)")
     return {row["kit"]: _line(store, row) for row in found}

@@ -8,6 +8,7 @@ import pytest
 from PySide6.QtCore import QEvent, QObject
 from PySide6.QtWidgets import QWidget
 
+from app.config.templates import SAMPLE, file_of
 from app.store import settings
 from app.workflow.dashboard import Gauge
 from ui.dashboard import _GaugeCard
@@ -33,6 +34,21 @@ def words_in(layout) -> list[str]:
         elif item.layout() is not None:
             found += words_in(item.layout())
     return found
+
+
+def test_a_sample_is_offered_until_the_starter_kit_has_run_here(qtbot, window, monkeypatch):
+    home, asked = window._pages["home"], []
+    monkeypatch.setattr(window, "run", lambda source, busy=None: asked.append(source))
+    qtbot.waitUntil(lambda: home.run_button is not None, timeout=10_000)
+    store = window.background.store
+    store.db.execute("UPDATE runs SET kit = NULL")
+    home.mark_stale()
+    qtbot.waitUntil(lambda: not home._last and home.sample_button is not None, timeout=10_000)
+    home.sample_button.click()
+    assert asked == [str(file_of(SAMPLE))]
+    store.db.execute("UPDATE runs SET kit = 'legal' WHERE state = 'done'")
+    home.mark_stale()
+    qtbot.waitUntil(lambda: home.sample_button is None, timeout=10_000)
 
 
 def test_what_runs_and_what_went_wrong_are_there_and_lead_to_it(qtbot, window, view):

@@ -49,10 +49,11 @@ def test_what_does_not_fit_is_refused(store: Store, act, code: str) -> None:
     assert caught.value.code == code
 
 
-def test_what_a_kit_takes_is_told_by_a_run_that_took_nothing_from_earlier_ones(store: Store) -> None:
-    for number, cached in enumerate((0, 0, 1)):
+def test_what_a_kit_takes_is_told_by_a_run_of_the_kit_itself_that_took_nothing_from_earlier_ones(store: Store) -> None:
+    for number, (cached, text) in enumerate(((0, "kit:"), (0, "kit:\n  summary: it\n    extends: nothing"), (1, "kit:"),
+                                             (0, "name: a sample\nextends: kits/legal"), (0, "extends: kits/legal"))):
         run = queue(store, f"run {number}")
-        store.db.execute("UPDATE runs SET kit = 'legal', state = 'done' WHERE id = ?", (run,))
+        store.db.execute("UPDATE runs SET kit = 'legal', state = 'done', document = ? WHERE id = ?", (text, run))
         store.db.execute("UPDATE steps SET cached = ? WHERE run = ? AND id = 'refine'", (cached, run))
     assert {kit: line.name for kit, line in views.last_of_kits(store).items()} == {"legal": "run 1"}
 

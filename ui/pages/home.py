@@ -20,6 +20,7 @@ from ui.widgets.text import Badge, Card, Icon, Label, Line, clear, column, row
 from ui.widgets.verdict import Answers
 
 STARTER = "legal"
+BUTTON_WIDTH = 172
 BUSY_MS, CALM_MS = 2000, 10_000
 """Between two looks at the figures, while something runs and else: a window that nobody works with must cost nothing."""
 WHOLE_SECONDS = 60.0
@@ -79,6 +80,7 @@ class HomePage(Page):
         self._cards: list[Any] = []
         self._last: dict[str, Any] = {}
         self.run_button: Button | None = None
+        self.sample_button: Button | None = None
 
     def _drop(self) -> QWidget:
         area = Card("drop")
@@ -162,8 +164,14 @@ class HomePage(Page):
         domain = Badge(card.domain.capitalize() or "Kit", "neutral", words.DOMAIN_ICONS.get(card.domain.lower(), "box"))
         self.run_button = Button("Run this kit", "filled", "play", size="large", keys="run",
                                  clicked=lambda: self.shell.run(card.name, busy=self.run_button))
-        self.run_button.setMinimumWidth(172)
+        self.run_button.setMinimumWidth(BUTTON_WIDTH)
         buttons = column(self.run_button, gap=8)
+        self.sample_button = None
+        if card.name == STARTER and card.name not in self._last:  # for the first time on this computer
+            self.sample_button = Button("Sample in five minutes", "outline", clicked=self._run_sample, tooltip=(
+                "The same way with fewer training steps and questions. Two cores without a graphics card take about five minutes."))
+            self.sample_button.setMinimumWidth(BUTTON_WIDTH)
+            buttons.addWidget(self.sample_button)
         if self.shell.has("kits"):
             inside = Button("See what is inside", "quiet", clicked=lambda: self.shell.go("kits", card.name))
             buttons.addWidget(inside, alignment=Qt.AlignmentFlag.AlignHCenter)
@@ -177,6 +185,11 @@ class HomePage(Page):
         self._kit_room.addWidget(inner)
         self._kit_room.addWidget(_steps(card))
         self._update_fit()
+
+    def _run_sample(self) -> None:
+        from app.config.templates import SAMPLE, file_of
+
+        self.shell.run(str(file_of(SAMPLE)), busy=self.sample_button)
 
     def _update_fit(self) -> None:
         state = getattr(self, "_starter_fit", "")
