@@ -30,15 +30,19 @@ class Template:
         return read_text(self.path)
 
 
+def _folder() -> Path:
+    return project_dir() / "resources" / "templates"
+
+
 def file_of(name: str) -> Path:
     """The file of a template by its name."""
-    return project_dir() / "resources" / "templates" / f"{name}.yaml"
+    return _folder() / f"{name}.yaml"
 
 
 def templates(_store: Store | None = None) -> list[Template]:
     """All templates, by title."""
     found = []
-    for path in (project_dir() / "resources" / "templates").glob("*.yaml"):
+    for path in _folder().glob("*.yaml"):
         value = parse(read_text(path), path).value
         found.append(Template(path.stem, str(value["name"]), str(value.get("description", "")), path))
     return sorted(found, key=lambda one: one.title)

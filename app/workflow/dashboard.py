@@ -100,7 +100,7 @@ def dashboard(store: Store) -> Dashboard:
 
 
 def gauges(store: Store) -> tuple[Gauge, ...]:
-    """The machine's figures alone, which are new every second."""
+    """The machine's figures alone, which are new every second while it works."""
     return tuple(_gauges(store, time.time()))
 
 

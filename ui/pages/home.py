@@ -99,7 +99,7 @@ class HomePage(Page):
         from app.workflow import views as workflow
 
         self._asked_all = time.monotonic()
-        if self._asked_all - self._asked > COMPUTER_SECONDS:  # figures come every second, the computer stays what it is
+        if self._asked_all - self._asked > COMPUTER_SECONDS:  # figures come all the time, the computer stays what it is
             self._asked = self._asked_all
             self._loading.begin()
             query(self, training.computer, done=self._show_computer, slow=True)
@@ -113,7 +113,7 @@ class HomePage(Page):
         super().mark_stale()
 
     def store_changed(self, tables: set[str]) -> None:
-        """Figures of the machine come every second; they wait for their turn."""
+        """Figures of the machine come all the time; they wait for their turn."""
         if self.watches & tables - {"metrics"}:
             self.mark_stale()
         elif "metrics" in tables and self._dashboard is not None and not self._again.isActive():

@@ -101,7 +101,7 @@ class RunsPage(Page):
         return self._made
 
     def store_changed(self, tables: set[str]) -> None:
-        """Figures of the machine come every second; only a run that is going draws them."""
+        """Figures of the machine come all the time; only a run that is going draws them."""
         if self._draws_figures() or self.watches & tables - {"metrics"}:
             super().store_changed(tables)
 
